@@ -1,0 +1,217 @@
+"""Row blocks: how every batch is computed.
+
+All batch work is a pure function of a block of rows. This module cuts the batch into blocks whose temporaries fit in
+the cache, runs them on a thread pool (NumPy and BLAS release the lock; BLAS itself is held to one thread), gives block
+i its own random stream spawned from (seed, i), and reduces in block order. Hence:
+
+* the same bits for any number of threads and for any executor, because the cut depends on the batch alone;
+* memory that does not grow with n beyond the result, because only a few blocks are under way at once;
+* the formula stays as readable as on paper.
+
+``parallel(threads=..., executor=...)`` chooses where blocks run; any ``concurrent.futures.Executor`` does (one that
+runs in other processes needs picklable functions, which all of the package's are).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import os
+import threading
+from collections import deque
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import lru_cache
+from typing import Any, Callable, Iterator
+
+import numpy as np
+
+from refscore import _validate
+
+BLOCK_BYTES = 1 << 18
+"""Bytes of temporaries a block may use: half of a common L2 cache. A constant, so that bits do not depend on the machine."""
+
+_TASKS_PER_THREAD = 8
+_threads: contextvars.ContextVar[int | None] = contextvars.ContextVar("refscore_threads", default=None)
+_executor: contextvars.ContextVar[Executor | None] = contextvars.ContextVar("refscore_executor", default=None)
+_worker = threading.local()
+
+
+@contextlib.contextmanager
+def parallel(threads: int | None = None, executor: Executor | None = None):
+    """Run the blocks of everything inside the ``with`` on ``threads`` threads, or on ``executor``.
+
+    Parameters
+    ----------
+    threads : int, optional
+        Threads of the built-in pool. Default: the environment variable REFSCORE_THREADS, else the processors available.
+    executor : concurrent.futures.Executor, optional
+        Where blocks are submitted instead, for example a ProcessPoolExecutor or a Dask client's ``get_executor()``.
+
+    Results have the same bits whatever is chosen.
+    """
+    if threads is not None:
+        threads = _validate.count(threads, "threads")
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"executor is {executor!r}: pass a concurrent.futures.Executor (it needs a submit method)")
+    tokens = _threads.set(threads), _executor.set(executor)
+    try:
+        yield
+    finally:
+        _threads.reset(tokens[0])
+        _executor.reset(tokens[1])
+
+
+def map_rows(function: Callable, *arrays: np.ndarray, row_bytes: int, n: int | None = None, rng=None) -> Any:
+    """``function`` of every block of rows, joined: an array, or a tuple of arrays, with n rows.
+
+    ``function(*blocks)`` gets the same rows of every array and returns an array (or a tuple of arrays) with as many
+    rows. Without arrays it gets the number of rows. With ``rng`` it also gets ``rng=``, the block's own stream.
+    ``row_bytes``: bytes of temporaries that one row needs.
+    """
+    n = arrays[0].shape[0] if arrays else n
+    assert n is not None
+    cuts = _cuts(n, row_bytes)
+    results = _in_order(function, arrays, cuts, _entropy(rng))
+    outputs: tuple[np.ndarray, ...] | None = None
+    single = True
+    for (start, stop), result in zip(cuts, results):
+        parts = (result,) if (single := not isinstance(result, tuple)) else result
+        if len(cuts) == 1:
+            outputs = parts
+            break
+        if outputs is None:
+            outputs = tuple(np.empty((n, *p.shape[1:]), p.dtype) for p in parts)
+        for output, part in zip(outputs, parts):
+            output[start:stop] = part
+    assert outputs is not None
+    return outputs[0] if single else outputs
+
+
+def sum_rows(function: Callable, *arrays: np.ndarray, row_bytes: int, n: int | None = None, rng=None) -> list:
+    """The sum over blocks of ``function(*blocks)``, a list of arrays, added pairwise in block order.
+
+    Arguments as in `map_rows`. The order of additions depends on n alone; partial sums take O(log n) memory.
+    """
+    n = arrays[0].shape[0] if arrays else n
+    assert n is not None
+    partial: list[tuple[int, list]] = []  # (level, sum): equal levels merge, like the carries of a binary counter
+    for result in _in_order(function, arrays, _cuts(n, row_bytes), _entropy(rng)):
+        level = 0
+        while partial and partial[-1][0] == level:
+            _, before = partial.pop()
+            result = [a + b for a, b in zip(before, result)]
+            level += 1
+        partial.append((level, result))
+    total = partial.pop()[1]
+    while partial:
+        total = [a + b for a, b in zip(partial.pop()[1], total)]
+    return total
+
+
+def _cuts(n: int, row_bytes: int) -> list[tuple[int, int]]:
+    rows = max(1, BLOCK_BYTES // max(1, row_bytes))
+    return [(start, min(start + rows, n)) for start in range(0, max(n, 1), rows)]
+
+
+def _entropy(rng) -> tuple[int, ...] | None:
+    """What the streams of all blocks are spawned from: an int seed itself, or 128 bits drawn from a Generator."""
+    if rng is None:
+        return None
+    if isinstance(rng, np.random.Generator):
+        return tuple(int(i) for i in rng.integers(0, 2**32, size=4))
+    _validate.generator(rng)
+    return (int(rng),)
+
+
+def _run(function, blocks: list[tuple], streams: list[tuple] | None) -> list:
+    """A few consecutive blocks, on one thread, with BLAS held to one thread."""
+    nested = getattr(_worker, "busy", False)
+    _worker.busy = True
+    try:
+        with _one_blas_thread:
+            if streams is None:
+                return [function(*block) for block in blocks]
+            return [
+                function(*block, rng=np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(index,))))
+                for block, (entropy, index) in zip(blocks, streams)
+            ]
+    finally:
+        _worker.busy = nested
+
+
+def _in_order(function, arrays, cuts, entropy) -> Iterator:
+    """The results of all blocks in block order, with a bounded number of blocks under way."""
+    executor, threads = _executor.get(), _threads.get() or _default_threads()
+    inline = len(cuts) == 1 or getattr(_worker, "busy", False) or (executor is None and threads == 1)
+    size = 1 if inline else max(1, min(16, len(cuts) // (_TASKS_PER_THREAD * threads)))
+    tasks = (range(i, min(i + size, len(cuts))) for i in range(0, len(cuts), size))
+
+    def arguments(task):
+        blocks = [tuple(a[slice(*cuts[i])] for a in arrays) or (cuts[i][1] - cuts[i][0],) for i in task]
+        return function, blocks, None if entropy is None else [(entropy, i) for i in task]
+
+    if inline:
+        for task in tasks:
+            yield from _run(*arguments(task))
+        return
+    pool = executor or _pool(threads)
+    under_way: deque = deque()
+    try:
+        for task in tasks:
+            under_way.append(pool.submit(_run, *arguments(task)))
+            if len(under_way) > 2 * threads + 2:
+                yield from under_way.popleft().result()
+        while under_way:
+            yield from under_way.popleft().result()
+    finally:
+        for future in under_way:
+            future.cancel()
+
+
+class _OneBlasThread:
+    """Holds BLAS to one thread while anybody is inside; re-entrant, and safe when several threads are inside."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._limit = None
+
+    def __enter__(self):
+        with self._lock:
+            if self._inside == 0:
+                self._limit = _blas_controller().limit(limits=1, user_api="blas")
+            self._inside += 1
+
+    def __exit__(self, *error):
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._limit.restore_original_limits()
+
+
+_one_blas_thread = _OneBlasThread()
+
+
+@lru_cache(maxsize=1)
+def _blas_controller():
+    import scipy.linalg  # noqa: F401  loads SciPy's own BLAS, so that the controller knows it too
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+@lru_cache(maxsize=1)
+def _default_threads() -> int:
+    wanted = os.environ.get("REFSCORE_THREADS")
+    if wanted is not None:
+        return _validate.count(int(wanted) if wanted.isdigit() else wanted, "REFSCORE_THREADS")
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=4)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="refscore")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: (_pool.cache_clear(), _one_blas_thread.__init__()))  # type: ignore[misc]

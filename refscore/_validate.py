@@ -1,0 +1,90 @@
+"""Checks of arguments: every refusal names the argument, says what was given, and how to mend it."""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+
+
+def batch(x, dim: int | None = None, name: str = "x", dtype=np.float64) -> np.ndarray:
+    """``x`` as a finite (n, d) array; with ``dim`` given, d must equal it. ``dtype=None`` keeps float32 as it is."""
+    array = np.asarray(x)
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} has dtype {array.dtype}: pass an array of real numbers of shape (n, d)")
+    if dtype is None:
+        dtype = np.float32 if array.dtype == np.float32 else np.float64
+    array = np.ascontiguousarray(array, dtype=dtype)
+    if np.ndim(x) != 2:
+        hint = "x[:, None] for n points in one dimension, x[None, :] for one point" if np.ndim(x) == 1 else "one row per point"
+        raise ValueError(f"{name} has shape {np.shape(x)}, expected (n, {dim or 'd'}): pass {hint}")
+    if dim is not None and array.shape[1] != dim:
+        raise ValueError(f"{name} has {array.shape[1]} columns, but the dimension here is {dim}: pass shape (n, {dim})")
+    return finite(array, name)
+
+
+def finite(array: np.ndarray, name: str) -> np.ndarray:
+    """``array`` itself when every entry is finite; otherwise the first bad place is named."""
+    if not np.isfinite(array).all():
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ValueError(f"{name}{list(place)} is {array[place]}: every entry of {name} must be finite")
+    return array
+
+
+def positive(value, name: str, *, zero: bool = False) -> float:
+    """``value`` as a positive (``zero=True``: non-negative) finite float."""
+    if not isinstance(value, numbers.Real) and not (isinstance(value, np.ndarray) and value.ndim == 0):
+        raise TypeError(f"{name} is {type(value).__name__} {value!r}: pass one real number")
+    number = float(value)
+    if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
+        raise ValueError(f"{name} is {number}: it must be finite and {'at least 0' if zero else 'greater than 0'}")
+    return number
+
+
+def count(value, name: str, *, least: int = 1) -> int:
+    """``value`` as an integer of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"{name} is {type(value).__name__} {value!r}: pass an integer of at least {least}")
+    if value < least:
+        raise ValueError(f"{name} is {value}: pass an integer of at least {least}")
+    return int(value)
+
+
+def choice(value, name: str, allowed: tuple):
+    """``value`` when it is one of ``allowed``."""
+    if value not in allowed:
+        raise ValueError(f"{name} is {value!r}: choose one of {', '.join(map(repr, allowed))}")
+    return value
+
+
+def times(t, n: int, name: str = "t") -> np.ndarray:
+    """``t``, a scalar or an (n,) array, as a finite non-negative (n,) array: one time a row."""
+    array = np.asarray(t, dtype=np.float64)
+    if array.ndim > 1 or (array.ndim == 1 and array.shape[0] not in (1, n)):
+        raise ValueError(f"{name} has shape {array.shape}: pass a scalar, or one time a row, shape ({n},)")
+    finite(np.atleast_1d(array), name)
+    if (array < 0).any():
+        raise ValueError(f"{name} is {array.min()}: time runs from 0 (data) upwards")
+    return np.broadcast_to(array, (n,))
+
+
+def row_weights(weights, n: int, name: str = "sample_weight") -> np.ndarray:
+    """Weights of n rows: non-negative, at least one positive. ``None`` gives equal weights 1/n."""
+    if weights is None:
+        return np.full(n, 1.0 / n)
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape != (n,):
+        raise ValueError(f"{name} has shape {array.shape}: pass one weight a row, shape ({n},)")
+    finite(array, name)
+    if (array < 0).any() or not array.any():
+        raise ValueError(f"{name} must be non-negative and not all zero (smallest {array.min()}, sum {array.sum()})")
+    return array
+
+
+def generator(rng, name: str = "rng") -> np.random.Generator:
+    """A NumPy Generator from an int seed or a Generator; anything else (``None`` too) is refused."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, numbers.Integral) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    raise TypeError(f"{name} is {rng!r}: pass a non-negative int seed or a numpy.random.Generator (randomness is never global)")
