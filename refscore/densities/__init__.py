@@ -1,1 +1,7 @@
+"""Laws with log-density, score, Jacobian of the score, sampler and exact corruption (systems A)."""
 
+from refscore.densities.gaussian import Gaussian
+from refscore.densities.gaussian_mixture import GaussianMixture
+from refscore.densities.point_set import PointSet
+
+__all__ = ["Gaussian", "GaussianMixture", "PointSet"]

@@ -1,0 +1,293 @@
+r"""The arithmetic of a Gaussian mixture, accurate from the centre to the far tails.
+
+With l_k(x) = log w_k N(x; m_k, C_k), P_k = C_k^{-1}, s_k = P_k (m_k - x) and posterior weights r_k = softmax_k l_k,
+
+    log p = log sum_k e^{l_k},   s = sum_k r_k s_k,   Ds = Cov_r(s_k) - sum_k r_k P_k.
+
+Only differences of the l_k matter for r, and in the tails each l_k is huge: at |x| = 1e150 its rounding error is 1e284.
+So every row is computed relative to its strongest component j, with the large parts cancelled by hand (u = x - m_j,
+delta = m_k - m_j, g = P_j u = -s_j):
+
+    l_k - l_j = log(w_k/w_j) + 1/2 log(|C_j|/|C_k|) + 1/2 [g'(C_k - C_j) P_k u + delta' P_k (2u - delta)]
+    s_k - s_j = P_k [delta + (C_k - C_j) g]
+
+and log p = l_j + log sum_k e^{l_k - l_j}, s = s_j + sum_k r_k (s_k - s_j), Ds = Cov_r(s_k - s_j) - sum_k r_k P_k.
+
+That costs a gather per (row, component). Near the components (within about 60 standard deviations) the expanded square
+
+    l_k = const_k + z'P_k(m_k - c) - 1/2 z'P_k z,    z = x - c,
+
+is one matrix product for the whole block and just as good. So all rows are screened that way first, with a bound on
+the rounding error; rows whose bound exceeds EASY go the careful way, over the components the screening could not
+exclude. Components are stored by the spectrum of their covariance, C_k = Q_k diag(lambda_k) Q_k' (Q_k = I for isotropic and
+diagonal ones), in which corruption C -> alpha^2 C + sigma^2 I is a shift.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+EASY = 4e-12
+"""Largest rounding error of the log posterior weights that the screening may leave; above it a row is computed carefully."""
+
+UNIT = 2.0**-53
+_DIRECT_DIM = 3  # up to here (x - m)^2 is summed dimension by dimension: cheap, and it does not cancel
+_LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """K Gaussian components in d dimensions.
+
+    log_weights (K,), means (K, d), covs (K,) or (K, d) or (K, d, d) as given, spectrum (K, 1) or (K, d), axes (K, d, d)
+    or None, defect (K,): norm of C_k - Q_k diag(lambda_k) Q_k' as computed, ulps: how many units in the last place the
+    parameters may be off (a corrupted density's have been rounded).
+    """
+
+    log_weights: np.ndarray
+    means: np.ndarray
+    covs: np.ndarray
+    spectrum: np.ndarray
+    axes: np.ndarray | None
+    defect: np.ndarray
+    ulps: float = 0.0
+
+    def __post_init__(self):
+        count, dim = self.means.shape
+        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
+        inverse = 1.0 / self.spectrum
+        finite_weight = np.isfinite(self.log_weights)
+        log_det = (np.log(self.spectrum) * (dim / self.spectrum.shape[1])).sum(axis=1)
+        set_("log_heights", self.log_weights - 0.5 * log_det)  # l_k at its own mean, but for -d/2 log 2 pi
+        set_("half_log_det", 0.5 * log_det)
+        centre = np.exp(self.log_weights) @ self.means
+        shifted = self.means - centre
+        set_("centre", centre)
+        # how far below the strongest a component may lie and still matter: e^-50, more for a narrow (steep) component
+        spread = math.log(float(self.spectrum.max()) / float(self.spectrum.min())) if count > 1 else 0.0
+        set_("reach", 50.0 + math.log(count) + spread)
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.axes is None:
+                base = inverse.min(axis=0)
+                pull = shifted * inverse
+                set_("_base", base)
+                set_("_pull", np.ascontiguousarray(pull.T))
+                excess = inverse - base
+                set_("_excess", np.ascontiguousarray(excess.T) if excess.any() else None)
+                set_("_precision", inverse)
+                constants = self.log_heights - 0.5 * (shifted * pull).sum(axis=1)
+            else:
+                root = self.axes * np.sqrt(inverse)[:, None, :]
+                precision = (self.axes * inverse[:, None, :]) @ self.axes.transpose(0, 2, 1)
+                pull = np.einsum("kij,kj->ki", precision, shifted)
+                set_("_root", np.ascontiguousarray(root.transpose(1, 0, 2).reshape(dim, count * dim)))
+                set_("_root_shift", np.einsum("ki,kij->kj", shifted, root).ravel())
+                set_("_pull", np.ascontiguousarray(pull.T))
+                set_("_precision", precision)
+                constants = self.log_heights
+            set_("_constants", constants)
+            set_("_largest", tuple(float(a) for a in (
+                np.sqrt((shifted**2).sum(axis=1)).max(), np.sqrt((pull**2).sum(axis=1)).max(),
+                inverse.max() - inverse.min() if self.axes is None else inverse.max(),
+                np.abs(constants[finite_weight]).max(), self.log_heights.max())))
+
+    # ---- screening: all components at once, in one matrix product ------------------------------------------------
+
+    def screen(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray]:
+        """(l, base, error): l + base = log w_k N(x; m_k, C_k) + d/2 log 2 pi, (n, K); error (n,) bounds the rounding of l."""
+        shift, pull, excess, constant, height = self._largest
+        dim = x.shape[1]
+        with np.errstate(over="ignore", invalid="ignore"):
+            if self.axes is None and dim <= _DIRECT_DIM:
+                logits = np.zeros((len(x), len(self.means)))
+                for i in range(dim):
+                    offset = x[:, i, None] - self.means[:, i]
+                    offset *= offset
+                    offset *= self._precision[:, min(i, self._precision.shape[1] - 1)]
+                    logits += offset
+                logits *= -0.5
+                logits += self.log_heights
+                # a component that matters has q/2 <= height - (top - reach)
+                return logits, 0.0, 8 * UNIT * (2 * (height - logits.max(axis=1) + self.reach) + constant)
+            z = x - self.centre
+            squares = z * z
+            length2 = squares.sum(axis=1)
+            length = np.sqrt(length2)
+            if self.axes is None:
+                logits = z @ self._pull
+                logits += self._constants
+                if self._excess is not None:
+                    logits -= 0.5 * (squares @ self._excess if len(self._base) > 1 else length2[:, None] * self._excess)
+                base = -0.5 * (squares @ self._base if len(self._base) > 1 else length2 * self._base[0])
+                return logits, base, (dim + 8) * UNIT * (length * pull + length2 * excess + constant)
+            y = z @ self._root
+            y -= self._root_shift
+            y *= y
+            logits = y.reshape(len(x), len(self.means), dim).sum(axis=2)
+            logits *= -0.5
+            logits += self.log_heights
+            q = 2 * np.maximum(height - logits.max(axis=1) + self.reach, 0)
+            error = (dim + 8) * UNIT * (2 * np.sqrt(q * dim * excess) * (length + shift) + q + constant)
+            return logits, 0.0, error
+
+    def dense_weights(self, logits: np.ndarray) -> np.ndarray:
+        """Posterior weights (n, K) from screened logits, in place."""
+        logits -= logits.max(axis=1, keepdims=True)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=1, keepdims=True)
+        return logits
+
+    # ---- one component a row -------------------------------------------------------------------------------------
+
+    def solve(self, k: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """P_k u for rows u (m, d) and component indices k (m,)."""
+        if self.axes is None:
+            return u / self.spectrum[k]
+        return _by_component(k, u, lambda j, v: (v @ self.axes[j] / self.spectrum[j]) @ self.axes[j].T)
+
+    def solve_magnitude(self, k: np.ndarray, u: np.ndarray) -> np.ndarray:
+        """|Q| (1/lambda) |Q|' |u|: what bounds the rounding error of `solve`."""
+        if self.axes is None:
+            return np.abs(u) / self.spectrum[k]
+        return _by_component(k, np.abs(u), lambda j, v: (v @ np.abs(self.axes[j]) / self.spectrum[j]) @ np.abs(self.axes[j]).T)
+
+    def widen(self, k: np.ndarray, j: np.ndarray, g: np.ndarray) -> np.ndarray:
+        """(C_k - C_j) g, the difference taken first."""
+        if self.covs.ndim == 3:
+            return np.einsum("mij,mj->mi", self.covs[k] - self.covs[j], g)
+        difference = self.covs[k] - self.covs[j]
+        return (difference[:, None] if difference.ndim == 1 else difference) * g
+
+    def log_height_at(self, j: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(l_j(x) without -d/2 log 2 pi, q_j = (x - m_j)'P_j(x - m_j)) for one component a row."""
+        u = x - self.means[j]
+        with np.errstate(over="ignore"):
+            if self.axes is None:
+                whitened = u / np.sqrt(self.spectrum[j])
+            else:
+                whitened = _by_component(j, u, lambda i, v: v @ self.axes[i] / np.sqrt(self.spectrum[i]))
+            q = (whitened * whitened).sum(axis=1)
+        return self.log_heights[j] - 0.5 * q, q
+
+    def difference(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(l_k - l_j, s_k - s_j, size) for rows x, with the common parts cancelled by hand; size: sum of |terms| of the first.
+
+        The first and the last are extended precision where the machine has it: their range keeps |x|^2/sigma^2 finite.
+        """
+        u, delta = x - self.means[j], self.means[k] - self.means[j]
+        g = self.solve(j, u)
+        widened = self.widen(k, j, g)
+        steep = self.solve(k, u)
+        pulled = self.solve(k, delta)
+        wide = np.longdouble
+        first = widened.astype(wide) * steep
+        second = pulled.astype(wide) * (2 * u - delta)
+        levels = (self.log_weights[k] - self.log_weights[j]) - (self.half_log_det[k] - self.half_log_det[j])
+        log_ratio = levels + 0.5 * (first.sum(axis=1) + second.sum(axis=1))
+        size = np.abs(levels) + 0.5 * (np.abs(first) + np.abs(second)).sum(axis=1)
+        return log_ratio, self.solve(k, delta + widened), size
+
+    # ---- careful rows: relative to the strongest component ---------------------------------------------------------
+
+    def careful(self, x: np.ndarray, logits: np.ndarray, error: np.ndarray) -> Posterior:
+        """The posterior over components of rows x, exact differences over every component the screening cannot exclude."""
+        n = len(x)
+        if logits.shape[1] == 1:
+            none = np.zeros(0, dtype=np.intp)
+            return Posterior(self, x, np.zeros(n, dtype=np.intp), none, none, np.zeros(0, np.longdouble), np.zeros((0, x.shape[1])),
+                             np.zeros(0, np.longdouble))
+        with np.errstate(invalid="ignore", over="ignore"):
+            top = logits.max(axis=1)
+            known = np.isfinite(top) & np.isfinite(error)
+            possible = (logits >= (top - 2 * error - self.reach)[:, None]) | ~known[:, None]
+            possible &= np.isfinite(self.log_weights)
+        reference = np.where(known, np.argmax(np.where(np.isnan(logits), -np.inf, logits), axis=1), np.argmax(self.log_heights))
+        possible[np.arange(n), reference] = True
+        rows, k = np.nonzero(possible)
+        for _ in range(4):  # the reference is the strongest component up to rounding: move it until nothing is stronger
+            with np.errstate(over="ignore", invalid="ignore"):
+                ratio, step, size = self.difference(x[rows], k, reference[rows])
+            strongest = np.full(n, -np.inf, dtype=np.longdouble)
+            np.maximum.at(strongest, rows, ratio)
+            better = (ratio == strongest[rows]) & (ratio > 1)
+            if not better.any():
+                break
+            reference[rows[better]] = k[better]
+        others = k != reference[rows]
+        return Posterior(self, x, reference, rows[others], k[others], ratio[others], step[others], size[others])
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Rows x with their reference component, and for every other component that may matter (row, k): l_k - l_j and s_k - s_j."""
+
+    parts: Components
+    x: np.ndarray
+    reference: np.ndarray
+    rows: np.ndarray
+    k: np.ndarray
+    log_ratio: np.ndarray
+    step: np.ndarray
+    size: np.ndarray
+
+    def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(r of the listed components, r of the reference, log sum_k e^{l_k - l_j})."""
+        n = len(self.x)
+        top = np.zeros(n, dtype=np.longdouble)
+        np.maximum.at(top, self.rows, self.log_ratio)
+        listed = np.exp((self.log_ratio - top[self.rows]).astype(np.float64))
+        own = np.exp(-top.astype(np.float64))
+        total = own + _sum_by_row(self.rows, listed, n)
+        return listed / total[self.rows], own / total, top.astype(np.float64) + np.log(total)
+
+    def steps(self, weights: np.ndarray) -> np.ndarray:
+        """s_k - s_j where the weight is not zero (elsewhere it may have overflowed, and does not matter)."""
+        return np.where(weights[:, None] > 0, self.step, 0.0)
+
+    def log_density(self) -> np.ndarray:
+        height, _ = self.parts.log_height_at(self.reference, self.x)
+        return height + self.weights()[2] - 0.5 * self.x.shape[1] * _LOG_2PI
+
+    def score(self) -> np.ndarray:
+        weights, _, _ = self.weights()
+        own = self.parts.solve(self.reference, self.parts.means[self.reference] - self.x)
+        return own + _sum_by_row(self.rows, weights[:, None] * self.steps(weights), len(self.x))
+
+    def jacobian(self) -> np.ndarray:
+        n, dim = self.x.shape
+        weights, own, _ = self.weights()
+        steps = self.steps(weights)
+        mean = _sum_by_row(self.rows, weights[:, None] * steps, n)
+        away = steps - mean[self.rows]
+        value = own[:, None, None] * mean[:, :, None] * mean[:, None, :]
+        outer = (weights[:, None, None] * away[:, :, None] * away[:, None, :]).reshape(-1, dim * dim)
+        value += _sum_by_row(self.rows, outer, n).reshape(n, dim, dim)
+        precision = self.parts._precision
+        if precision.ndim == 3:
+            value -= own[:, None, None] * precision[self.reference]
+            listed = (weights[:, None, None] * precision[self.k]).reshape(-1, dim * dim)
+            return value - _sum_by_row(self.rows, listed, n).reshape(n, dim, dim)
+        diagonal = own[:, None] * precision[self.reference] + _sum_by_row(self.rows, weights[:, None] * precision[self.k], n)
+        value[:, range(dim), range(dim)] -= diagonal
+        return value
+
+
+def _by_component(k: np.ndarray, u: np.ndarray, apply) -> np.ndarray:
+    """apply(j, rows of u whose component is j), one component after the other."""
+    result = np.empty_like(u)
+    order = np.argsort(k, kind="stable")
+    cuts = np.flatnonzero(np.diff(k[order])) + 1
+    for part in np.split(order, cuts):
+        if len(part):
+            result[part] = apply(k[part[0]], u[part])
+    return result
+
+
+def _sum_by_row(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+    """Sums of values (m,) or (m, c) by row index, in order."""
+    if values.ndim == 1:
+        return np.bincount(rows, weights=values, minlength=n)
+    return np.stack([np.bincount(rows, weights=column, minlength=n) for column in values.T], axis=1)

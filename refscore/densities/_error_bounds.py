@@ -1,0 +1,121 @@
+r"""Absolute error bounds for the log-density and the score of a mixture, by running error analysis.
+
+Rounding perturbs the log posterior ratios L_k = l_k - l_j by at most delta_k. The weights r_k = e^{L_k}/sum e^{L} then lie
+between e^{L_k - delta_k}/sum e^{L + delta} and e^{L_k + delta_k}/sum e^{L - delta}, and because the errors of the weights sum to zero,
+
+    |error of s| <= sum_k (width of the interval of r_k) |s_k - s| + sum_k r_k |error of s_k| + rounding of the sum,
+
+which stays small in the far tails even where nothing is known about r, for the s_k agree there. (Higham, Accuracy and
+Stability of Numerical Algorithms, 2002, sec. 3.1 for gamma_n = n u/(1 - n u); a computed eigendecomposition is exact for a
+matrix within ``defect``.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refscore.densities._components import _LOG_2PI, EASY, UNIT, Components, Posterior, _sum_by_row
+
+
+def bounds(parts: Components, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(error of the log-density (n,), error of every entry of the score (n, d)) for a block of rows."""
+    logits, base, screening = parts.screen(x)
+    posterior = parts.careful(x, logits, screening)
+    with np.errstate(over="ignore", invalid="ignore"):
+        easy = screening <= EASY
+        floor = np.where(easy & (len(parts.means) > 1), screening, 0.0)
+        value = _log_density_bound(posterior, floor)
+        base_error = (x.shape[1] + 8) * UNIT * np.abs(base) if len(parts.means) > 1 else 0.0
+        return value + np.where(easy, base_error, 0.0), _score_bound(posterior, floor, easy)
+
+
+def _relative(parts: Components, k: np.ndarray) -> np.ndarray:
+    """Relative error of P_k as stored: the defect of the eigendecomposition and the rounding of the parameters."""
+    return parts.defect[k] / parts.spectrum[k].min(axis=1) + parts.ulps * UNIT
+
+
+def _ratio_errors(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
+    """delta_k for the listed components, (m,)."""
+    parts, k, rows = posterior.parts, posterior.k, posterior.rows
+    j = posterior.reference[rows]
+    dim = posterior.x.shape[1]
+    delta = (2 * dim + 12) * UNIT * posterior.size.astype(np.float64) + floor[rows]
+    delta += 4 * UNIT * (np.abs(parts.log_weights[k]) + np.abs(parts.log_weights[j]) + parts.half_log_det[k].__abs__()
+                         + np.abs(parts.half_log_det[j]))
+    for component in (k, j):
+        delta += _parameter_error(parts, component, posterior.x[rows])
+    return delta
+
+
+def _parameter_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """What the errors of mean and covariance do to l_k(x)."""
+    relative = _relative(parts, k)
+    if not relative.any():
+        return relative
+    _, q = parts.log_height_at(k, x)
+    slope = np.abs(parts.solve(k, x - parts.means[k]))
+    moved = parts.ulps * UNIT * (slope * np.abs(parts.means[k])).sum(axis=1)
+    return moved + 0.5 * relative * (q + x.shape[1])
+
+
+def _intervals(posterior: Posterior, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(width of the interval of r_k for the listed components, of r_j, of log sum e^L)."""
+    n = len(posterior.x)
+    top = np.zeros(n)
+    ratio = np.clip(posterior.log_ratio.astype(np.float64), -1e300, 1e300)
+    np.maximum.at(top, posterior.rows, ratio)
+    shifted = ratio - top[posterior.rows]
+    low = np.exp(np.clip(shifted - delta, -745, 700))
+    high = np.exp(np.clip(shifted + delta, -745, 700))
+    own = np.exp(-top)
+    total_low = own + _sum_by_row(posterior.rows, low, n)
+    total_high = own + _sum_by_row(posterior.rows, high, n)
+    weights, own_weight, _ = posterior.weights()
+    at_most = np.minimum(high / total_low[posterior.rows], 1)
+    at_least = low / total_high[posterior.rows]
+    width = np.maximum(at_most - weights, weights - at_least) + 8 * UNIT * weights
+    own_width = np.maximum(np.minimum(own / total_low, 1) - own_weight, own_weight - own / total_high) + 8 * UNIT * own_weight
+    return np.minimum(width, 1), np.minimum(own_width, 1), np.log(total_high) - np.log(total_low)
+
+
+def _log_density_bound(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
+    parts, x, j = posterior.parts, posterior.x, posterior.reference
+    dim = x.shape[1]
+    height, q = parts.log_height_at(j, x)
+    rounding = (2 * dim + 10) * UNIT * (q + np.abs(parts.log_weights[j]) + np.abs(parts.half_log_det[j]) + dim)
+    _, _, spread = _intervals(posterior, _ratio_errors(posterior, floor))
+    total = posterior.weights()[2]
+    return rounding + _parameter_error(parts, j, x) + spread + floor + 4 * UNIT * (np.abs(height) + np.abs(total) + _LOG_2PI * dim)
+
+
+def _score_bound(posterior: Posterior, floor: np.ndarray, easy: np.ndarray) -> np.ndarray:
+    parts, x, j, rows, k = posterior.parts, posterior.x, posterior.reference, posterior.rows, posterior.k
+    n, dim = x.shape
+    weights, own_weight, _ = posterior.weights()
+    widths, own_width, _ = _intervals(posterior, _ratio_errors(posterior, floor))
+    steps = np.where((widths > 0)[:, None], posterior.step, 0.0)
+    mean = _sum_by_row(rows, weights[:, None] * posterior.steps(weights), n)
+    bound = own_width[:, None] * np.abs(mean) + _sum_by_row(rows, widths[:, None] * np.abs(steps - mean[rows]), n)
+    bound += _component_error(parts, j, x)
+    bound += _sum_by_row(rows, weights[:, None] * _component_error(parts, k, x[rows]), n)
+    magnitude = np.abs(parts.solve(j, x - parts.means[j])) + np.abs(mean)
+    bound += 8 * UNIT * magnitude
+    if len(parts.means) > 1:  # the screened sum r'(P m) - (r'P) x cancels: its rounding is that of its parts
+        extent = np.abs(x - parts.centre) + np.abs(parts.means - parts.centre).max(axis=0)
+        steepest = parts.solve_magnitude(j, extent) + _sum_by_row(rows, weights[:, None] * parts.solve_magnitude(k, extent[rows]), n)
+        bound += np.where(easy[:, None], (len(parts.means) + 2 * dim + 8) * UNIT * steepest, 0.0)
+    return bound
+
+
+def _component_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Error of every entry of s_k(x) = P_k(m_k - x), one component a row."""
+    dim = x.shape[1]
+    u = x - parts.means[k]
+    bound = (2 * dim + 8 if parts.axes is not None else 4) * UNIT * parts.solve_magnitude(k, u)
+    slope = parts.solve(k, u)
+    if parts.axes is not None:
+        length = np.sqrt((slope * slope).sum(axis=1, keepdims=True))
+        bound = bound + (parts.defect[k] / parts.spectrum[k].min(axis=1))[:, None] * length
+    if parts.ulps:
+        bound = bound + parts.ulps * UNIT * (np.abs(slope) + parts.solve_magnitude(k, np.abs(parts.means[k])))
+    return bound

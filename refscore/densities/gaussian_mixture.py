@@ -1,0 +1,390 @@
+r"""Gaussian mixtures: p(x) = sum_k w_k N(x; m_k, C_k), the law on which everything can be computed.
+
+    log p = log sum_k e^{l_k},  l_k = log w_k - 1/2 (x - m_k)'C_k^{-1}(x - m_k) - 1/2 log det(2 pi C_k)
+    s     = grad log p = sum_k r_k C_k^{-1}(m_k - x),          r = softmax(l)
+    Ds    = Cov_r(s_k) - sum_k r_k C_k^{-1},                   div s = tr Ds
+
+Closed under Gaussian corruption x~ = alpha x + sigma z: weights stay, m -> alpha m, C -> alpha^2 C + sigma^2 I
+(systems A2, A3). `_components` holds the arithmetic, which is accurate to |x| = 1e150 and sigma = 1e-150.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from refscore import _blocks, _quadrature, _validate
+from refscore.densities._components import EASY, Components
+from refscore.densities._error_bounds import bounds
+
+_VARIANCES = 1e-300, 1e300  # so that neither a variance nor its inverse leaves the range of float64
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """Mixture of K Gaussians in d dimensions.
+
+    Parameters
+    ----------
+    weights : (K,) non-negative, summing to one
+    means : (K, d)
+    covs : (K,) isotropic variances, (K, d) variances along the axes, or (K, d, d) covariances
+
+    Raises
+    ------
+    ValueError
+        Weights that are negative or do not sum to one, shapes that disagree, a covariance that is not symmetric and
+        positive definite, variances outside [1e-300, 1e300].
+
+    Source: systems A2, A3; [a, sec. 3], [b, sec. 1].
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    covs: np.ndarray
+    _parts: Components = field(init=False, repr=False)
+
+    def __post_init__(self):
+        weights, means, covs = (np.array(a, dtype=np.float64) for a in (self.weights, self.means, self.covs))
+        if weights.ndim != 1 or means.ndim != 2 or len(weights) != len(means) or not means.size:
+            raise ValueError(f"weights {weights.shape} and means {means.shape}: pass (K,) and (K, d) with the same K >= 1, d >= 1")
+        for name, array in (("weights", weights), ("means", means), ("covs", covs)):
+            _validate.finite(array, name)
+        if (weights < 0).any() or abs(weights.sum() - 1) > 1e-12 + 1e-15 * len(weights):
+            raise ValueError(f"weights must be non-negative and sum to 1 (smallest {weights.min()}, sum {weights.sum()}): "
+                             "pass weights / weights.sum()")
+        with np.errstate(divide="ignore"):
+            log_weights = np.log(weights)
+        spectrum, axes, defect = _spectrum(covs, *means.shape)
+        self._set(weights, Components(log_weights, means, covs, spectrum, axes, defect))
+
+    def _set(self, weights: np.ndarray, parts: Components):
+        for name, value in (("weights", weights), ("means", parts.means), ("covs", parts.covs)):
+            value.flags.writeable = False
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "_parts", parts)
+        return self
+
+    @property
+    def dim(self) -> int:
+        """Dimension d."""
+        return self.means.shape[1]
+
+    @property
+    def mean(self) -> np.ndarray:
+        """E x = sum_k w_k m_k, (d,)."""
+        return self.weights @ self.means
+
+    @property
+    def cov(self) -> np.ndarray:
+        """Cov x = sum_k w_k [C_k + (m_k - m)(m_k - m)'], (d, d)."""
+        away = self.means - self.mean
+        within = np.tensordot(self.weights, self.covs, axes=1)
+        within = within if self.covs.ndim == 3 else np.eye(self.dim) * within
+        return within + (self.weights[:, None] * away).T @ away
+
+    def logpdf(self, x) -> np.ndarray:
+        """log p(x), (n,). Where it lies below -1.8e308 (|x|/sigma above 1e154) it is -inf, its correct rounding."""
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_log_density, self._parts), x, row_bytes=self._row_bytes(1))
+
+    def score(self, x) -> np.ndarray:
+        """grad log p(x) = sum_k r_k C_k^{-1}(m_k - x), (n, d)."""
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_score, self._parts), x, row_bytes=self._row_bytes(1))
+
+    def score_jacobian(self, x) -> np.ndarray:
+        """D s(x) = grad^2 log p(x) = Cov_r(s_k) - sum_k r_k C_k^{-1}, (n, d, d), symmetric."""
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_jacobian, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
+
+    def score_divergence(self, x) -> np.ndarray:
+        """div s(x) = tr D s(x), (n,)."""
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_divergence, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
+
+    def logpdf_error(self, x) -> np.ndarray:
+        """A bound on |logpdf(x) - its exact value|, (n,)."""
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_log_density_error, self._parts), x, row_bytes=self._row_bytes(8 * self.dim))
+
+    def score_error(self, x) -> np.ndarray:
+        """A bound on |score(x) - its exact value|, entry by entry, (n, d)."""
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_score_error, self._parts), x, row_bytes=self._row_bytes(8 * self.dim))
+
+    def cdf(self, x) -> np.ndarray:
+        """P(X <= x) in one dimension, (n,), by the normal distribution function (Cephes, as in SciPy)."""
+        return self._tail(x, 1.0)
+
+    def sf(self, x) -> np.ndarray:
+        """P(X > x) in one dimension, (n,): accurate where `cdf` is 1 to rounding."""
+        return self._tail(x, -1.0)
+
+    def _tail(self, x, side: float) -> np.ndarray:
+        if self.dim != 1:
+            raise ValueError(f"the distribution function is defined for d = 1, this density has d = {self.dim}: project it first")
+        x = _validate.batch(x, 1)
+        return _blocks.map_rows(partial(_tail, self._parts, self.weights, side), x, row_bytes=self._row_bytes(1))
+
+    def sample(self, n: int, rng) -> np.ndarray:
+        """n independent draws, (n, d). ``rng``: int seed or numpy Generator."""
+        n, rng = _validate.count(n, "n"), _validate.generator(rng)
+        return _blocks.map_rows(partial(_draw, self._parts, self.weights), n=n, rng=rng, row_bytes=32 * (self.dim + 1))
+
+    def corrupted(self, alpha: float, sigma: float):
+        """The law of alpha x + sigma z, z ~ N(0, I): means alpha m_k, covariances alpha^2 C_k + sigma^2 I (systems A3).
+
+        alpha >= 0 and sigma >= 0, not both zero.
+        """
+        alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma", zero=True)
+        parts = self._parts
+        a2, s2 = alpha * alpha, sigma * sigma
+        spectrum = a2 * parts.spectrum + s2
+        _check_range(spectrum, f"covariance after corruption with alpha = {alpha}, sigma = {sigma}")
+        covs = a2 * parts.covs + (s2 * np.eye(self.dim) if parts.covs.ndim == 3 else s2)
+        defect = a2 * parts.defect
+        return object.__new__(type(self))._set(self.weights, Components(
+            parts.log_weights, alpha * parts.means, covs, spectrum, parts.axes, defect, parts.ulps + 6))
+
+    def nodes(self, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes (N, d) and weights (N,) with sum w f(x) ~ E f: a lattice of the given spacing in every whitened component."""
+        u, w = _quadrature.normal_lattice(self.dim, spacing)
+        x = [m + self._rotate(k, u * np.sqrt(self._parts.spectrum[k])) for k, m in enumerate(self.means)]
+        return np.concatenate(x), np.outer(self.weights, w).ravel()
+
+    def joint_nodes(self, alpha: float, sigma: float, spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Nodes (x0, noise, weights) of the joint law of data and noise, x~ = alpha x0 + sigma noise.
+
+        Exact, up to the lattice's error in x~, for integrands that are cubic or less in the noise at given x~, as all
+        denoising objectives are: given x~ and the component, the noise is N(sigma/c y, alpha^2 lambda/c) along each axis
+        (y = x~ - alpha m, c = alpha^2 lambda + sigma^2), and 2d points at +- sqrt(d) standard deviations carry its moments.
+        """
+        u, w = _quadrature.normal_lattice(self.dim, spacing)
+        d = self.dim
+        corners = np.concatenate([np.eye(d), -np.eye(d)]) * math.sqrt(d)
+        e = np.tile(corners, (len(u), 1))
+        u = np.repeat(u, 2 * d, axis=0)
+        x0, noise = [], []
+        for k, mean in enumerate(self.means):
+            lam = self._parts.spectrum[k]
+            root = np.sqrt(alpha * alpha * lam + sigma * sigma)
+            noise.append(self._rotate(k, sigma / root * u + alpha * np.sqrt(lam) / root * e))
+            x0.append(mean + self._rotate(k, alpha * lam / root * u - sigma * np.sqrt(lam) / root * e))
+        weights = np.outer(self.weights, np.repeat(w, 2 * d) / (2 * d)).ravel()
+        return np.concatenate(x0), np.concatenate(noise), weights
+
+    def expectation(self, f, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000):
+        """E f(x) and an error estimate, by the trapezoidal rule on ever finer lattices (`_quadrature`).
+
+        Parameters
+        ----------
+        f : callable, (n, d) -> (n, ...)
+            Smooth: the finer of two lattices must agree with the coarser to ``tolerance`` times E|f|.
+        tolerance : float
+            Where to stop. The reported error is the difference of the last two lattices, which overstates that of the last.
+        max_nodes : int
+            Refuse a lattice with more nodes.
+
+        Returns
+        -------
+        value, error : arrays of f's trailing shape (floats for scalar f)
+
+        Raises
+        ------
+        ValueError
+            When even a coarse lattice needs more than ``max_nodes`` nodes (dimension too high), or f returns a wrong shape.
+        """
+        spacing = 0.8
+        before = None
+        while len(self.means) * _quadrature.lattice_size(self.dim, spacing) <= max_nodes:
+            value, size = self._lattice_sum(f, spacing)
+            if before is not None:
+                error = np.abs(value - before) + 16 * np.finfo(float).eps * size
+                if (error <= tolerance * size).all():
+                    return _scalar(value), _scalar(error)
+            before = value
+            spacing /= math.sqrt(2)
+        if before is None or spacing > 0.5:
+            needed = len(self.means) * _quadrature.lattice_size(self.dim, 0.4)
+            raise ValueError(f"quadrature of {len(self.means)} components in dimension {self.dim} needs about {needed:.0e} nodes: "
+                             "raise max_nodes, or average f over sample(n, rng) and report the standard error")
+        return _scalar(value), _scalar(error)
+
+    def _lattice_sum(self, f, spacing: float):
+        u, w = _quadrature.normal_lattice(self.dim, spacing)
+        total = size = 0.0
+        step = 1 << 16
+        for k, mean in enumerate(self.means):
+            for start in range(0, len(u), step):
+                x = mean + self._rotate(k, u[start:start + step] * np.sqrt(self._parts.spectrum[k]))
+                y = np.asarray(f(x), dtype=np.float64)
+                if y.ndim < 1 or len(y) != len(x):
+                    raise ValueError(f"f returned shape {y.shape} for {len(x)} points: return one row a point, shape ({len(x)}, ...)")
+                weights = self.weights[k] * w[start:start + step]
+                total = total + np.tensordot(weights, y, axes=1)
+                size = size + np.tensordot(weights, np.abs(y), axes=1)
+        return total, size
+
+    def _rotate(self, k: int, y: np.ndarray) -> np.ndarray:
+        """From the axes of component k to the coordinates."""
+        return y if self._parts.axes is None else y @ self._parts.axes[k].T
+
+    def _row_bytes(self, width: int) -> int:
+        count = len(self.means)
+        full = self.dim if self.covs.ndim == 3 else 1
+        return min(24 * count * max(full, width), _blocks.BLOCK_BYTES // 32)  # at least 32 rows: a matrix product wants them
+
+
+def _spectrum(covs: np.ndarray, count: int, dim: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """(lambda, Q, norm of C - Q diag(lambda) Q') of covariances in any of the three forms."""
+    shapes = {(count,): "isotropic", (count, dim): "diagonal", (count, dim, dim): "full"}
+    if covs.shape not in shapes:
+        raise ValueError(f"covs has shape {covs.shape}: pass (K,) variances, (K, d) variances or (K, d, d) covariances "
+                         f"with K = {count}, d = {dim}")
+    if covs.ndim < 3:
+        spectrum = covs.reshape(count, -1)
+        _check_range(spectrum, "covs")
+        return spectrum, None, np.zeros(count)
+    if not (np.abs(covs - covs.transpose(0, 2, 1)) <= 1e-12 * np.abs(covs).max(axis=(1, 2), keepdims=True)).all():
+        raise ValueError("covs must be symmetric: pass (C + C.transpose(0, 2, 1)) / 2")
+    spectrum, axes = np.linalg.eigh(covs)
+    if not (spectrum > 0).all():
+        k = int(np.argmin(spectrum.min(axis=1)))
+        raise ValueError(f"covs[{k}] is not positive definite (smallest eigenvalue {spectrum[k].min():.3g}): a degenerate law has no "
+                         "density; add sigma^2 to the diagonal, or corrupt it first")
+    _check_range(spectrum, "covs")
+    rebuilt = (axes * spectrum[:, None, :]) @ axes.transpose(0, 2, 1)
+    magnitude = (np.abs(axes) * spectrum[:, None, :]) @ np.abs(axes).transpose(0, 2, 1)
+    norm = lambda a: np.sqrt((a * a).sum(axis=(1, 2)))  # noqa: E731
+    scale = spectrum.max(axis=1)
+    skew = norm(axes.transpose(0, 2, 1) @ axes - np.eye(dim))
+    rounding = 2.0**-53
+    return spectrum, axes, norm(covs - rebuilt) + (dim + 2) * rounding * norm(magnitude) + 2 * (skew + dim * rounding) * scale
+
+
+def _check_range(spectrum: np.ndarray, what: str) -> None:
+    low, high = _VARIANCES
+    if not ((spectrum >= low) & (spectrum <= high)).all():
+        raise ValueError(f"{what}: variances must lie in [{low}, {high}] (given {spectrum.min()} to {spectrum.max()}): "
+                         "rescale the coordinates")
+
+
+def _scalar(value):
+    return float(value) if np.ndim(value) == 0 else value
+
+
+# ---- blocks of rows ----------------------------------------------------------------------------------------------
+
+
+def _careful_rows(parts: Components, error: np.ndarray) -> np.ndarray:
+    return np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(error))
+
+
+def _log_density(parts: Components, x: np.ndarray) -> np.ndarray:
+    logits, base, error = parts.screen(x)
+    hard = _careful_rows(parts, error)
+    careful = parts.careful(x[hard], logits[hard], error[hard]).log_density() if len(hard) else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        top = logits.max(axis=1)
+        logits -= top[:, None]
+        np.exp(logits, out=logits)
+        value = np.log(logits.sum(axis=1)) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
+    if careful is not None:
+        value[hard] = careful
+    return value
+
+
+def _score(parts: Components, x: np.ndarray) -> np.ndarray:
+    logits, _, error = parts.screen(x)
+    hard = _careful_rows(parts, error)
+    if len(hard) == len(x):
+        return parts.careful(x, logits, error).score()
+    careful = parts.careful(x[hard], logits[hard], error[hard]).score() if len(hard) else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = parts.dense_weights(logits)
+        z = x - parts.centre
+        value = weights @ parts._pull.T
+        precision = parts._precision
+        if precision.ndim == 3:
+            mixed = (weights @ precision.reshape(len(precision), -1)).reshape(-1, *precision.shape[1:])
+            value -= np.einsum("nij,nj->ni", mixed, z)
+        else:
+            z *= weights @ precision
+            value -= z
+    if careful is not None:
+        value[hard] = careful
+    return value
+
+
+def _jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
+    logits, _, error = parts.screen(x)
+    hard = _careful_rows(parts, error)
+    if len(hard) == len(x):
+        return parts.careful(x, logits, error).jacobian()
+    careful = parts.careful(x[hard], logits[hard], error[hard]).jacobian() if len(hard) else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights, away = _centred_scores(parts, x, logits)
+        precision = parts._precision
+        value = (weights[:, :, None] * away).transpose(0, 2, 1) @ away
+        mixed = (weights @ precision.reshape(len(precision), -1))
+        if precision.ndim == 3:
+            value -= mixed.reshape(value.shape)
+        else:
+            value[:, range(x.shape[1]), range(x.shape[1])] -= mixed
+    if careful is not None:
+        value[hard] = careful
+    return value
+
+
+def _divergence(parts: Components, x: np.ndarray) -> np.ndarray:
+    logits, _, error = parts.screen(x)
+    hard = _careful_rows(parts, error)
+    careful = np.trace(parts.careful(x[hard], logits[hard], error[hard]).jacobian(), axis1=1, axis2=2) if len(hard) else None
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights, away = _centred_scores(parts, x, logits)
+        precision = parts._precision
+        traces = np.trace(precision, axis1=1, axis2=2) if precision.ndim == 3 else precision.sum(axis=1) * (x.shape[1] / precision.shape[1])
+        away *= away
+        value = (weights * away.sum(axis=2)).sum(axis=1) - weights @ traces
+    if careful is not None:
+        value[hard] = careful
+    return value
+
+
+def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior weights (n, K) and s_k - s (n, K, d)."""
+    weights = parts.dense_weights(logits)
+    away = parts.means - x[:, None, :]
+    precision = parts._precision
+    away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision
+    away -= np.einsum("nk,nkd->nd", weights, away)[:, None, :]
+    return weights, away
+
+
+def _log_density_error(parts: Components, x: np.ndarray) -> np.ndarray:
+    return bounds(parts, x)[0]
+
+
+def _score_error(parts: Components, x: np.ndarray) -> np.ndarray:
+    return bounds(parts, x)[1]
+
+
+def _tail(parts: Components, weights: np.ndarray, side: float, x: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtr
+
+    return ndtr(side * (x - parts.means[:, 0]) / np.sqrt(parts.spectrum[:, 0])) @ weights
+
+
+def _draw(parts: Components, weights: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    cumulative = np.cumsum(weights)
+    k = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
+    z = rng.standard_normal((n, parts.means.shape[1])) * np.sqrt(parts.spectrum[k])
+    if parts.axes is not None:
+        from refscore.densities._components import _by_component
+
+        z = _by_component(k, z, lambda j, rows: rows @ parts.axes[j].T)
+    return parts.means[k] + z
