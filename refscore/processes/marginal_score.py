@@ -1,0 +1,51 @@
+"""The exact time-dependent score of a process started from a known law, as a callable ``score(x, t)``.
+
+s(x, t) = grad_x log p_t(x), p_t the law of alpha_t x_0 + sigma_t z. It is what a perfect model would have learnt, and
+what samplers and exact laws are run with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from refscore import _validate
+
+_REMEMBERED = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class MarginalScore:
+    """``score(x, t) = process.marginal(density, t).score(x)``; t a scalar, or (n,) with one time a row.
+
+    The marginals of the last few thousand times are remembered, because samplers ask for the same times block by block.
+    """
+
+    process: object
+    density: object
+    _marginals: dict = field(default_factory=dict, init=False, repr=False)
+
+    def __call__(self, x, t) -> np.ndarray:
+        if np.ndim(t) == 0:
+            return self.marginal(float(t)).score(x)
+        x = _validate.batch(x, dtype=None)
+        times = _validate.times(t, x.shape[0])
+        score = np.empty_like(x)
+        for time in np.unique(times):
+            rows = times == time
+            score[rows] = self.marginal(float(time)).score(x[rows])
+        return score
+
+    def marginal(self, t: float):
+        """The law p_t."""
+        marginal = self._marginals.get(t)
+        if marginal is None:
+            marginal = self.process.marginal(self.density, t)  # type: ignore[attr-defined]
+            if len(self._marginals) >= _REMEMBERED:
+                self._marginals.clear()
+            self._marginals[t] = marginal
+        return marginal
+
+    def __reduce__(self):
+        return MarginalScore, (self.process, self.density)
