@@ -145,7 +145,7 @@ class GaussianPath(ABC):
         """What a model says about x_t, from one parametrisation to another; all (n, d).
 
         With x_t = alpha x0 + sigma eps:  score = -eps/sigma  and  v = alpha eps - sigma x0  (Salimans & Ho 2022,
-        sec. 4, where alpha^2 + sigma^2 = 1; here for any alpha and sigma). Hence x0 = (x_t - sigma eps)/alpha and, from v,
+        sec. 4, where alpha^2 + sigma^2 = 1; here for any alpha, sigma). Hence x0 = (x_t - sigma eps)/alpha; and from v
         x0 = (alpha x_t - sigma v)/(alpha^2 + sigma^2), eps = (sigma x_t + alpha v)/(alpha^2 + sigma^2).
 
         Parameters
