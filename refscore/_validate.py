@@ -57,13 +57,13 @@ def choice(value, name: str, allowed: tuple):
     return value
 
 
-def times(t, n: int, name: str = "t") -> np.ndarray:
-    """``t``, a scalar or an (n,) array, as a finite non-negative (n,) array: one time a row."""
+def times(t, n: int, name: str = "t", *, signed: bool = False) -> np.ndarray:
+    """``t``, a scalar or an (n,) array, as a finite non-negative (``signed=True``: any) (n,) array: one time a row."""
     array = np.asarray(t, dtype=np.float64)
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] not in (1, n)):
         raise ValueError(f"{name} has shape {array.shape}: pass a scalar, or one time a row, shape ({n},)")
     finite(np.atleast_1d(array), name)
-    if (array < 0).any():
+    if not signed and (array < 0).any():
         raise ValueError(f"{name} is {array.min()}: time runs from 0 (data) upwards")
     return np.broadcast_to(array, (n,))
 

@@ -1,1 +1,17 @@
+"""Parametric scores with every derivative by hand: `MLP`, the exact `AnalyticScore`, and Hutchinson's trace estimate."""
 
+from refscore.networks.activations import ACTIVATIONS, Activation, activation
+from refscore.networks.analytic import AnalyticScore
+from refscore.networks.hutchinson import hutchinson, hutchinson_variance, probes
+from refscore.networks.mlp import MLP
+
+__all__ = [
+    "ACTIVATIONS",
+    "MLP",
+    "Activation",
+    "AnalyticScore",
+    "activation",
+    "hutchinson",
+    "hutchinson_variance",
+    "probes",
+]

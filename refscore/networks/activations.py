@@ -1,0 +1,134 @@
+"""Activations phi with phi' and phi'', which is all that a network's derivatives need.
+
+A score network's Jacobian contains phi', and the parameter gradient of anything that contains the Jacobian (implicit
+and sliced score matching) contains phi''. Every function here
+
+* evaluates value, slope and curvature from the same exponential, with no overflow for any finite argument;
+* has absolute error of a few eps (softplus, its slope and the logistic factor also relative error of a few eps);
+* keeps float32;
+* takes complex arguments (all but relu are analytic), so that imag phi(z + ih)/h gives phi'(z) by another road.
+
+ReLU's caveat: phi'' = 0 wherever it exists, the mass of phi'' sits in the kinks, and no formula evaluated at points
+sees it. Its tr Ds is right almost everywhere, but the integration by parts behind implicit score matching still holds
+only because relu is continuous; the *gradient* of the trace in the weights misses the kinks' contribution entirely.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Jet = tuple[np.ndarray, "np.ndarray | None", "np.ndarray | None"]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """A function phi applied entry by entry: ``phi(z)``, ``phi.slope(z)`` = phi'(z), ``phi.curvature(z)`` = phi''(z).
+
+    ``jet(z, order)`` gives (phi, phi', phi'') up to ``order`` in one go, with None for what was not asked.
+    """
+
+    name: str
+    jet: Callable[[Any, int], Jet]
+
+    def __call__(self, z) -> np.ndarray:
+        """phi(z), in the shape and dtype of z; complex z too."""
+        return self.jet(_floating(z), 0)[0]
+
+    def slope(self, z) -> np.ndarray:
+        """phi'(z), in the shape and dtype of z; complex z too."""
+        slope = self.jet(_floating(z), 1)[1]
+        assert slope is not None
+        return slope
+
+    def curvature(self, z) -> np.ndarray:
+        """phi''(z), in the shape and dtype of z; complex z too."""
+        curvature = self.jet(_floating(z), 2)[2]
+        assert curvature is not None
+        return curvature
+
+
+def _tanh(z, order: int) -> Jet:
+    """phi' = 1 - phi^2, phi'' = -2 phi phi'."""
+    value = np.tanh(z)
+    if order == 0:
+        return value, None, None
+    slope = value * value
+    np.subtract(1, slope, out=slope)
+    return value, slope, -2 * value * slope if order == 2 else None
+
+
+def _softplus(z, order: int) -> Jet:
+    """log(1 + e^z) = max(z, 0) + log(1 + e^-|z|);  phi' = p, phi'' = p q with the logistic p, q = 1 - p."""
+    e = np.exp(_minus_abs(z))
+    value = _positive_part(z) + np.log1p(e)
+    if order == 0:
+        return value, None, None
+    p, q = _logistic(z, e)
+    return value, p, p * q if order == 2 else None
+
+
+def _silu(z, order: int) -> Jet:
+    """z p(z), p the logistic, q = 1 - p;  phi' = p (1 + z q), phi'' = p q (2 + z (q - p))."""
+    p, q = _logistic(z, np.exp(_minus_abs(z)))
+    value = z * p
+    if order == 0:
+        return value, None, None
+    slope = p * (1 + z * q)
+    return value, slope, p * q * (2 + z * (q - p)) if order == 2 else None
+
+
+def _sin(z, order: int) -> Jet:
+    """phi' = cos, phi'' = -sin."""
+    value = np.sin(z)
+    return value, np.cos(z) if order >= 1 else None, -value if order == 2 else None
+
+
+def _relu(z, order: int) -> Jet:
+    """max(z, 0); phi' = [z > 0] (0 at the kink), phi'' = 0 almost everywhere."""
+    slope = (z.real > 0).astype(z.dtype) if order >= 1 else None
+    return _positive_part(z), slope, np.zeros_like(z) if order == 2 else None
+
+
+def _logistic(z, e) -> tuple[np.ndarray, np.ndarray]:
+    """p = 1/(1 + e^-z) and 1 - p, from e = e^-|z|: neither tail cancels."""
+    small, large = e / (1 + e), 1 / (1 + e)
+    right = z.real > 0
+    return np.where(right, large, small), np.where(right, small, large)
+
+
+def _minus_abs(z) -> np.ndarray:
+    """-|z|; for complex z the analytic branch on either side of the imaginary axis."""
+    return np.where(z.real > 0, -z, z) if z.dtype.kind == "c" else -np.abs(z)
+
+
+def _positive_part(z) -> np.ndarray:
+    return np.where(z.real > 0, z, 0) if z.dtype.kind == "c" else np.maximum(z, 0)
+
+
+def _floating(z) -> np.ndarray:
+    array = np.asarray(z)
+    return array if array.dtype.kind in "fc" else array.astype(np.float64)
+
+
+ACTIVATIONS = {
+    function.__name__[1:]: Activation(function.__name__[1:], function)
+    for function in (_tanh, _softplus, _silu, _sin, _relu)
+}
+
+
+def activation(which: str | Activation) -> Activation:
+    """The activation of that name ('tanh', 'softplus', 'silu', 'sin', 'relu'), or the `Activation` itself.
+
+    Raises ValueError for an unknown name and TypeError for anything else.
+    """
+    if isinstance(which, Activation):
+        return which
+    if not isinstance(which, str):
+        raise TypeError(f"activation is {which!r}: pass one of {', '.join(map(repr, ACTIVATIONS))}, or an Activation")
+    if which not in ACTIVATIONS:
+        raise ValueError(f"activation is {which!r}: choose one of {', '.join(map(repr, ACTIVATIONS))}")
+    return ACTIVATIONS[which]

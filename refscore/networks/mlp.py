@@ -1,0 +1,301 @@
+"""A multilayer perceptron as a score model s(x) or s(x, t), with every derivative by hand.
+
+    s = phi(... phi(a_0 W_1 + b_1) ...) W_L + b_L,        a_0 = x  or  (x, t)
+
+Weights are (in, out); t is appended as the last input column, and every derivative "in x" is in the first d columns.
+Without hidden layers s = x W_1 + b_1, the score of a Gaussian when W_1 is symmetric and negative definite. Nothing
+makes Ds symmetric: the output is in general not the gradient of anything, so not the score of any density.
+
+The calculus is in `refscore.networks.backprop` (forward, tangents, backward) and `refscore.networks.divergence` (the
+closed form of tr Ds); this module checks arguments, cuts batches into row blocks, and offers two things:
+
+* to users: ``model(x)``, ``jvp``, ``vjp``, ``jacobian``, ``divergence``, and the parameter gradients ``gradient``,
+  ``jvp_gradient``, ``divergence_gradient``;
+* to objectives, on one block of rows: ``value_pullback`` and ``divergence_pullback`` and ``jvp_pullback``, which
+  return the values and the function that pulls cotangents back to sums of parameter gradients, in one pass; and
+  ``completed``, which turns the sums over all blocks into the gradient.
+
+``divergence_by_jvp`` and ``divergence_gradient_by_jvp`` reach the same numbers through d tangents, for any depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+
+from refscore import _blocks, _validate
+from refscore.networks import divergence as closed
+from refscore.networks.activations import Activation, activation
+from refscore.networks.backprop import Rows
+
+LEAST_ROWS = 256
+"""Rows (times tangents) that a block has at least: below, reading the weights costs more than multiplying by them."""
+
+
+class MLP:
+    """A multilayer perceptron with random weights; `MLP.from_arrays` takes given ones.
+
+    Parameters
+    ----------
+    sizes : sequence of int
+        Widths (in, hidden, ..., out), for example (d, 16, 16, d), or (d + 1, 16, 16, d) when the model takes time.
+    activation : str or Activation
+        'tanh', 'softplus', 'silu', 'sin' or 'relu', after every layer but the last.
+    rng : numpy Generator or int
+        Source of the weights AND biases, all N(0, 1/in): no symmetry is left in which a mistake could hide.
+    dtype : float64 (default) or float32
+        Of the parameters, hence of everything the model computes.
+
+    The parameters are read-only arrays: `with_parameters` makes the model with other ones.
+    """
+
+    def __init__(self, sizes: Sequence[int], activation: str | Activation, rng, dtype: Any = np.float64):
+        widths = [_validate.count(size, f"sizes[{i}]") for i, size in enumerate(sizes)]
+        if len(widths) < 2:
+            raise ValueError(f"sizes is {tuple(widths)}: give at least an input and an output width, as in (d, 16, d)")
+        draw = _validate.generator(rng).standard_normal
+        weights = [draw((m, k)) / np.sqrt(m) for m, k in zip(widths, widths[1:])]
+        biases = [draw(k) / np.sqrt(m) for m, k in zip(widths, widths[1:])]
+        self._set([np.asarray(W, dtype) for W in weights], [np.asarray(b, dtype) for b in biases], activation)
+
+    @classmethod
+    def from_arrays(cls, weights: Sequence, biases: Sequence, activation: str | Activation) -> MLP:
+        """The MLP with these weights, a list of (in, out), and biases, a list of (out,). All float32 stays float32."""
+        model = cls.__new__(cls)
+        model._set(list(weights), list(biases), activation)
+        return model
+
+    def _set(self, weights: list, biases: list, which: str | Activation) -> None:
+        self.activation = activation(which)
+        if len(weights) != len(biases) or not weights:
+            raise ValueError(f"{len(weights)} weights and {len(biases)} biases given: one of each a layer, at least one layer")
+        arrays = [np.asarray(array) for array in (*weights, *biases)]
+        self.dtype = np.dtype(np.float32 if all(a.dtype == np.float32 for a in arrays) else np.float64)
+        self.weights = tuple(_parameter(W, f"weights[{l}]", 2, self.dtype) for l, W in enumerate(weights))
+        self.biases = tuple(_parameter(b, f"biases[{l}]", 1, self.dtype) for l, b in enumerate(biases))
+        for l, (W, b) in enumerate(zip(self.weights, self.biases)):
+            before = self.weights[l - 1].shape[1] if l else W.shape[0]
+            if W.shape != (before, b.size):
+                raise ValueError(
+                    f"weights[{l}] has shape {W.shape}, biases[{l}] {b.shape}, and the layer before has {before} outputs: "
+                    f"weights are (in, out) and biases (out,), so pass weights[{l}] of shape ({before}, {b.size})"
+                )
+        self.sizes = (self.weights[0].shape[0], *(W.shape[1] for W in self.weights))
+
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        """[W1, b1, W2, b2, ...], read-only."""
+        return [array for layer in zip(self.weights, self.biases) for array in layer]
+
+    def with_parameters(self, arrays: Sequence) -> MLP:
+        """The same network with other parameters [W1, b1, W2, b2, ...]."""
+        if [np.shape(a) for a in arrays] != [a.shape for a in self.parameters]:
+            raise ValueError(
+                f"arrays have shapes {[np.shape(a) for a in arrays]}: pass those of .parameters, {[a.shape for a in self.parameters]}"
+            )
+        return MLP.from_arrays(arrays[0::2], arrays[1::2], self.activation)
+
+    def __repr__(self) -> str:
+        return f"MLP(sizes={self.sizes}, activation={self.activation.name!r}, dtype={self.dtype})"
+
+    # ---- values and derivatives in x ---------------------------------------------------------------------------
+
+    def __call__(self, x, t=None) -> np.ndarray:
+        """s(x) or s(x, t), (n, out). ``t``: scalar or (n,), any finite numbers."""
+        x, time = self.checked(x, t)
+        return self._mapped(self._values, x, time)
+
+    def jvp(self, x, v, t=None) -> np.ndarray:
+        """Ds(x) v, (n, out), the derivative of s along v (n, d): forward mode."""
+        x, time = self.checked(x, t)
+        return self._mapped(self._jvps, x, time, self._like(v, x.shape, "v"), tangents=1)
+
+    def vjp(self, x, u, t=None) -> np.ndarray:
+        """Ds(x)'u, (n, d), the gradient in x of u.s(x) for u (n, out): reverse mode."""
+        x, time = self.checked(x, t)
+        return self._mapped(self._vjps, x, time, self._like(u, (x.shape[0], self.sizes[-1]), "u"))
+
+    def jacobian(self, x, t=None) -> np.ndarray:
+        """Ds(x), (n, out, d): entry [i, k, j] is ds_k/dx_j at row i. By ``out`` reverse passes."""
+        x, time = self.checked(x, t)
+        return self._mapped(self._jacobians, x, time, tangents=self.sizes[-1])
+
+    def divergence(self, x, t=None) -> np.ndarray:
+        """tr Ds(x), (n,): in closed form up to two hidden layers (`refscore.networks.divergence`), else by d JVPs."""
+        if len(self.weights) - 1 > closed.CLOSED_FORMS:
+            return self.divergence_by_jvp(x, t)
+        x, time = self._square(x, t)
+        return self._mapped(partial(self._traces, self._coupling), x, time)
+
+    def divergence_by_jvp(self, x, t=None) -> np.ndarray:
+        """tr Ds(x), (n,), as the sum of e_k.(Ds e_k) over d tangents: any depth, d times the work."""
+        x, time = self._square(x, t)
+        return self._mapped(self._traces_by_jvp, x, time, tangents=x.shape[1])
+
+    # ---- derivatives in the parameters, summed over rows ---------------------------------------------------------
+
+    def gradient(self, x, u, t=None) -> list[np.ndarray]:
+        """Parameter gradient [W1*, b1*, ...] of the sum over rows of u.s(x); ``u`` (n, out)."""
+        x, time = self.checked(x, t)
+        u = self._like(u, (x.shape[0], self.sizes[-1]), "u")
+        return self._summed(self._gradients, x, time, u)
+
+    def jvp_gradient(self, x, v, u, w, t=None) -> list[np.ndarray]:
+        """Parameter gradient of the sum over rows of u.s(x) + w.(Ds(x) v); ``v`` (n, d), ``u`` and ``w`` (n, out)."""
+        x, time = self.checked(x, t)
+        v = self._like(v, x.shape, "v")
+        u, w = (self._like(a, (x.shape[0], self.sizes[-1]), name) for a, name in ((u, "u"), (w, "w")))
+        return self._summed(self._jvp_gradients, x, time, v, u, w, tangents=1)
+
+    def divergence_gradient(self, x, c, t=None) -> list[np.ndarray]:
+        """Parameter gradient of the sum over rows of c tr Ds(x), ``c`` (n,): closed form up to two hidden layers."""
+        x, time = self._square(x, t)
+        c = self._like(c, x.shape[:1], "c")
+        tangents = x.shape[1] if len(self.weights) - 1 > closed.CLOSED_FORMS else 0
+        return self.completed(self._summed(self._divergence_gradients, x, time, c, tangents=tangents))
+
+    def divergence_gradient_by_jvp(self, x, c, t=None) -> list[np.ndarray]:
+        """The same gradient through d tangents: the sum of c e_k.(Ds e_k), any depth."""
+        x, time = self._square(x, t)
+        c = self._like(c, x.shape[:1], "c")
+        return self._summed(self._divergence_gradients_by_jvp, x, time, c, tangents=x.shape[1])
+
+    # ---- for objectives: one block of rows, arguments as `checked` returns them ------------------------------------
+
+    def value_pullback(self, x, time, grad: bool = True) -> tuple[np.ndarray, Callable]:
+        """s, and u -> the sums over rows of the parameter gradients of u.s."""
+        rows = self._rows(x, time, order=int(grad))
+        return rows.output, rows.backward
+
+    def jvp_pullback(self, x, time, v, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
+        """s, Ds v_k (k, n, out) for k directions v (k, n, d), and (u, w) -> sums for u.s + sum of w_k.(Ds v_k)."""
+        rows = self._rows(x, time, order=1 + grad)
+        return rows.output, rows.jvp(v), rows.backward
+
+    def divergence_pullback(self, x, time, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
+        """s, tr Ds (n,), and (u, c) -> sums for u.s + c tr Ds, which `completed` turns into the gradient."""
+        if len(self.weights) - 1 > closed.CLOSED_FORMS:
+            return self.divergence_pullback_by_jvp(x, time, grad)
+        rows, C = self._rows(x, time, order=1 + grad), self._coupling
+        trace, kept = closed.trace(rows.slopes, C, len(x))
+
+        def pullback(u, c):
+            extra, dC = closed.pulled_back(rows.slopes, rows.curvatures, C, kept, c)
+            return [*rows.backward(u, extra=extra), dC]
+
+        return rows.output, trace, pullback
+
+    def divergence_pullback_by_jvp(self, x, time, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
+        """As `divergence_pullback`, through d tangents."""
+        basis = _basis(x)
+        s, columns, pullback = self.jvp_pullback(x, time, basis, grad)
+        return s, np.einsum("knk->n", columns), lambda u, c: pullback(u, c[:, None] * basis)
+
+    def completed(self, sums: list[np.ndarray]) -> list[np.ndarray]:
+        """The gradient [W1*, b1*, ...] from sums over all rows: what depends on the parameters alone is done here, once."""
+        gradient = sums[: 2 * len(self.weights)]
+        if len(sums) > len(gradient):
+            closed.add_coupling_gradient(gradient, self.weights, self.sizes[-1], sums[-1])
+        return gradient
+
+    def row_bytes(self, tangents: int = 0) -> int:
+        """Bytes of temporaries that a row needs, as `_blocks` counts them; at most what gives `LEAST_ROWS` rows."""
+        kept = 4 * (1 + tangents) * self.dtype.itemsize * sum(self.sizes)
+        return min(kept, (1 + tangents) * _blocks.BLOCK_BYTES // LEAST_ROWS)
+
+    def checked(self, x, t=None, name: str = "x") -> tuple[np.ndarray, np.ndarray]:
+        """x (n, d) and the time columns, (n, 1) or, without time, (n, 0), in the model's dtype."""
+        columns, d = np.shape(x)[-1] if np.ndim(x) == 2 else None, self.sizes[0] - (t is not None)
+        if columns not in (None, d):
+            inputs = f"{self.sizes[0]} inputs" + (" of which t is the last" if t is not None else "")
+            hint = "pass t" if columns == d - 1 else "leave out t" if columns == d + 1 else f"pass shape (n, {d})"
+            raise ValueError(f"{name} has {columns} columns, but the network has {inputs}: {hint}")
+        x = _validate.batch(x, name=name, dtype=self.dtype)
+        if t is None:
+            return x, np.empty((len(x), 0), self.dtype)
+        return x, _validate.times(t, len(x), signed=True).astype(self.dtype)[:, None]
+
+    # ---- plumbing: block functions, bound methods so that they can be pickled -----------------------------------------
+
+    @cached_property
+    def _coupling(self) -> np.ndarray:
+        return closed.coupling(self.weights, self.sizes[-1])
+
+    def _square(self, x, t) -> tuple[np.ndarray, np.ndarray]:
+        x, time = self.checked(x, t)
+        if x.shape[1] != self.sizes[-1]:
+            raise ValueError(
+                f"the network maps {x.shape[1]} dimensions to {self.sizes[-1]}, so its Jacobian has no trace: "
+                f"a score network has as many outputs as x has columns"
+            )
+        return x, time
+
+    def _like(self, array, shape: tuple[int, ...], name: str) -> np.ndarray:
+        if np.shape(array) != shape:
+            raise ValueError(f"{name} has shape {np.shape(array)}: pass shape {shape}, one row for each row of x")
+        return _validate.finite(np.ascontiguousarray(array, dtype=self.dtype), name)
+
+    def _rows(self, x, time, order: int) -> Rows:
+        return Rows(self.weights, self.biases, self.activation, np.concatenate([x, time], axis=1), order)
+
+    def _values(self, x, time):
+        return self._rows(x, time, 0).output
+
+    def _jvps(self, x, time, v):
+        return self._rows(x, time, 1).jvp(v[None])[0]
+
+    def _vjps(self, x, time, u):
+        return self._rows(x, time, 1).vjp(u, x.shape[1])
+
+    def _jacobians(self, x, time):
+        columns = np.broadcast_to(np.eye(self.sizes[-1], dtype=self.dtype)[:, None], (self.sizes[-1], len(x), self.sizes[-1]))
+        return self._rows(x, time, 1).vjp(columns, x.shape[1]).swapaxes(0, 1)
+
+    def _traces(self, C, x, time):
+        return closed.trace(self._rows(x, time, 1).slopes, C, len(x))[0]
+
+    def _traces_by_jvp(self, x, time):
+        return np.einsum("knk->n", self._rows(x, time, 1).jvp(_basis(x)))
+
+    def _gradients(self, x, time, u):
+        return self.value_pullback(x, time)[1](u)
+
+    def _jvp_gradients(self, x, time, v, u, w):
+        return self.jvp_pullback(x, time, v[None])[2](u, w[None])
+
+    def _divergence_gradients(self, x, time, c):
+        s, _, pullback = self.divergence_pullback(x, time)
+        return pullback(np.zeros_like(s), c)
+
+    def _divergence_gradients_by_jvp(self, x, time, c):
+        s, _, pullback = self.divergence_pullback_by_jvp(x, time)
+        return pullback(np.zeros_like(s), c)
+
+    def _mapped(self, function, *arrays, tangents: int = 0) -> np.ndarray:
+        result = _blocks.map_rows(function, *arrays, row_bytes=self.row_bytes(tangents))
+        return _finite(result)
+
+    def _summed(self, function, *arrays, tangents: int = 0) -> list[np.ndarray]:
+        return [_finite(a) for a in _blocks.sum_rows(function, *arrays, row_bytes=self.row_bytes(tangents))]
+
+
+def _parameter(array, name: str, ndim: int, dtype) -> np.ndarray:
+    """A read-only copy."""
+    array = np.array(array, dtype=dtype, order="C")
+    if array.ndim != ndim or array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}: pass {'(in, out)' if ndim == 2 else '(out,)'}, no width being 0")
+    _validate.finite(array, name).flags.writeable = False
+    return array
+
+
+def _basis(x: np.ndarray) -> np.ndarray:
+    """e_1, ..., e_d at every row: (d, n, d)."""
+    n, d = x.shape
+    return np.broadcast_to(np.eye(d, dtype=x.dtype)[:, None], (d, n, d))
+
+
+def _finite(array: np.ndarray) -> np.ndarray:
+    return _validate.finite(array, "the network's result (its weights or arguments are too large for its dtype)")
