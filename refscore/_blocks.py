@@ -19,16 +19,17 @@ import contextvars
 import os
 import threading
 from collections import deque
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 from functools import lru_cache
-from typing import Any, Callable, Iterator
+from typing import Any
 
 import numpy as np
 
 from refscore import _validate
 
 BLOCK_BYTES = 1 << 18
-"""Bytes of temporaries a block may use: half of a common L2 cache. A constant, so that bits do not depend on the machine."""
+"""Bytes of temporaries a block may use: half of a common L2 cache; constant, so that the cut never depends on the machine."""
 
 _TASKS_PER_THREAD = 8
 _threads: contextvars.ContextVar[int | None] = contextvars.ContextVar("refscore_threads", default=None)
@@ -174,7 +175,7 @@ class _OneBlasThread:
     def __init__(self):
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit = None
+        self._limit: Any = None
 
     def __enter__(self):
         with self._lock:
@@ -213,5 +214,12 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="refscore")
 
 
+def _after_fork() -> None:
+    """A forked child has none of its parent's threads: start afresh."""
+    global _one_blas_thread
+    _pool.cache_clear()
+    _one_blas_thread = _OneBlasThread()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: (_pool.cache_clear(), _one_blas_thread.__init__()))  # type: ignore[misc]
+    os.register_at_fork(after_in_child=_after_fork)

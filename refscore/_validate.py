@@ -85,6 +85,6 @@ def generator(rng, name: str = "rng") -> np.random.Generator:
     """A NumPy Generator from an int seed or a Generator; anything else (``None`` too) is refused."""
     if isinstance(rng, np.random.Generator):
         return rng
-    if isinstance(rng, numbers.Integral) and not isinstance(rng, bool) and rng >= 0:
+    if isinstance(rng, numbers.Integral) and not isinstance(rng, bool) and int(rng) >= 0:
         return np.random.default_rng(int(rng))
     raise TypeError(f"{name} is {rng!r}: pass a non-negative int seed or a numpy.random.Generator (randomness is never global)")

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,83 +56,123 @@ class Components:
     defect: np.ndarray
     ulps: float = 0.0
 
-    def __post_init__(self):
+    @cached_property
+    def half_log_det(self) -> np.ndarray:
+        """1/2 log det C_k, (K,)."""
+        repeats = self.means.shape[1] / self.spectrum.shape[1]
+        return 0.5 * repeats * np.log(self.spectrum).sum(axis=1)
+
+    @cached_property
+    def log_heights(self) -> np.ndarray:
+        """l_k(m_k) without its -d/2 log 2 pi, (K,)."""
+        return self.log_weights - self.half_log_det
+
+    @cached_property
+    def precision(self) -> np.ndarray:
+        """C_k^{-1} in the form of the spectrum, (K, 1) or (K, d), or (K, d, d) with axes."""
+        if self.axes is None:
+            return 1.0 / self.spectrum
+        return (self.axes / self.spectrum[:, None, :]) @ self.axes.transpose(0, 2, 1)
+
+    @cached_property
+    def precision_trace(self) -> np.ndarray:
+        """tr C_k^{-1}, (K,)."""
+        return (1.0 / self.spectrum).sum(axis=1) * (self.means.shape[1] / self.spectrum.shape[1])
+
+    @cached_property
+    def reach(self) -> float:
+        """How far below the strongest a component may lie and still matter: e^-50, more for a narrow (steep) one."""
+        spread = math.log(float(self.spectrum.max())) - math.log(float(self.spectrum.min()))
+        return 50.0 + math.log(len(self.means)) + spread
+
+    @cached_property
+    def centre(self) -> np.ndarray:
+        """Where the expanded square is expanded: the mean of the mixture, (d,)."""
+        return np.exp(self.log_weights) @ self.means
+
+    @cached_property
+    def pull(self) -> np.ndarray:
+        """P_k (m_k - c), (d, K)."""
+        away = self.means - self.centre
+        pulled = away * self.precision if self.axes is None else np.einsum("kij,kj->ki", self.precision, away)
+        return np.ascontiguousarray(pulled.T)
+
+    @cached_property
+    def _expanded(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+        """(base, excess, const): 1/lambda_k = base + excess_k (None when all are alike), the coefficients of the square."""
+        base = self.precision.min(axis=0)
+        excess = self.precision - base
+        away = self.means - self.centre
+        return base, np.ascontiguousarray(excess.T) if excess.any() else None, self.log_heights - 0.5 * (away * self.pull.T).sum(1)
+
+    @cached_property
+    def _roots(self) -> tuple[np.ndarray, np.ndarray]:
+        """W_k = Q_k lambda_k^{-1/2} side by side, (d, K d), and (m_k - c)'W_k, (K d,)."""
+        assert self.axes is not None
         count, dim = self.means.shape
-        set_ = lambda name, value: object.__setattr__(self, name, value)  # noqa: E731
-        inverse = 1.0 / self.spectrum
-        finite_weight = np.isfinite(self.log_weights)
-        log_det = (np.log(self.spectrum) * (dim / self.spectrum.shape[1])).sum(axis=1)
-        set_("log_heights", self.log_weights - 0.5 * log_det)  # l_k at its own mean, but for -d/2 log 2 pi
-        set_("half_log_det", 0.5 * log_det)
-        centre = np.exp(self.log_weights) @ self.means
-        shifted = self.means - centre
-        set_("centre", centre)
-        # how far below the strongest a component may lie and still matter: e^-50, more for a narrow (steep) component
-        spread = math.log(float(self.spectrum.max()) / float(self.spectrum.min())) if count > 1 else 0.0
-        set_("reach", 50.0 + math.log(count) + spread)
-        with np.errstate(over="ignore", invalid="ignore"):
-            if self.axes is None:
-                base = inverse.min(axis=0)
-                pull = shifted * inverse
-                set_("_base", base)
-                set_("_pull", np.ascontiguousarray(pull.T))
-                excess = inverse - base
-                set_("_excess", np.ascontiguousarray(excess.T) if excess.any() else None)
-                set_("_precision", inverse)
-                constants = self.log_heights - 0.5 * (shifted * pull).sum(axis=1)
-            else:
-                root = self.axes * np.sqrt(inverse)[:, None, :]
-                precision = (self.axes * inverse[:, None, :]) @ self.axes.transpose(0, 2, 1)
-                pull = np.einsum("kij,kj->ki", precision, shifted)
-                set_("_root", np.ascontiguousarray(root.transpose(1, 0, 2).reshape(dim, count * dim)))
-                set_("_root_shift", np.einsum("ki,kij->kj", shifted, root).ravel())
-                set_("_pull", np.ascontiguousarray(pull.T))
-                set_("_precision", precision)
-                constants = self.log_heights
-            set_("_constants", constants)
-            set_("_largest", tuple(float(a) for a in (
-                np.sqrt((shifted**2).sum(axis=1)).max(), np.sqrt((pull**2).sum(axis=1)).max(),
-                inverse.max() - inverse.min() if self.axes is None else inverse.max(),
-                np.abs(constants[finite_weight]).max(), self.log_heights.max())))
+        root = self.axes / np.sqrt(self.spectrum)[:, None, :]
+        shift = np.einsum("ki,kij->kj", self.means - self.centre, root)
+        return np.ascontiguousarray(root.transpose(1, 0, 2).reshape(dim, count * dim)), shift.ravel()
+
+    @cached_property
+    def _largest(self) -> dict[str, float]:
+        """Largest values over the components, for the error bounds of the screening."""
+        finite = np.isfinite(self.log_weights)
+        constants = self._expanded[2] if self.axes is None else self.log_heights
+        return {
+            "shift": float(np.linalg.norm(self.means - self.centre, axis=1).max()),
+            "pull": float(np.linalg.norm(self.pull, axis=0).max()),
+            "excess": float(self.precision.max() - self.precision.min()) if self.axes is None else float(1 / self.spectrum.min()),
+            "constant": float(np.abs(constants[finite]).max()),
+            "height": float(self.log_heights.max()),
+        }
 
     # ---- screening: all components at once, in one matrix product ------------------------------------------------
 
     def screen(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray]:
         """(l, base, error): l + base = log w_k N(x; m_k, C_k) + d/2 log 2 pi, (n, K); error (n,) bounds the rounding of l."""
-        shift, pull, excess, constant, height = self._largest
+        largest = self._largest
         dim = x.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.axes is None and dim <= _DIRECT_DIM:
-                logits = np.zeros((len(x), len(self.means)))
-                for i in range(dim):
-                    offset = x[:, i, None] - self.means[:, i]
-                    offset *= offset
-                    offset *= self._precision[:, min(i, self._precision.shape[1] - 1)]
-                    logits += offset
-                logits *= -0.5
-                logits += self.log_heights
-                # a component that matters has q/2 <= height - (top - reach)
-                return logits, 0.0, 8 * UNIT * (2 * (height - logits.max(axis=1) + self.reach) + constant)
-            z = x - self.centre
-            squares = z * z
-            length2 = squares.sum(axis=1)
-            length = np.sqrt(length2)
-            if self.axes is None:
-                logits = z @ self._pull
-                logits += self._constants
-                if self._excess is not None:
-                    logits -= 0.5 * (squares @ self._excess if len(self._base) > 1 else length2[:, None] * self._excess)
-                base = -0.5 * (squares @ self._base if len(self._base) > 1 else length2 * self._base[0])
-                return logits, base, (dim + 8) * UNIT * (length * pull + length2 * excess + constant)
-            y = z @ self._root
-            y -= self._root_shift
-            y *= y
-            logits = y.reshape(len(x), len(self.means), dim).sum(axis=2)
+            if self.axes is None and dim > _DIRECT_DIM:
+                base, excess, constants = self._expanded
+                z = x - self.centre
+                squares = z * z
+                length2 = squares.sum(axis=1)
+                if len(base) == 1:
+                    squares = length2[:, None]
+                logits = z @ self.pull
+                logits += constants
+                if excess is not None:
+                    logits -= 0.5 * (squares @ excess)
+                size = np.sqrt(length2) * largest["pull"] + length2 * largest["excess"] + largest["constant"]
+                return logits, -0.5 * (squares @ base), (dim + 8) * UNIT * size
+            logits = self._squares(x)
             logits *= -0.5
             logits += self.log_heights
-            q = 2 * np.maximum(height - logits.max(axis=1) + self.reach, 0)
-            error = (dim + 8) * UNIT * (2 * np.sqrt(q * dim * excess) * (length + shift) + q + constant)
-            return logits, 0.0, error
+            # a component that matters has q/2 <= height - (top - reach)
+            q = 2 * np.maximum(largest["height"] - logits.max(axis=1) + self.reach, 0)
+            size = q + largest["constant"]
+            if self.axes is not None:
+                length = np.sqrt(((x - self.centre) ** 2).sum(axis=1)) + largest["shift"]
+                size += 2 * np.sqrt(q * dim * largest["excess"]) * length
+            return logits, 0.0, (dim + 8) * UNIT * size
+
+    def _squares(self, x: np.ndarray) -> np.ndarray:
+        """(x - m_k)'P_k(x - m_k), (n, K)."""
+        if self.axes is not None:
+            root, shift = self._roots
+            y = (x - self.centre) @ root
+            y -= shift
+            y *= y
+            return y.reshape(len(x), *self.means.shape).sum(axis=2)
+        total = np.zeros((len(x), len(self.means)))
+        for i in range(x.shape[1]):
+            offset = x[:, i, None] - self.means[:, i]
+            offset *= offset
+            offset *= self.precision[:, min(i, self.precision.shape[1] - 1)]
+            total += offset
+        return total
 
     def dense_weights(self, logits: np.ndarray) -> np.ndarray:
         """Posterior weights (n, K) from screened logits, in place."""
@@ -265,7 +306,7 @@ class Posterior:
         value = own[:, None, None] * mean[:, :, None] * mean[:, None, :]
         outer = (weights[:, None, None] * away[:, :, None] * away[:, None, :]).reshape(-1, dim * dim)
         value += _sum_by_row(self.rows, outer, n).reshape(n, dim, dim)
-        precision = self.parts._precision
+        precision = self.parts.precision
         if precision.ndim == 3:
             value -= own[:, None, None] * precision[self.reference]
             listed = (weights[:, None, None] * precision[self.k]).reshape(-1, dim * dim)

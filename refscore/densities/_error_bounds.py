@@ -40,7 +40,7 @@ def _ratio_errors(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
     j = posterior.reference[rows]
     dim = posterior.x.shape[1]
     delta = (2 * dim + 12) * UNIT * posterior.size.astype(np.float64) + floor[rows]
-    delta += 4 * UNIT * (np.abs(parts.log_weights[k]) + np.abs(parts.log_weights[j]) + parts.half_log_det[k].__abs__()
+    delta += 4 * UNIT * (np.abs(parts.log_weights[k]) + np.abs(parts.log_weights[j]) + np.abs(parts.half_log_det[k])
                          + np.abs(parts.half_log_det[j]))
     for component in (k, j):
         delta += _parameter_error(parts, component, posterior.x[rows])

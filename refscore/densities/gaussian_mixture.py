@@ -216,7 +216,7 @@ class GaussianMixture:
 
     def _lattice_sum(self, f, spacing: float):
         u, w = _quadrature.normal_lattice(self.dim, spacing)
-        total = size = 0.0
+        total = size = np.zeros(())
         step = 1 << 16
         for k, mean in enumerate(self.means):
             for start in range(0, len(u), step):
@@ -307,8 +307,8 @@ def _score(parts: Components, x: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", invalid="ignore"):
         weights = parts.dense_weights(logits)
         z = x - parts.centre
-        value = weights @ parts._pull.T
-        precision = parts._precision
+        value = weights @ parts.pull.T
+        precision = parts.precision
         if precision.ndim == 3:
             mixed = (weights @ precision.reshape(len(precision), -1)).reshape(-1, *precision.shape[1:])
             value -= np.einsum("nij,nj->ni", mixed, z)
@@ -328,7 +328,7 @@ def _jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
     careful = parts.careful(x[hard], logits[hard], error[hard]).jacobian() if len(hard) else None
     with np.errstate(over="ignore", invalid="ignore"):
         weights, away = _centred_scores(parts, x, logits)
-        precision = parts._precision
+        precision = parts.precision
         value = (weights[:, :, None] * away).transpose(0, 2, 1) @ away
         mixed = (weights @ precision.reshape(len(precision), -1))
         if precision.ndim == 3:
@@ -346,10 +346,8 @@ def _divergence(parts: Components, x: np.ndarray) -> np.ndarray:
     careful = np.trace(parts.careful(x[hard], logits[hard], error[hard]).jacobian(), axis1=1, axis2=2) if len(hard) else None
     with np.errstate(over="ignore", invalid="ignore"):
         weights, away = _centred_scores(parts, x, logits)
-        precision = parts._precision
-        traces = np.trace(precision, axis1=1, axis2=2) if precision.ndim == 3 else precision.sum(axis=1) * (x.shape[1] / precision.shape[1])
         away *= away
-        value = (weights * away.sum(axis=2)).sum(axis=1) - weights @ traces
+        value = (weights * away.sum(axis=2)).sum(axis=1) - weights @ parts.precision_trace
     if careful is not None:
         value[hard] = careful
     return value
@@ -359,7 +357,7 @@ def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tup
     """Posterior weights (n, K) and s_k - s (n, K, d)."""
     weights = parts.dense_weights(logits)
     away = parts.means - x[:, None, :]
-    precision = parts._precision
+    precision = parts.precision
     away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision
     away -= np.einsum("nk,nkd->nd", weights, away)[:, None, :]
     return weights, away

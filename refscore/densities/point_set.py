@@ -9,6 +9,7 @@ mixture with n components, whose score is that of the ideal denoiser (systems A4
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class PointSet:
     """
 
     points: np.ndarray
-    weights: np.ndarray | None = None
+    weights: Any = None
 
     def __post_init__(self):
         points = _validate.batch(self.points, name="points").copy()
