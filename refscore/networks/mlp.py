@@ -125,7 +125,7 @@ class MLP:
 
     def divergence(self, x, t=None) -> np.ndarray:
         """tr Ds(x), (n,): in closed form up to two hidden layers (`refscore.networks.divergence`), else by d JVPs."""
-        if len(self.weights) - 1 > closed.CLOSED_FORMS:
+        if self.trace_tangents:
             return self.divergence_by_jvp(x, t)
         x, time = self._square(x, t)
         return self._mapped(partial(self._traces, self._coupling), x, time)
@@ -154,8 +154,7 @@ class MLP:
         """Parameter gradient of the sum over rows of c tr Ds(x), ``c`` (n,): closed form up to two hidden layers."""
         x, time = self._square(x, t)
         c = self._like(c, x.shape[:1], "c")
-        tangents = x.shape[1] if len(self.weights) - 1 > closed.CLOSED_FORMS else 0
-        return self.completed(self._summed(self._divergence_gradients, x, time, c, tangents=tangents))
+        return self.completed(self._summed(self._divergence_gradients, x, time, c, tangents=self.trace_tangents))
 
     def divergence_gradient_by_jvp(self, x, c, t=None) -> list[np.ndarray]:
         """The same gradient through d tangents: the sum of c e_k.(Ds e_k), any depth."""
@@ -177,7 +176,7 @@ class MLP:
 
     def divergence_pullback(self, x, time, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
         """s, tr Ds (n,), and (u, c) -> sums for u.s + c tr Ds, which `completed` turns into the gradient."""
-        if len(self.weights) - 1 > closed.CLOSED_FORMS:
+        if self.trace_tangents:
             return self.divergence_pullback_by_jvp(x, time, grad)
         rows, C = self._rows(x, time, order=1 + grad), self._coupling
         trace, kept = closed.trace(rows.slopes, C, len(x))
@@ -200,6 +199,11 @@ class MLP:
         if len(sums) > len(gradient):
             closed.add_coupling_gradient(gradient, self.weights, self.sizes[-1], sums[-1])
         return gradient
+
+    @property
+    def trace_tangents(self) -> int:
+        """Tangents a row that `divergence_pullback` carries: 0 where the closed form serves, else d."""
+        return self.sizes[-1] if len(self.weights) - 1 > closed.CLOSED_FORMS else 0
 
     def row_bytes(self, tangents: int = 0) -> int:
         """Bytes of temporaries that a row needs, as `_blocks` counts them; at most what gives `LEAST_ROWS` rows."""
