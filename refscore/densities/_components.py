@@ -118,10 +118,11 @@ class Components:
     def _largest(self) -> dict[str, float]:
         """Largest values over the components, for the error bounds of the screening."""
         finite = np.isfinite(self.log_weights)
+        root = math.sqrt(self.means.shape[1])  # sqrt(d) times the largest entry bounds the length, and does not overflow
         constants = self._expanded[2] if self.axes is None else self.log_heights
         return {
-            "shift": float(np.linalg.norm(self.means - self.centre, axis=1).max()),
-            "pull": float(np.linalg.norm(self.pull, axis=0).max()),
+            "shift": root * float(np.abs(self.means - self.centre).max()),
+            "pull": root * float(np.abs(self.pull).max()),
             "excess": float(self.precision.max() - self.precision.min()) if self.axes is None else float(1 / self.spectrum.min()),
             "constant": float(np.abs(constants[finite]).max()),
             "height": float(self.log_heights.max()),
@@ -187,13 +188,13 @@ class Components:
         """P_k u for rows u (m, d) and component indices k (m,)."""
         if self.axes is None:
             return u / self.spectrum[k]
-        return _by_component(k, u, lambda j, v: (v @ self.axes[j] / self.spectrum[j]) @ self.axes[j].T)
+        return by_component(k, u, lambda j, v: (v @ self.axes[j] / self.spectrum[j]) @ self.axes[j].T)
 
     def solve_magnitude(self, k: np.ndarray, u: np.ndarray) -> np.ndarray:
         """|Q| (1/lambda) |Q|' |u|: what bounds the rounding error of `solve`."""
         if self.axes is None:
             return np.abs(u) / self.spectrum[k]
-        return _by_component(k, np.abs(u), lambda j, v: (v @ np.abs(self.axes[j]) / self.spectrum[j]) @ np.abs(self.axes[j]).T)
+        return by_component(k, np.abs(u), lambda j, v: (v @ np.abs(self.axes[j]) / self.spectrum[j]) @ np.abs(self.axes[j]).T)
 
     def widen(self, k: np.ndarray, j: np.ndarray, g: np.ndarray) -> np.ndarray:
         """(C_k - C_j) g, the difference taken first."""
@@ -209,7 +210,7 @@ class Components:
             if self.axes is None:
                 whitened = u / np.sqrt(self.spectrum[j])
             else:
-                whitened = _by_component(j, u, lambda i, v: v @ self.axes[i] / np.sqrt(self.spectrum[i]))
+                whitened = by_component(j, u, lambda i, v: v @ self.axes[i] / np.sqrt(self.spectrum[i]))
             q = (whitened * whitened).sum(axis=1)
         return self.log_heights[j] - 0.5 * q, q
 
@@ -281,7 +282,7 @@ class Posterior:
         np.maximum.at(top, self.rows, self.log_ratio)
         listed = np.exp((self.log_ratio - top[self.rows]).astype(np.float64))
         own = np.exp(-top.astype(np.float64))
-        total = own + _sum_by_row(self.rows, listed, n)
+        total = own + sum_by_row(self.rows, listed, n)
         return listed / total[self.rows], own / total, top.astype(np.float64) + np.log(total)
 
     def steps(self, weights: np.ndarray) -> np.ndarray:
@@ -295,28 +296,31 @@ class Posterior:
     def score(self) -> np.ndarray:
         weights, _, _ = self.weights()
         own = self.parts.solve(self.reference, self.parts.means[self.reference] - self.x)
-        return own + _sum_by_row(self.rows, weights[:, None] * self.steps(weights), len(self.x))
+        return own + sum_by_row(self.rows, weights[:, None] * self.steps(weights), len(self.x))
 
     def jacobian(self) -> np.ndarray:
         n, dim = self.x.shape
         weights, own, _ = self.weights()
         steps = self.steps(weights)
-        mean = _sum_by_row(self.rows, weights[:, None] * steps, n)
+        mean = sum_by_row(self.rows, weights[:, None] * steps, n)
         away = steps - mean[self.rows]
         value = own[:, None, None] * mean[:, :, None] * mean[:, None, :]
         outer = (weights[:, None, None] * away[:, :, None] * away[:, None, :]).reshape(-1, dim * dim)
-        value += _sum_by_row(self.rows, outer, n).reshape(n, dim, dim)
+        value += sum_by_row(self.rows, outer, n).reshape(n, dim, dim)
         precision = self.parts.precision
         if precision.ndim == 3:
             value -= own[:, None, None] * precision[self.reference]
             listed = (weights[:, None, None] * precision[self.k]).reshape(-1, dim * dim)
-            return value - _sum_by_row(self.rows, listed, n).reshape(n, dim, dim)
-        diagonal = own[:, None] * precision[self.reference] + _sum_by_row(self.rows, weights[:, None] * precision[self.k], n)
+            return value - sum_by_row(self.rows, listed, n).reshape(n, dim, dim)
+        diagonal = own[:, None] * precision[self.reference] + sum_by_row(self.rows, weights[:, None] * precision[self.k], n)
         value[:, range(dim), range(dim)] -= diagonal
         return value
 
+    def divergence(self) -> np.ndarray:
+        return np.trace(self.jacobian(), axis1=1, axis2=2)
 
-def _by_component(k: np.ndarray, u: np.ndarray, apply) -> np.ndarray:
+
+def by_component(k: np.ndarray, u: np.ndarray, apply) -> np.ndarray:
     """apply(j, rows of u whose component is j), one component after the other."""
     result = np.empty_like(u)
     order = np.argsort(k, kind="stable")
@@ -327,7 +331,7 @@ def _by_component(k: np.ndarray, u: np.ndarray, apply) -> np.ndarray:
     return result
 
 
-def _sum_by_row(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
+def sum_by_row(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
     """Sums of values (m,) or (m, c) by row index, in order."""
     if values.ndim == 1:
         return np.bincount(rows, weights=values, minlength=n)

@@ -1,7 +1,8 @@
 r"""Absolute error bounds for the log-density and the score of a mixture, by running error analysis.
 
-Rounding perturbs the log posterior ratios L_k = l_k - l_j by at most delta_k. The weights r_k = e^{L_k}/sum e^{L} then lie
-between e^{L_k - delta_k}/sum e^{L + delta} and e^{L_k + delta_k}/sum e^{L - delta}, and because the errors of the weights sum to zero,
+Rounding perturbs the log posterior ratios L_k = l_k - l_j by at most delta_k. The weights r_k = e^{L_k}/sum e^{L} lie
+then between e^{L_k - delta_k}/sum e^{L + delta} and e^{L_k + delta_k}/sum e^{L - delta}, and because the errors of
+the weights sum to zero,
 
     |error of s| <= sum_k (width of the interval of r_k) |s_k - s| + sum_k r_k |error of s_k| + rounding of the sum,
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refscore.densities._components import _LOG_2PI, EASY, UNIT, Components, Posterior, _sum_by_row
+from refscore.densities._components import _LOG_2PI, EASY, UNIT, Components, Posterior, sum_by_row
 
 
 def bounds(parts: Components, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,8 +69,8 @@ def _intervals(posterior: Posterior, delta: np.ndarray) -> tuple[np.ndarray, np.
     low = np.exp(np.clip(shifted - delta, -745, 700))
     high = np.exp(np.clip(shifted + delta, -745, 700))
     own = np.exp(-top)
-    total_low = own + _sum_by_row(posterior.rows, low, n)
-    total_high = own + _sum_by_row(posterior.rows, high, n)
+    total_low = own + sum_by_row(posterior.rows, low, n)
+    total_high = own + sum_by_row(posterior.rows, high, n)
     weights, own_weight, _ = posterior.weights()
     at_most = np.minimum(high / total_low[posterior.rows], 1)
     at_least = low / total_high[posterior.rows]
@@ -94,15 +95,15 @@ def _score_bound(posterior: Posterior, floor: np.ndarray, easy: np.ndarray) -> n
     weights, own_weight, _ = posterior.weights()
     widths, own_width, _ = _intervals(posterior, _ratio_errors(posterior, floor))
     steps = np.where((widths > 0)[:, None], posterior.step, 0.0)
-    mean = _sum_by_row(rows, weights[:, None] * posterior.steps(weights), n)
-    bound = own_width[:, None] * np.abs(mean) + _sum_by_row(rows, widths[:, None] * np.abs(steps - mean[rows]), n)
+    mean = sum_by_row(rows, weights[:, None] * posterior.steps(weights), n)
+    bound = own_width[:, None] * np.abs(mean) + sum_by_row(rows, widths[:, None] * np.abs(steps - mean[rows]), n)
     bound += _component_error(parts, j, x)
-    bound += _sum_by_row(rows, weights[:, None] * _component_error(parts, k, x[rows]), n)
+    bound += sum_by_row(rows, weights[:, None] * _component_error(parts, k, x[rows]), n)
     magnitude = np.abs(parts.solve(j, x - parts.means[j])) + np.abs(mean)
     bound += 8 * UNIT * magnitude
     if len(parts.means) > 1:  # the screened sum r'(P m) - (r'P) x cancels: its rounding is that of its parts
         extent = np.abs(x - parts.centre) + np.abs(parts.means - parts.centre).max(axis=0)
-        steepest = parts.solve_magnitude(j, extent) + _sum_by_row(rows, weights[:, None] * parts.solve_magnitude(k, extent[rows]), n)
+        steepest = parts.solve_magnitude(j, extent) + sum_by_row(rows, weights[:, None] * parts.solve_magnitude(k, extent[rows]), n)
         bound += np.where(easy[:, None], (len(parts.means) + 2 * dim + 8) * UNIT * steepest, 0.0)
     return bound
 

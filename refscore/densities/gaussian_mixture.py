@@ -11,16 +11,16 @@ Closed under Gaussian corruption x~ = alpha x + sigma z: weights stay, m -> alph
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
 
 from refscore import _blocks, _quadrature, _validate
-from refscore.densities._components import EASY, Components
+from refscore.densities._components import EASY, Components, Posterior, by_component
 from refscore.densities._error_bounds import bounds
 
-_VARIANCES = 1e-300, 1e300  # so that neither a variance nor its inverse leaves the range of float64
+_VARIANCES = 1e-304, 1e304  # so that neither a variance nor its inverse leaves the range of float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class GaussianMixture:
     ------
     ValueError
         Weights that are negative or do not sum to one, shapes that disagree, a covariance that is not symmetric and
-        positive definite, variances outside [1e-300, 1e300].
+        positive definite, variances outside [1e-304, 1e304].
 
     Source: systems A2, A3; [a, sec. 3], [b, sec. 1].
     """
@@ -60,6 +60,12 @@ class GaussianMixture:
             log_weights = np.log(weights)
         spectrum, axes, defect = _spectrum(covs, *means.shape)
         self._set(weights, Components(log_weights, means, covs, spectrum, axes, defect))
+
+    @classmethod
+    def rounded(cls, weights, means, covs, ulps: float) -> GaussianMixture:
+        """A mixture whose means and covariances are known to ``ulps`` units in the last place: the error bounds say so."""
+        exact = GaussianMixture(weights, means, covs)
+        return object.__new__(cls)._set(exact.weights, replace(exact._parts, ulps=ulps))
 
     def _set(self, weights: np.ndarray, parts: Components):
         for name, value in (("weights", weights), ("means", parts.means), ("covs", parts.covs)):
@@ -223,7 +229,7 @@ class GaussianMixture:
                 x = mean + self._rotate(k, u[start:start + step] * np.sqrt(self._parts.spectrum[k]))
                 y = np.asarray(f(x), dtype=np.float64)
                 if y.ndim < 1 or len(y) != len(x):
-                    raise ValueError(f"f returned shape {y.shape} for {len(x)} points: return one row a point, shape ({len(x)}, ...)")
+                    raise ValueError(f"f returned shape {y.shape} for {len(x)} points: return shape ({len(x)}, ...)")
                 weights = self.weights[k] * w[start:start + step]
                 total = total + np.tensordot(weights, y, axes=1)
                 size = size + np.tensordot(weights, np.abs(y), axes=1)
@@ -254,16 +260,17 @@ def _spectrum(covs: np.ndarray, count: int, dim: int) -> tuple[np.ndarray, np.nd
     spectrum, axes = np.linalg.eigh(covs)
     if not (spectrum > 0).all():
         k = int(np.argmin(spectrum.min(axis=1)))
-        raise ValueError(f"covs[{k}] is not positive definite (smallest eigenvalue {spectrum[k].min():.3g}): a degenerate law has no "
-                         "density; add sigma^2 to the diagonal, or corrupt it first")
+        raise ValueError(f"covs[{k}] is not positive definite (smallest eigenvalue {spectrum[k].min():.3g}): "
+                         "a degenerate law has no density; add sigma^2 to the diagonal")
     _check_range(spectrum, "covs")
-    rebuilt = (axes * spectrum[:, None, :]) @ axes.transpose(0, 2, 1)
-    magnitude = (np.abs(axes) * spectrum[:, None, :]) @ np.abs(axes).transpose(0, 2, 1)
-    norm = lambda a: np.sqrt((a * a).sum(axis=(1, 2)))  # noqa: E731
     scale = spectrum.max(axis=1)
-    skew = norm(axes.transpose(0, 2, 1) @ axes - np.eye(dim))
+    relative = spectrum[:, None, :] / scale[:, None, None]
+    rebuilt = (axes * relative) @ axes.transpose(0, 2, 1)
+    magnitude = (np.abs(axes) * relative) @ np.abs(axes).transpose(0, 2, 1)
+    skew = axes.transpose(0, 2, 1) @ axes - np.eye(dim)
+    norms = [np.sqrt((a * a).sum(axis=(1, 2))) for a in (covs / scale[:, None, None] - rebuilt, magnitude, skew)]
     rounding = 2.0**-53
-    return spectrum, axes, norm(covs - rebuilt) + (dim + 2) * rounding * norm(magnitude) + 2 * (skew + dim * rounding) * scale
+    return spectrum, axes, scale * (norms[0] + (dim + 4) * rounding * norms[1] + 2 * (norms[2] + dim * rounding))
 
 
 def _check_range(spectrum: np.ndarray, what: str) -> None:
@@ -284,73 +291,67 @@ def _careful_rows(parts: Components, error: np.ndarray) -> np.ndarray:
     return np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(error))
 
 
-def _log_density(parts: Components, x: np.ndarray) -> np.ndarray:
+def _with_careful_rows(parts: Components, x: np.ndarray, dense, careful) -> np.ndarray:
+    """``dense(logits, base)`` for the whole block, then ``careful(posterior)`` for the rows that the screening leaves unsure."""
     logits, base, error = parts.screen(x)
-    hard = _careful_rows(parts, error)
-    careful = parts.careful(x[hard], logits[hard], error[hard]).log_density() if len(hard) else None
+    hard = np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(x))
     with np.errstate(over="ignore", invalid="ignore"):
+        if len(hard) == 0:
+            return dense(logits, base)
+        exact = careful(parts.careful(x[hard], logits[hard], error[hard]))
+        if np.isnan(exact).any():
+            row = x[hard[np.argwhere(np.isnan(exact))[0, 0]]]
+            raise OverflowError(f"at x = {row} parts of the result exceed the range of float64 with opposite signs: "
+                                "keep |x - mean|/variance below 1e300, or rescale the coordinates")
+        if len(hard) == len(x):
+            return exact
+        value = dense(logits, base)
+        value[hard] = exact
+        return value
+
+
+def _log_density(parts: Components, x: np.ndarray) -> np.ndarray:
+    def dense(logits, base):
         top = logits.max(axis=1)
         logits -= top[:, None]
         np.exp(logits, out=logits)
-        value = np.log(logits.sum(axis=1)) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
-    if careful is not None:
-        value[hard] = careful
-    return value
+        return np.log(logits.sum(axis=1)) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
+
+    return _with_careful_rows(parts, x, dense, Posterior.log_density)
 
 
 def _score(parts: Components, x: np.ndarray) -> np.ndarray:
-    logits, _, error = parts.screen(x)
-    hard = _careful_rows(parts, error)
-    if len(hard) == len(x):
-        return parts.careful(x, logits, error).score()
-    careful = parts.careful(x[hard], logits[hard], error[hard]).score() if len(hard) else None
-    with np.errstate(over="ignore", invalid="ignore"):
+    def dense(logits, base):
         weights = parts.dense_weights(logits)
-        z = x - parts.centre
         value = weights @ parts.pull.T
-        precision = parts.precision
-        if precision.ndim == 3:
-            mixed = (weights @ precision.reshape(len(precision), -1)).reshape(-1, *precision.shape[1:])
-            value -= np.einsum("nij,nj->ni", mixed, z)
-        else:
-            z *= weights @ precision
-            value -= z
-    if careful is not None:
-        value[hard] = careful
-    return value
+        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
+        z = x - parts.centre
+        value -= z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed.reshape(len(x), *parts.precision.shape[1:]), z)
+        return value
+
+    return _with_careful_rows(parts, x, dense, Posterior.score)
 
 
 def _jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
-    logits, _, error = parts.screen(x)
-    hard = _careful_rows(parts, error)
-    if len(hard) == len(x):
-        return parts.careful(x, logits, error).jacobian()
-    careful = parts.careful(x[hard], logits[hard], error[hard]).jacobian() if len(hard) else None
-    with np.errstate(over="ignore", invalid="ignore"):
+    def dense(logits, base):
         weights, away = _centred_scores(parts, x, logits)
-        precision = parts.precision
         value = (weights[:, :, None] * away).transpose(0, 2, 1) @ away
-        mixed = (weights @ precision.reshape(len(precision), -1))
-        if precision.ndim == 3:
-            value -= mixed.reshape(value.shape)
-        else:
+        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
+        if parts.axes is None:
             value[:, range(x.shape[1]), range(x.shape[1])] -= mixed
-    if careful is not None:
-        value[hard] = careful
-    return value
+            return value
+        return value - mixed.reshape(value.shape)
+
+    return _with_careful_rows(parts, x, dense, Posterior.jacobian)
 
 
 def _divergence(parts: Components, x: np.ndarray) -> np.ndarray:
-    logits, _, error = parts.screen(x)
-    hard = _careful_rows(parts, error)
-    careful = np.trace(parts.careful(x[hard], logits[hard], error[hard]).jacobian(), axis1=1, axis2=2) if len(hard) else None
-    with np.errstate(over="ignore", invalid="ignore"):
+    def dense(logits, base):
         weights, away = _centred_scores(parts, x, logits)
         away *= away
-        value = (weights * away.sum(axis=2)).sum(axis=1) - weights @ parts.precision_trace
-    if careful is not None:
-        value[hard] = careful
-    return value
+        return (weights * away.sum(axis=2)).sum(axis=1) - weights @ parts.precision_trace
+
+    return _with_careful_rows(parts, x, dense, Posterior.divergence)
 
 
 def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -382,7 +383,5 @@ def _draw(parts: Components, weights: np.ndarray, n: int, rng: np.random.Generat
     k = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
     z = rng.standard_normal((n, parts.means.shape[1])) * np.sqrt(parts.spectrum[k])
     if parts.axes is not None:
-        from refscore.densities._components import _by_component
-
-        z = _by_component(k, z, lambda j, rows: rows @ parts.axes[j].T)
+        z = by_component(k, z, lambda j, rows: rows @ parts.axes[j].T)
     return parts.means[k] + z

