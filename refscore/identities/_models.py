@@ -1,0 +1,96 @@
+"""Score models of a given density, on which identities are tried: exact, linear, random, trained.
+
+An identity that holds for every s says little when it is tried at s = grad log p alone: there ESM vanishes, the Jacobian
+is symmetric, and the mistakes that only touch what is left over go unseen. Hence four models, none of which depends on the
+operations under test (a mistake put in place of an operation does not change what it is tried on):
+
+    exact      grad log p itself, without parameters
+    linear     the score of the Gaussian with p's mean and covariance, plus a random affine map: its Jacobian is not symmetric
+    random     two hidden layers, SiLU, random weights and biases
+    trained    two hidden layers, softplus, a few dozen Adam steps on explicit score matching at samples of p: close to
+               grad log p, yet no gradient of anything, as trained networks are
+
+The hidden layers are narrow and their weights moderate, so that the poles of both networks stay away from the real axis and
+expectations under p converge fast on a lattice (`refscore._quadrature`).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from refscore.networks import MLP, AnalyticScore
+from refscore.objectives import esm
+
+WIDTH = 10
+STEPS, POINTS, RATE = 100, 128, 0.03
+
+
+def score_models(density, seed: int) -> dict[str, Any]:
+    """The four models of ``density`` (a `GaussianMixture`) by name: 'exact', 'linear', 'random', 'trained'.
+
+    Deterministic given the density's parameters and ``seed``; the trained network is kept, so that asking again is free.
+    """
+    return {
+        "exact": AnalyticScore(density),
+        "linear": linear_score(density, seed),
+        "random": random_network(density.dim, seed),
+        "trained": trained_network(density, seed),
+    }
+
+
+def linear_score(density, seed: int) -> MLP:
+    """s(x) = C^{-1}(m - x) + A'x + b with random A (not symmetric) and b of a third of the size of C^{-1}."""
+    rng = np.random.default_rng((seed, density.dim, 1))
+    precision = np.linalg.inv(density.cov)
+    size = np.linalg.norm(precision, 2) / 3
+    A = size * rng.standard_normal((density.dim, density.dim))
+    b = size * rng.standard_normal(density.dim)
+    return MLP.from_arrays([A - precision], [precision @ density.mean + b], "tanh")
+
+
+def random_network(dim: int, seed: int, activation: str = "silu", hidden: int = 2, takes_time: bool = False) -> MLP:
+    """A score network with random weights and biases; with ``takes_time`` t is its last input."""
+    rng = np.random.default_rng((seed, dim, hidden, takes_time))
+    return MLP((dim + takes_time, *[WIDTH] * hidden, dim), activation, rng)
+
+
+def trained_network(density, seed: int, activation: str = "softplus", hidden: int = 2) -> MLP:
+    """A random network after `STEPS` Adam steps on explicit score matching at `POINTS` samples of ``density``."""
+    parameters = tuple((a.shape, a.tobytes()) for a in (density.weights, density.means, density.covs))
+    return _trained(_ByParameters(density, parameters), seed, activation, hidden)
+
+
+class _ByParameters:
+    """A density, equal to another when all parameters are: the key under which a trained network is kept."""
+
+    def __init__(self, density, parameters):
+        self.density, self.parameters = density, parameters
+
+    def __hash__(self) -> int:
+        return hash(self.parameters)
+
+    def __eq__(self, other) -> bool:
+        return self.parameters == other.parameters
+
+
+@lru_cache(maxsize=64)
+def _trained(key: _ByParameters, seed: int, activation: str, hidden: int) -> MLP:
+    density = key.density
+    x = density.sample(POINTS, np.random.default_rng((seed, density.dim, 2)))
+    target = density.score(x)
+    model = random_network(density.dim, seed + 1, activation, hidden)
+    first = [np.zeros_like(a) for a in model.parameters]
+    second = [np.zeros_like(a) for a in model.parameters]
+    for step in range(1, STEPS + 1):
+        _, gradient = esm(model, x, target, grad=True)
+        moved = []
+        for parameter, g, m, v in zip(model.parameters, gradient, first, second):
+            m += 0.1 * (g - m)  # Kingma & Ba 2015, algorithm 1, decay rates 0.9 and 0.999
+            v += 0.001 * (g * g - v)
+            size = np.sqrt(v / (1 - 0.999**step)) + 1e-8
+            moved.append(parameter - RATE * m / (1 - 0.9**step) / size)
+        model = model.with_parameters(moved)
+    return model
