@@ -1,4 +1,4 @@
-"""Parametric scores with every derivative by hand: `MLP`, the exact `AnalyticScore`, and Hutchinson's trace estimate."""
+"""Parametric scores with every derivative by hand: `MLP`, the exact `AnalyticScore`, Hutchinson's trace estimate."""
 
 from refscore.networks.activations import ACTIVATIONS, Activation, activation
 from refscore.networks.analytic import AnalyticScore

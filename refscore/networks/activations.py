@@ -4,13 +4,13 @@ A score network's Jacobian contains phi', and the parameter gradient of anything
 and sliced score matching) contains phi''. Every function here
 
 * evaluates value, slope and curvature from the same exponential, with no overflow for any finite argument;
-* has absolute error of a few eps (softplus, its slope and the logistic factor also relative error of a few eps);
+* has an absolute error of a few eps (softplus, silu and the slope of softplus also a small relative error in the tails);
 * keeps float32;
 * takes complex arguments (all but relu are analytic), so that imag phi(z + ih)/h gives phi'(z) by another road.
 
-ReLU's caveat: phi'' = 0 wherever it exists, the mass of phi'' sits in the kinks, and no formula evaluated at points
-sees it. Its tr Ds is right almost everywhere, but the integration by parts behind implicit score matching still holds
-only because relu is continuous; the *gradient* of the trace in the weights misses the kinks' contribution entirely.
+ReLU's caveat: phi'' is zero wherever it exists, all its mass sits in the kinks, and no formula evaluated at points
+sees it. tr Ds is right almost everywhere, and E tr Ds is right because relu is continuous; but the *gradient* of
+E tr Ds in the parameters is carried by the kinks as they move, and a gradient row by row misses that part entirely.
 """
 
 from __future__ import annotations

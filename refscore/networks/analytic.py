@@ -17,8 +17,8 @@ from refscore import _validate
 class AnalyticScore:
     """s(x) = grad log p(x) of ``density``, any object with ``score``, ``score_jacobian`` and ``score_divergence``.
 
-    Raises TypeError when the density lacks one of them. For a score that changes with time pass any callable of (x, t) to
-    the objectives, for example ``lambda x, t: process.marginal(density, t).score(x)``.
+    Raises TypeError when the density lacks one of them. For a score that changes with time pass any callable of (x, t)
+    to the objectives, for example ``lambda x, t: process.marginal(density, t).score(x)``.
     """
 
     density: Any
@@ -26,7 +26,8 @@ class AnalyticScore:
     def __post_init__(self):
         missing = [name for name in ("score", "score_jacobian", "score_divergence") if not hasattr(self.density, name)]
         if missing:
-            raise TypeError(f"density is {self.density!r}, without {', '.join(missing)}: pass one of refscore.densities")
+            lacks = ", ".join(missing)
+            raise TypeError(f"density is {self.density!r}, without {lacks}: pass one of refscore.densities")
 
     @property
     def parameters(self) -> list[np.ndarray]:

@@ -15,7 +15,7 @@ marks the derivative of G in the starred quantity:
     z*_{l-1} = (z*_l W_l') phi' + (dz*_l W_l') dz_{l-1} phi''        dz*_{l-1} = (dz*_l W_l') phi'
 
 so phi'' enters only where the Jacobian is being differentiated (Pearlmutter 1994 for this forward-over-reverse pass).
-Everything here is pure NumPy on the rows it is given: no checks, no blocks, no threads; `refscore.networks.mlp` has them.
+Everything here is pure NumPy on the rows it is given; checks, blocks and threads are in `refscore.networks.mlp`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Rows:
     a0 : (n, in) array.
     order : 0 for the output alone, 1 to keep the slopes phi'(z_l), 2 to keep the curvatures phi''(z_l) as well.
 
-    Attributes: ``output`` (n, out); ``inputs`` a_0, ..., a_{L-1}; ``slopes``, ``curvatures`` of the L - 1 hidden layers.
+    Attributes: ``output`` (n, out); ``inputs`` a_0, ..., a_{L-1}; ``slopes``, ``curvatures`` of the hidden layers.
     """
 
     def __init__(self, weights, biases, activation: Activation, a0: np.ndarray, order: int):
@@ -43,7 +43,7 @@ class Rows:
         self.inputs, self.slopes, self.curvatures = [a0], [], []
         self.z_tangents: list[np.ndarray] = []
         self.a_tangents: list[np.ndarray] = []
-        for W, b in zip(weights[:-1], biases[:-1]):
+        for W, b in zip(weights[:-1], biases[:-1], strict=True):
             a, slope, curvature = activation.jet(_affine(self.inputs[-1], W, b), order)
             self.inputs.append(a)
             self.slopes.append(slope)
@@ -51,10 +51,10 @@ class Rows:
         self.output = _affine(self.inputs[-1], weights[-1], biases[-1])
 
     def jvp(self, v: np.ndarray) -> np.ndarray:
-        """Ds v, (k, n, out), for k directions v (k, n, d) in the first d input columns. The tangents stay for `backward`."""
+        """Ds v_k, (k, n, out), for k directions v (k, n, d) in the first d input columns; kept for `backward`."""
         self.z_tangents, self.a_tangents = [], [v]
         dz = v @ self.weights[0][: v.shape[-1]]
-        for slope, W in zip(self.slopes, self.weights[1:]):
+        for slope, W in zip(self.slopes, self.weights[1:], strict=True):
             self.z_tangents.append(dz)
             self.a_tangents.append(slope * dz)
             dz = self.a_tangents[-1] @ W
@@ -62,7 +62,7 @@ class Rows:
 
     def vjp(self, u: np.ndarray, d: int) -> np.ndarray:
         """(Ds)'u in the first d input columns, (..., n, d), for u (..., n, out)."""
-        for slope, W in zip(reversed(self.slopes), reversed(self.weights)):
+        for slope, W in zip(reversed(self.slopes), reversed(self.weights[1:]), strict=True):
             u = u @ W.T
             u *= slope
         return u @ self.weights[0][:d].T
@@ -70,8 +70,8 @@ class Rows:
     def backward(self, u: np.ndarray, w: np.ndarray | None = None, extra: list[np.ndarray] | None = None) -> list:
         """Parameter gradient [W1*, b1*, ...] of the sum over rows of u.s + sum over k of w_k.(Ds v_k).
 
-        ``u`` (n, out); ``w`` (k, n, out) with the directions of the last `jvp`. ``extra``: one (n, hidden) array a hidden
-        layer, the derivative in z_l of whatever else depends on it.
+        ``u`` (n, out); ``w`` (k, n, out), for the directions of the last `jvp`. ``extra``: for each hidden layer an
+        array like z_l, the derivative in z_l of whatever else depends on it.
         """
         gradient: list[np.ndarray] = []
         for l in reversed(range(len(self.weights))):

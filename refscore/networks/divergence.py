@@ -10,8 +10,9 @@ A row's divergence is linear in each D_l; what it needs of the parameters alone 
 with o the entrywise product: one matrix product for the batch and no loop over d. Proof for two layers: s = phi(phi(x
 W_1) W_2) W_3 has ds_k/dx_k = sum_ij (V_1)_ki D1_i (W_2)_ij D2_j (W_3)_jk; sum over k first.
 
-Gradient of sum over rows of c tr Ds. Through the slopes, z*_l = c (d tr Ds/d D_l) phi''(z_l), a term for `Rows.backward`.
-Through the coupling, C* (summed over rows: c, c'D1, (c D1)'D2), and then, once for the whole batch,
+Gradient of sum over rows of c tr Ds. Through the slopes: z*_l = c (d tr Ds/d D_l) phi''(z_l), what
+`Rows.backward` takes as ``extra``. Through the coupling: C* (the sum over rows of c, c D1 or c D1'D2), and then, once
+for the whole batch,
 
     one     W_2* += diag(C*) V_1'                         V_1* += W_2' diag(C*)
     two     W_2* += C* o (W_3 V_1)',  W_3* += N' V_1',    V_1* += W_3' N',     N = C* o W_2

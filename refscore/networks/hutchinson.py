@@ -27,12 +27,13 @@ def hutchinson(model, x, v, t=None) -> np.ndarray:
     model : with ``jvp(x, v)``, or ``jvp(x, v, t)`` when ``t`` is given.
     x, v : (n, d) arrays; t : scalar or (n,), optional.
 
-    Raises TypeError when the model has no ``jvp``, ValueError when shapes differ. Source: [a, "Jacobian-Vector Product"].
+    Raises TypeError when the model has no ``jvp``, ValueError when shapes differ.
+    Source: [a, "Jacobian-Vector Product (JVP)"].
     """
     if not callable(getattr(model, "jvp", None)):
         raise TypeError(f"model is {model!r}, without a jvp method: pass an MLP, or AnalyticScore(density)")
     if np.shape(v) != np.shape(x):
-        raise ValueError(f"v has shape {np.shape(v)}, x has {np.shape(x)}: pass one probe a row, as from probes(law, n, d, rng)")
+        raise ValueError(f"v has shape {np.shape(v)}, x has {np.shape(x)}: pass one probe a row, probes(law, n, d, 0)")
     v = _validate.batch(v, name="v", dtype=None)
     return np.einsum("ij,ij->i", v, model.jvp(x, v) if t is None else model.jvp(x, v, t))
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property, partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,8 +58,8 @@ class MLP:
         if len(widths) < 2:
             raise ValueError(f"sizes is {tuple(widths)}: give at least an input and an output width, as in (d, 16, d)")
         draw = _validate.generator(rng).standard_normal
-        weights = [draw((m, k)) / np.sqrt(m) for m, k in zip(widths, widths[1:])]
-        biases = [draw(k) / np.sqrt(m) for m, k in zip(widths, widths[1:])]
+        weights = [draw((m, k)) / np.sqrt(m) for m, k in pairwise(widths)]
+        biases = [draw(k) / np.sqrt(m) for m, k in pairwise(widths)]
         self._set([np.asarray(W, dtype) for W in weights], [np.asarray(b, dtype) for b in biases], activation)
 
     @classmethod
@@ -71,31 +72,30 @@ class MLP:
     def _set(self, weights: list, biases: list, which: str | Activation) -> None:
         self.activation = activation(which)
         if len(weights) != len(biases) or not weights:
-            raise ValueError(f"{len(weights)} weights and {len(biases)} biases given: one of each a layer, at least one layer")
+            raise ValueError(f"weights has {len(weights)} arrays, biases {len(biases)}: pass one of each a layer")
         arrays = [np.asarray(array) for array in (*weights, *biases)]
         self.dtype = np.dtype(np.float32 if all(a.dtype == np.float32 for a in arrays) else np.float64)
         self.weights = tuple(_parameter(W, f"weights[{l}]", 2, self.dtype) for l, W in enumerate(weights))
         self.biases = tuple(_parameter(b, f"biases[{l}]", 1, self.dtype) for l, b in enumerate(biases))
-        for l, (W, b) in enumerate(zip(self.weights, self.biases)):
+        for l, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             before = self.weights[l - 1].shape[1] if l else W.shape[0]
             if W.shape != (before, b.size):
                 raise ValueError(
-                    f"weights[{l}] has shape {W.shape}, biases[{l}] {b.shape}, and the layer before has {before} outputs: "
-                    f"weights are (in, out) and biases (out,), so pass weights[{l}] of shape ({before}, {b.size})"
+                    f"weights[{l}] has shape {W.shape}, biases[{l}] {b.shape}, the layer before {before} outputs: "
+                    f"weights are (in, out), biases (out,), so pass weights[{l}] of shape ({before}, {b.size})"
                 )
         self.sizes = (self.weights[0].shape[0], *(W.shape[1] for W in self.weights))
 
     @property
     def parameters(self) -> list[np.ndarray]:
         """[W1, b1, W2, b2, ...], read-only."""
-        return [array for layer in zip(self.weights, self.biases) for array in layer]
+        return [array for layer in zip(self.weights, self.biases, strict=True) for array in layer]
 
     def with_parameters(self, arrays: Sequence) -> MLP:
         """The same network with other parameters [W1, b1, W2, b2, ...]."""
-        if [np.shape(a) for a in arrays] != [a.shape for a in self.parameters]:
-            raise ValueError(
-                f"arrays have shapes {[np.shape(a) for a in arrays]}: pass those of .parameters, {[a.shape for a in self.parameters]}"
-            )
+        given, wanted = [np.shape(a) for a in arrays], [a.shape for a in self.parameters]
+        if given != wanted:
+            raise ValueError(f"arrays have shapes {given}: pass arrays like those of .parameters, {wanted}")
         return MLP.from_arrays(arrays[0::2], arrays[1::2], self.activation)
 
     def __repr__(self) -> str:
@@ -194,7 +194,7 @@ class MLP:
         return s, np.einsum("knk->n", columns), lambda u, c: pullback(u, c[:, None] * basis)
 
     def completed(self, sums: list[np.ndarray]) -> list[np.ndarray]:
-        """The gradient [W1*, b1*, ...] from sums over all rows: what depends on the parameters alone is done here, once."""
+        """The gradient [W1*, b1*, ...] from the sums over all rows: what needs parameters alone is done here, once."""
         gradient = sums[: 2 * len(self.weights)]
         if len(sums) > len(gradient):
             closed.add_coupling_gradient(gradient, self.weights, self.sizes[-1], sums[-1])
@@ -222,7 +222,7 @@ class MLP:
             return x, np.empty((len(x), 0), self.dtype)
         return x, _validate.times(t, len(x), signed=True).astype(self.dtype)[:, None]
 
-    # ---- plumbing: block functions, bound methods so that they can be pickled -----------------------------------------
+    # ---- plumbing: block functions, bound methods so that they can be pickled ----------------------------------
 
     @cached_property
     def _coupling(self) -> np.ndarray:
@@ -255,8 +255,8 @@ class MLP:
         return self._rows(x, time, 1).vjp(u, x.shape[1])
 
     def _jacobians(self, x, time):
-        columns = np.broadcast_to(np.eye(self.sizes[-1], dtype=self.dtype)[:, None], (self.sizes[-1], len(x), self.sizes[-1]))
-        return self._rows(x, time, 1).vjp(columns, x.shape[1]).swapaxes(0, 1)
+        rows = self._rows(x, time, 1)
+        return rows.vjp(_basis(rows.output), x.shape[1]).swapaxes(0, 1)
 
     def _traces(self, C, x, time):
         return closed.trace(self._rows(x, time, 1).slopes, C, len(x))[0]
@@ -290,15 +290,16 @@ def _parameter(array, name: str, ndim: int, dtype) -> np.ndarray:
     """A read-only copy."""
     array = np.array(array, dtype=dtype, order="C")
     if array.ndim != ndim or array.size == 0:
-        raise ValueError(f"{name} has shape {array.shape}: pass {'(in, out)' if ndim == 2 else '(out,)'}, no width being 0")
+        wanted = "(in, out)" if ndim == 2 else "(out,)"
+        raise ValueError(f"{name} has shape {array.shape}: pass shape {wanted}, no width being 0")
     _validate.finite(array, name).flags.writeable = False
     return array
 
 
-def _basis(x: np.ndarray) -> np.ndarray:
-    """e_1, ..., e_d at every row: (d, n, d)."""
-    n, d = x.shape
-    return np.broadcast_to(np.eye(d, dtype=x.dtype)[:, None], (d, n, d))
+def _basis(rows: np.ndarray) -> np.ndarray:
+    """e_1, ..., e_d at every one of n rows (n, d): (d, n, d)."""
+    n, d = rows.shape
+    return np.broadcast_to(np.eye(d, dtype=rows.dtype)[:, None], (d, n, d))
 
 
 def _finite(array: np.ndarray) -> np.ndarray:

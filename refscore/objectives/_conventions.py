@@ -8,8 +8,9 @@ factor, and every factor is an argument:
     over_batch='sum'        the sum over rows;  'none': the rows themselves, (n,)
     sample_weight=w (n,)    sum_i w_i loss_i: w stands in place of 1/n (quadrature: nodes and weights that sum to 1)
 
-An objective writes its loss of a block of rows once, as a function ``rows(model, grad, weight, *blocks)`` of block arrays,
-returning the weighted losses (n,) and, with ``grad``, the sums of parameter gradients. `evaluate` does the rest.
+An objective writes the loss of a block of rows once, as a function ``rows(model, grad, weight, *blocks)`` of block
+arrays, which returns the weighted losses (n,) and, with ``grad``, the sums of parameter gradients. `evaluate` does the
+rest.
 """
 
 from __future__ import annotations
@@ -42,9 +43,9 @@ class Convention:
         _validate.choice(self.over_dims, "over_dims", ("sum", "mean"))
         _validate.choice(self.over_batch, "over_batch", ("mean", "sum", "none"))
         if self.over_batch == "none" and self.grad:
-            raise ValueError("over_batch is 'none' and grad is True: the gradient is of one number; pass 'mean' or 'sum'")
+            raise ValueError("over_batch is 'none', but grad=True needs one number: pass 'mean' or 'sum'")
         if self.over_batch == "none" and self.sample_weight is not None:
-            raise ValueError("over_batch is 'none', so sample_weight has nothing to weight: leave it out, or sum the rows")
+            raise ValueError("over_batch is 'none', so sample_weight weights nothing: leave it out, or pass 'sum'")
 
     def row_weights(self, n: int, d: int) -> np.ndarray:
         """The factor of each row's canonical loss (1/2, summed over dimensions), (n,)."""

@@ -1,7 +1,7 @@
 """What an objective asks of a model.
 
-A network (`refscore.networks.MLP`, or anything with the same methods) evaluates itself block by block and pulls
-cotangents back to its parameters: ``checked``, ``value_pullback``, ``divergence_pullback``, ``completed``, ``row_bytes``,
+A network (`refscore.networks.MLP`, or anything with the same methods) is evaluated block by block and pulls cotangents
+back to its parameters: ``checked``, ``value_pullback``, ``divergence_pullback``, ``completed``, ``row_bytes``,
 ``trace_tangents``, ``dtype``, ``sizes``.
 
 Any other callable ``s(x)`` or ``s(x, t)``, such as ``density.score`` or an `AnalyticScore`, is `Opaque`: it is called
@@ -45,7 +45,7 @@ class Opaque:
         s = self._answer(self.model, x, x.shape, "model(x)")
         divergence = getattr(self.model, "divergence", None)
         if divergence is None:
-            raise TypeError(f"model is {self.model!r}, without a divergence method: pass an MLP, or AnalyticScore(density)")
+            raise TypeError(f"model is {self.model!r}, without divergence(x): pass an MLP, or AnalyticScore(density)")
         return s, self._answer(divergence, x, x.shape[:1], "model.divergence(x)"), lambda u, c: []
 
     def completed(self, sums: list) -> list:
@@ -55,26 +55,26 @@ class Opaque:
     def _answer(self, function, x, shape, name) -> np.ndarray:
         answer = np.asarray(function(x) if self.t is None else function(x, self.t))
         if answer.shape != shape:
-            raise ValueError(f"{name} has shape {answer.shape}, but x has shape {x.shape}: it must return shape {shape}")
+            raise ValueError(f"{name} has shape {answer.shape}, x has shape {x.shape}: return an array of shape {shape}")
         if answer.dtype.kind not in "fiu":
             raise TypeError(f"{name} has dtype {answer.dtype}: it must return real numbers")
         return _validate.finite(answer.astype(np.float64, copy=False), name)
 
 
 def as_model(model, d: int, grad: bool):
-    """``model`` itself when it works block by block, else `Opaque`; refused when it cannot do what is asked.
+    """``model`` itself when it works block by block, else `Opaque`.
 
-    Raises TypeError for what is not callable, or has no parameter gradients with ``grad``; ValueError when the network's
-    output has not d columns.
+    Raises TypeError for what is not callable, or has no parameter gradients when ``grad`` asks for them, ValueError when
+    a network's output has not d columns.
     """
     if not callable(model):
-        raise TypeError(f"model is {model!r}: pass a callable s(x) or s(x, t), such as an MLP or AnalyticScore(density)")
+        raise TypeError(f"model is {model!r}: pass a callable s(x) or s(x, t), such as an MLP, or AnalyticScore(density)")
     if not hasattr(model, "value_pullback"):
         if grad and getattr(model, "parameters", None) != []:
             raise TypeError(f"grad is True, but {model!r} has no parameter gradients: pass an MLP, or grad=False")
         return Opaque(model)
     if model.sizes[-1] != d:
-        raise ValueError(f"the model's output has {model.sizes[-1]} columns, but x has {d}: a score has as many columns as x")
+        raise ValueError(f"model has {model.sizes[-1]} outputs, x has {d} columns: pass a network with {d} outputs")
     return model
 
 
@@ -84,5 +84,5 @@ def matching(model, array, shape: tuple[int, ...], name: str, other: str) -> np.
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}: pass an array of real numbers of shape {shape}")
     if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, but {other} has shape {shape}: pass one row for each row of {other}")
+        raise ValueError(f"{name} has shape {array.shape}, {other} has shape {shape}: pass one row for each row of {other}")
     return _validate.finite(np.ascontiguousarray(array, dtype=model.dtype), name)

@@ -5,12 +5,13 @@ grad log q(x~|x_0) = -(x~ - alpha x_0)/sigma^2 = -z/sigma, and
 
     J_DSM(s) = E lambda 1/2 ||s(x~) + z/sigma||^2 = E lambda [J_ESM on the law of x~] + C
 
-(Vincent 2011, sec. 4.3), C not depending on s. One noise level has alpha = 1; a process has alpha(t), sigma(t) and a model
-s(x, t). Weights lambda: 'one' is the score error itself; 'sigma2' (lambda = sigma^2) the noise error 1/2 ||sigma s + z||^2;
-or a function lambda(t). No weight for time itself: draw t uniformly on [0, T] and multiply by T for the time integral.
+(Vincent 2011, sec. 4.3), C not depending on s. One noise level has alpha = 1; a process has alpha(t), sigma(t) and a
+model s(x, t). Weights lambda: 'one' is the score error itself; 'sigma2' (lambda = sigma^2) the noise error
+1/2 ||sigma s + z||^2; or a function lambda(t). Time itself carries no weight: for an integral over [0, T] draw t
+uniformly and multiply by T.
 
-Computed as r = g s + h z with g = sqrt lambda, h = g/sigma, so that lambda = sigma^2 (g = sigma, h = 1) never divides by
-sigma; loss 1/2 ||r||^2; gradient the pullback of g r.
+Computed as r = g s + h z with g = sqrt lambda and h = g/sigma, so that lambda = sigma^2 (g = sigma, h = 1) meets no large
+number however small sigma is. The loss is 1/2 ||r||^2, its gradient the pullback of g r.
 """
 
 from __future__ import annotations
@@ -95,8 +96,8 @@ def dsm_process(
     -------
     float (rows (n,) with over_batch='none'), or (float, [dW1, db1, ...]) with ``grad``.
 
-    Raises ValueError or TypeError for sigma(t) = 0 (the kernel has no score), shapes that differ, values that are not finite,
-    unknown conventions. Source: [a, sec. 3 and "Proof of Denoising Score Matching"]; Song et al. 2021, eq. 7.
+    Raises ValueError or TypeError for sigma(t) = 0 (the kernel has no score), shapes that differ, values that are not
+    finite, unknown conventions. Source: [a, sec. 3 and "Proof of Denoising Score Matching"]; Song et al. 2021, eq. 7.
     """
     convention = Convention(half, over_dims, over_batch, sample_weight, grad)
     n, _ = _validate.batch(x0, name="x0", dtype=None).shape
@@ -141,6 +142,6 @@ def _levels(values, n: int, name: str, *, zero: bool = False) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}: it must be a scalar or have one number a row, shape ({n},)")
     array = np.broadcast_to(_validate.finite(np.atleast_1d(array.astype(np.float64)), name), (n,))
     if n and array.min() < 0 or (not zero and n and array.min() == 0):
-        at_least = "at least 0" if zero else "greater than 0: without noise there is no conditional score; use larger t or sigma"
-        raise ValueError(f"{name} is {array.min()} at row {int(array.argmin())}: it must be {at_least}")
+        wanted = "at least 0" if zero else "greater than 0 (without noise there is no conditional score; raise t or sigma)"
+        raise ValueError(f"{name} is {array.min()} at row {int(array.argmin())}: it must be {wanted}")
     return array

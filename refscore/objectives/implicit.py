@@ -20,7 +20,7 @@ def ism(model, x, *, t=None, half=True, over_dims="sum", over_batch="mean", samp
 
     Parameters
     ----------
-    model : an MLP, or a callable s(x) with ``divergence(x)`` such as AnalyticScore; both get (x, t) when ``t`` is given.
+    model : an MLP, or a callable s(x) with ``divergence(x)`` such as AnalyticScore; (x, t) when ``t`` is given.
     x : (n, d) array of points.
     t : scalar or (n,), optional: handed to the model.
     half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
