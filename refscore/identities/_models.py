@@ -87,7 +87,7 @@ def _trained(key: _ByParameters, seed: int, activation: str, hidden: int) -> MLP
     for step in range(1, STEPS + 1):
         _, gradient = esm(model, x, target, grad=True)
         moved = []
-        for parameter, g, m, v in zip(model.parameters, gradient, first, second):
+        for parameter, g, m, v in zip(model.parameters, gradient, first, second, strict=True):
             m += 0.1 * (g - m)  # Kingma & Ba 2015, algorithm 1, decay rates 0.9 and 0.999
             v += 0.001 * (g * g - v)
             size = np.sqrt(v / (1 - 0.999**step)) + 1e-8

@@ -114,9 +114,9 @@ def exponential_step(process, t, s):
 
 def reverse_drift(process, score, x, t):
     """Drift of the reverse SDE per unit of decreasing time."""
-    from refscore import processes
+    from refscore import samplers
 
-    return processes.reverse_drift(process, score, x, t)
+    return samplers.reverse_drift(process, score, x, t)
 
 
 # --- networks ---
@@ -159,6 +159,43 @@ def hutchinson_variance(A, law):
     from refscore import networks
 
     return networks.hutchinson_variance(A, law)
+
+
+def probes(law, n, d, rng):
+    """n random directions of the given law with E vv' = I, shape (n, d)."""
+    from refscore import networks
+
+    return networks.probes(law, n, d, rng)
+
+
+def parameter_gradient(model, x, u, *t):
+    """Gradient [W1*, b1*, ...] of the sum over rows of u.s, by backpropagation."""
+    return model.gradient(x, u, *t)
+
+
+def jvp_gradient(model, x, v, u, w, *t):
+    """Gradient [W1*, b1*, ...] of the sum over rows of u.s + w.(Ds v)."""
+    return model.jvp_gradient(x, v, u, w, *t)
+
+
+def divergence_gradient(model, x, c, *t):
+    """Gradient [W1*, b1*, ...] of the sum over rows of c tr Ds."""
+    return model.divergence_gradient(x, c, *t)
+
+
+def activate(activation, z):
+    """phi(z), entry by entry."""
+    return activation(z)
+
+
+def slope(activation, z):
+    """phi'(z), entry by entry."""
+    return activation.slope(z)
+
+
+def curvature(activation, z):
+    """phi''(z), entry by entry."""
+    return activation.curvature(z)
 
 
 # --- objectives ---
@@ -245,6 +282,13 @@ class Operations:
     divergence: Callable = divergence
     hutchinson: Callable = hutchinson
     hutchinson_variance: Callable = hutchinson_variance
+    probes: Callable = probes
+    parameter_gradient: Callable = parameter_gradient
+    jvp_gradient: Callable = jvp_gradient
+    divergence_gradient: Callable = divergence_gradient
+    activate: Callable = activate
+    slope: Callable = slope
+    curvature: Callable = curvature
     esm: Callable = esm
     ism: Callable = ism
     dsm: Callable = dsm
