@@ -41,3 +41,13 @@ def normal_lattice(dim: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
     weights = np.exp(-0.5 * squares) * (spacing / math.sqrt(2 * math.pi)) ** dim
     nodes.flags.writeable = weights.flags.writeable = False
     return nodes, weights
+
+
+def simplex(dim: int) -> np.ndarray:
+    """The dim + 1 corners (dim + 1, dim) of a regular simplex with mean zero and covariance I under equal weights."""
+    steps = np.arange(1, dim + 1)
+    corners = np.zeros((dim + 1, dim))
+    for i in steps:  # Helmert's rows: (1, ..., 1, -i, 0, ...)/sqrt(i (i + 1)), orthonormal and orthogonal to the ones
+        corners[:i, i - 1] = 1.0
+        corners[i, i - 1] = -i
+    return corners * np.sqrt((dim + 1) / (steps * (steps + 1)))

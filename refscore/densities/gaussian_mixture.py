@@ -165,23 +165,21 @@ class GaussianMixture:
     def joint_nodes(self, alpha: float, sigma: float, spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Nodes (x0, noise, weights) of the joint law of data and noise, x~ = alpha x0 + sigma noise.
 
-        Exact, up to the lattice's error in x~, for integrands that are cubic or less in the noise at given x~, as all
+        Exact, up to the lattice's error in x~, for integrands that are quadratic in the noise at given x~, as all
         denoising objectives are: given x~ and the component, the noise is N(sigma/c y, alpha^2 lambda/c) along each axis
-        (y = x~ - alpha m, c = alpha^2 lambda + sigma^2), and 2d points at +- sqrt(d) standard deviations carry its moments.
+        (y = x~ - alpha m, c = alpha^2 lambda + sigma^2), and the d + 1 corners of a simplex carry its first two moments.
         """
         u, w = _quadrature.normal_lattice(self.dim, spacing)
-        d = self.dim
-        corners = np.concatenate([np.eye(d), -np.eye(d)]) * math.sqrt(d)
+        corners = _quadrature.simplex(self.dim)
         e = np.tile(corners, (len(u), 1))
-        u = np.repeat(u, 2 * d, axis=0)
+        u, w = np.repeat(u, len(corners), axis=0), np.repeat(w, len(corners)) / len(corners)
         x0, noise = [], []
         for k, mean in enumerate(self.means):
             lam = self._parts.spectrum[k]
             root = np.sqrt(alpha * alpha * lam + sigma * sigma)
             noise.append(self._rotate(k, sigma / root * u + alpha * np.sqrt(lam) / root * e))
             x0.append(mean + self._rotate(k, alpha * lam / root * u - sigma * np.sqrt(lam) / root * e))
-        weights = np.outer(self.weights, np.repeat(w, 2 * d) / (2 * d)).ravel()
-        return np.concatenate(x0), np.concatenate(noise), weights
+        return np.concatenate(x0), np.concatenate(noise), np.outer(self.weights, w).ravel()
 
     def expectation(self, f, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000):
         """E f(x) and an error estimate, by the trapezoidal rule on ever finer lattices (`_quadrature`).
