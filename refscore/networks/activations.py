@@ -4,7 +4,7 @@ A score network's Jacobian contains phi', and the parameter gradient of anything
 and sliced score matching) contains phi''. Every function here
 
 * evaluates value, slope and curvature from the same exponential, with no overflow for any finite argument;
-* has an absolute error of a few eps (softplus, silu and the slope of softplus also a small relative error in the tails);
+* has an absolute error of a few eps (softplus, its slope, and silu have a relative error of a few eps);
 * keeps float32;
 * takes complex arguments (all but relu are analytic), so that imag phi(z + ih)/h gives phi'(z) by another road.
 

@@ -45,7 +45,7 @@ class Opaque:
         s = self._answer(self.model, x, x.shape, "model(x)")
         divergence = getattr(self.model, "divergence", None)
         if divergence is None:
-            raise TypeError(f"model is {self.model!r}, without divergence(x): pass an MLP, or AnalyticScore(density)")
+            raise TypeError(f"model is {self.model!r}, without divergence(x): pass an MLP or AnalyticScore(density)")
         return s, self._answer(divergence, x, x.shape[:1], "model.divergence(x)"), lambda u, c: []
 
     def completed(self, sums: list) -> list:
@@ -55,20 +55,20 @@ class Opaque:
     def _answer(self, function, x, shape, name) -> np.ndarray:
         answer = np.asarray(function(x) if self.t is None else function(x, self.t))
         if answer.shape != shape:
-            raise ValueError(f"{name} has shape {answer.shape}, x has shape {x.shape}: return an array of shape {shape}")
+            raise ValueError(f"{name} has shape {answer.shape}, x has {x.shape}: return an array of shape {shape}")
         if answer.dtype.kind not in "fiu":
             raise TypeError(f"{name} has dtype {answer.dtype}: it must return real numbers")
         return _validate.finite(answer.astype(np.float64, copy=False), name)
 
 
 def as_model(model, d: int, grad: bool):
-    """``model`` itself when it works block by block, else `Opaque`.
+    """The ``model`` itself when it works block by block, else `Opaque`.
 
     Raises TypeError for what is not callable, or has no parameter gradients when ``grad`` asks for them, ValueError when
     a network's output has not d columns.
     """
     if not callable(model):
-        raise TypeError(f"model is {model!r}: pass a callable s(x) or s(x, t), such as an MLP, or AnalyticScore(density)")
+        raise TypeError(f"model is {model!r}: pass a callable s(x) or s(x, t), such as an MLP or AnalyticScore")
     if not hasattr(model, "value_pullback"):
         if grad and getattr(model, "parameters", None) != []:
             raise TypeError(f"grad is True, but {model!r} has no parameter gradients: pass an MLP, or grad=False")
@@ -84,5 +84,5 @@ def matching(model, array, shape: tuple[int, ...], name: str, other: str) -> np.
     if array.dtype.kind not in "fiub":
         raise TypeError(f"{name} has dtype {array.dtype}: pass an array of real numbers of shape {shape}")
     if array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}, {other} has shape {shape}: pass one row for each row of {other}")
+        raise ValueError(f"{name} has shape {array.shape}, {other} has {shape}: pass one row for each row of {other}")
     return _validate.finite(np.ascontiguousarray(array, dtype=model.dtype), name)

@@ -10,8 +10,8 @@ model s(x, t). Weights lambda: 'one' is the score error itself; 'sigma2' (lambda
 1/2 ||sigma s + z||^2; or a function lambda(t). Time itself carries no weight: for an integral over [0, T] draw t
 uniformly and multiply by T.
 
-Computed as r = g s + h z with g = sqrt lambda and h = g/sigma, so that lambda = sigma^2 (g = sigma, h = 1) meets no large
-number however small sigma is. The loss is 1/2 ||r||^2, its gradient the pullback of g r.
+Computed as r = g s + h z with g = sqrt lambda and h = g/sigma, so that lambda = sigma^2 (g = sigma, h = 1) meets no
+large number however small sigma is. The loss is 1/2 ||r||^2, its gradient the pullback of g r.
 """
 
 from __future__ import annotations
@@ -142,6 +142,6 @@ def _levels(values, n: int, name: str, *, zero: bool = False) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}: it must be a scalar or have one number a row, shape ({n},)")
     array = np.broadcast_to(_validate.finite(np.atleast_1d(array.astype(np.float64)), name), (n,))
     if n and array.min() < 0 or (not zero and n and array.min() == 0):
-        wanted = "at least 0" if zero else "greater than 0 (without noise there is no conditional score; raise t or sigma)"
+        wanted = "at least 0" if zero else "greater than 0 (no noise, no conditional score: raise t or sigma)"
         raise ValueError(f"{name} is {array.min()} at row {int(array.argmin())}: it must be {wanted}")
     return array
