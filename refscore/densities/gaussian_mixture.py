@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -42,9 +43,9 @@ class GaussianMixture:
     Source: systems A2, A3; [a, sec. 3], [b, sec. 1].
     """
 
-    weights: np.ndarray
-    means: np.ndarray
-    covs: np.ndarray
+    weights: Any
+    means: Any
+    covs: Any
     _parts: Components = field(init=False, repr=False)
 
     def __post_init__(self):

@@ -36,7 +36,7 @@ class PointSet:
     Source: systems A4; [e, "data lie on a lower-dimensional manifold"].
     """
 
-    points: np.ndarray
+    points: Any
     weights: Any = None
 
     def __post_init__(self):

@@ -19,7 +19,7 @@ def _forms(d: int, seed: int) -> dict[str, GaussianMixture]:
     factor = rng.standard_normal((3, d, d)) / np.sqrt(d)
     covs["full"] = factor @ factor.transpose(0, 2, 1) + 0.3 * np.eye(d)
     means = rng.standard_normal((3, d)) + 0.5
-    forms = {f"Gaussian, {form} covariance": Gaussian(means[0], c[0]) for form, c in covs.items()}
+    forms: dict[str, GaussianMixture] = {f"Gaussian, {form} covariance": Gaussian(means[0], c[0]) for form, c in covs.items()}
     return forms | {f"mixture, {form} covariances": GaussianMixture([0.2, 0.3, 0.5], means, c) for form, c in covs.items()}
 
 
@@ -103,7 +103,8 @@ def closure_under_corruption(ops, seed):
     id="A4",
     systems=("A4",),
     title="Corrupted point set: its score is the ideal denoiser's",
-    statement=r"s(\tilde x) = (\alpha\sum_i r_i x_i - \tilde x)/\sigma^2,\ r = \mathrm{softmax}(\log w_i - |\tilde x - \alpha x_i|^2/2\sigma^2)",
+    statement=r"s(\tilde x) = (\alpha\sum_i r_i x_i - \tilde x)/\sigma^2,\ "
+              r"r = \mathrm{softmax}(\log w_i - |\tilde x - \alpha x_i|^2/2\sigma^2)",
     source="[e, multi-scale noise perturbations]; Karras et al. 2022, eq. 57",
     method="mixture with one component a point vs the posterior mean by scipy's logsumexp",
     catches=("corrupted_sigma_for_variance", "corrupted_means_not_scaled", "score_sign", "corrupted_point_weights_dropped"),

@@ -9,6 +9,7 @@ the next finer one, plus rounding.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -94,7 +95,8 @@ def explicit_score_matching(ops, seed):
     statement=r"E_p[\tfrac12\|s\|^2 + \mathrm{tr} Ds] = \tfrac12E_p\|s - s_p\|^2 - \tfrac12E_p\|s_p\|^2",
     source="[a, sec. 2], [b, sec. 1], [c, implicit score matching], [d], [e]; Hyvarinen 2005, theorem 1",
     method="trace of the Jacobian (second-order gradient) vs explicit residual (first-order gradient), by quadrature",
-    catches=("ism_trace_doubled", "ism_square_without_half", "ism_trace_sign", "ism_trace_over_d", "score_covariance_for_precision"),
+    catches=("ism_trace_doubled", "ism_square_without_half", "ism_trace_sign", "ism_trace_over_d",
+             "score_covariance_for_precision"),
 )
 def implicit_score_matching(ops, seed):
     """Values and parameter gradients; the constant against its closed form (Gaussian) or -1/2 E div s_p (mixture)."""
@@ -139,12 +141,13 @@ def implicit_score_matching(ops, seed):
     statement=r"E\tfrac12\|s(\tilde x) - \nabla\log q(\tilde x|x)\|^2 = J_{ESM}(s; q_\sigma) + \tfrac12(d/\sigma^2 - I(q_\sigma))",
     source="[a, proof of DSM], [b, sec. 1], [c, denoising score matching], [d], [e]; Vincent 2011",
     method="objective on nodes of (data, noise) vs explicit score matching on nodes of the corrupted law",
-    catches=("dsm_target_sign", "dsm_target_over_sigma_squared", "dsm_without_half", "dsm_mean_over_dims", "dsm_noise_scaled_by_variance",
-             "dsm_gradient_in_clean_point", "dsm_process_alpha_missing", "dsm_process_weight_inverted", "esm_without_half"),
+    catches=("dsm_target_sign", "dsm_target_over_sigma_squared", "dsm_without_half", "dsm_mean_over_dims",
+             "dsm_noise_scaled_by_variance", "dsm_gradient_in_clean_point", "dsm_process_alpha_missing",
+             "dsm_process_weight_inverted", "esm_without_half"),
 )
 def denoising_score_matching(ops, seed):
     """One noise level (weights one and sigma^2) and along OU and VP at several times; values and parameter gradients."""
-    rows = []
+    rows: list[tuple] = []
     for d in DIMENSIONS:
         for target, density in targets(d).items():
             models = score_models(density.corrupted(1.0, 0.9), seed)
@@ -166,11 +169,11 @@ def denoising_score_matching(ops, seed):
             models = {name: _Timeless(model) for name, model in score_models(density.corrupted(alpha, sigma), seed).items()}
             for weight, factor in (("one", 1.0), ("sigma2", sigma**2)):
 
-                def denoise(model, x0, noise, w, process=process, t=t, weight=weight):
+                def along(model, x0, noise, w, process=process, t=t, weight=weight):
                     return ops.dsm_process(model, process, x0, np.full(len(x0), t), noise, weight, sample_weight=w)
 
                 case = f"mixture, d = {d}, {type(process).__name__} at t = {t}, weight {weight}"
-                yield from _denoising(ops, density, law, alpha, sigma, factor, models, denoise, case, rows)
+                yield from _denoising(ops, density, law, alpha, sigma, factor, models, along, case, rows)
     columns = ("score", "DSM", "ESM on the corrupted law", "DSM - ESM", "C")
     yield Table("DSM - ESM is the constant C = 1/2 (d/sigma^2 - I(q_sigma)), times the weight", columns, rows)
 
@@ -202,7 +205,7 @@ def _denoising(ops, density, law, alpha, sigma, factor, models, denoise, case, r
                 out[f"grad dsm {name}"], out[f"grad esm {name}"] = _flat(g_dsm), _flat(g_esm)
         return out
 
-    value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.1, 3: 0.3}[d])
+    value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.1, 3: 0.22}[d])
     constant = 0.5 * factor * (d / sigma**2 - float(value["fisher"]))
     for name in models:
         dsm, esm = float(value[f"dsm {name}"]), factor * float(value[f"esm {name}"])
@@ -232,7 +235,8 @@ def marginal_score(ops, seed):
         alpha, sigma = float(ops.alpha(process, t)), float(ops.sigma(process, t))
         for d in DIMENSIONS:
             points = PointSet(rng.standard_normal((30, d)) + 0.4)
-            for name, density in (*targets(d).items(), ("points", points)):
+            laws: dict[str, Any] = {**targets(d), "points": points}
+            for name, density in laws.items():
                 law = ops.corrupted(density, alpha, sigma)
                 xt = alpha * density.mean + rng.standard_normal((5, d))
                 x0, w = _data_nodes(density, alpha, sigma)
@@ -265,11 +269,12 @@ def _posterior(ops, process, row, x0, w, t, alpha, sigma):
     id="B12",
     systems=("B12",),
     title="Tweedie: posterior mean and covariance from the score, and the optimal denoising error",
-    statement=r"E[x|\tilde x] = (\tilde x + \sigma^2 s)/\alpha,\ \mathrm{Cov}[x|\tilde x] = \tfrac{\sigma^2}{\alpha^2}(I + \sigma^2 Ds)",
+    statement=r"E[x|\tilde x] = (\tilde x + \sigma^2 s)/\alpha,\ "
+              r"\mathrm{Cov}[x|\tilde x] = \tfrac{\sigma^2}{\alpha^2}(I + \sigma^2 Ds)",
     source="[e, optimal denoising]; Robbins 1956; Efron 2011, eq. 2.8",
     method="formulas in the score and its Jacobian vs the posterior integral; the error vs E||x - E[x|x~]||^2",
-    catches=("tweedie_score_only", "tweedie_sigma_not_squared", "tweedie_alpha_missing", "tweedie_sign", "tweedie_covariance_sigma_once",
-             "tweedie_covariance_alpha_once"),
+    catches=("tweedie_score_only", "tweedie_sigma_not_squared", "tweedie_alpha_missing", "tweedie_sign",
+             "tweedie_covariance_sigma_once", "tweedie_covariance_alpha_once"),
 )
 def tweedie(ops, seed):
     """First and second order on mixtures and point sets; minimal mean squared error sigma^2/alpha^2 (d - sigma^2 I(q))."""
@@ -277,7 +282,8 @@ def tweedie(ops, seed):
     for alpha, sigma in ((1.0, 0.6), (0.7, 0.9)):
         for d in DIMENSIONS:
             points = PointSet(rng.standard_normal((30, d)) + 0.4)
-            for name, density in (*targets(d).items(), ("points", points)):
+            laws: dict[str, Any] = {**targets(d), "points": points}
+            for name, density in laws.items():
                 law = ops.corrupted(density, alpha, sigma)
                 xt = alpha * density.mean + rng.standard_normal((5, d))
                 x0, w = _data_nodes(density, alpha, sigma)
@@ -321,7 +327,7 @@ def _least_error(ops, d, alpha, sigma):
     statement=r"s = -\epsilon/\sigma_t,\ x_t = \alpha x_0 + \sigma\epsilon,\ v = \alpha\epsilon - \sigma x_0;\quad "
               r"\sigma_t^2 J_{DSM} = \tfrac12E\|\epsilon_\theta - \epsilon\|^2",
     source="[a, sec. 3], [b, sec. 2], [c], [e]; Salimans & Ho 2022, sec. 4",
-    method="conversions vs the definitions in (x0, eps) and vs posterior integrals; weighted DSM vs the written-out error of eps, x0, v",
+    method="conversions vs the definitions in (x0, eps) and vs posterior integrals; weighted DSM vs the errors of eps, x0, v",
     catches=("convert_score_eps_sign", "convert_score_over_sigma_squared", "convert_x0_alpha_missing", "convert_v_sign",
              "dsm_process_weight_inverted", "dsm_process_weight_fourth_power"),
 )

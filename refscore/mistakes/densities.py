@@ -30,7 +30,8 @@ def logpdf_determinant_not_halved(density, x):
     return np.logaddexp.reduce(terms, axis=1)
 
 
-@mistake("score_jacobian", wrong="-sum r_k P_k", right="Cov_r(s_k) - sum r_k P_k", seen="posterior weights held fixed in the derivative")
+@mistake("score_jacobian", wrong="-sum r_k P_k", right="Cov_r(s_k) - sum r_k P_k",
+         seen="posterior weights held fixed in the derivative")
 def jacobian_without_posterior_covariance(density, x):
     terms = _textbook.log_terms(density, x)
     weights = np.exp(terms - np.logaddexp.reduce(terms, axis=1)[:, None])
@@ -53,7 +54,8 @@ def corrupted_alpha_not_squared(density, alpha, sigma):
     return GaussianMixture(law.weights, law.means * np.sqrt(alpha), law.covs)
 
 
-@mistake("corrupted", wrong="means m", right="means alpha m", seen="variance-exploding formula used for a variance-preserving process")
+@mistake("corrupted", wrong="means m", right="means alpha m",
+         seen="variance-exploding formula used for a variance-preserving process")
 def corrupted_means_not_scaled(density, alpha, sigma):
     law = density.corrupted(alpha, sigma)
     return GaussianMixture(law.weights, law.means / alpha, law.covs)

@@ -15,7 +15,8 @@ def _scaled(result, factor):
     return result * factor
 
 
-@mistake("esm", wrong="E||s - s_p||^2", right="1/2 E||s - s_p||^2", seen="lecture a against b: the half is a convention, not both at once")
+@mistake("esm", wrong="E||s - s_p||^2", right="1/2 E||s - s_p||^2",
+         seen="lecture a against b: the half is a convention, not both at once")
 def esm_without_half(model, x, true_score, **options):
     return objectives.esm(model, x, true_score, **options | {"half": False})
 
@@ -89,12 +90,14 @@ def dsm_mean_over_dims(model, x0, sigma, noise, **options):
     return objectives.dsm(model, x0, sigma, noise, **options | {"over_dims": "mean"})
 
 
-@mistake("dsm", wrong="x~ = x + sigma^2 z", right="x~ = x + sigma z", seen="How-Diffusion-Models-Work#1: variance taken for standard deviation")
+@mistake("dsm", wrong="x~ = x + sigma^2 z", right="x~ = x + sigma z",
+         seen="How-Diffusion-Models-Work#1: variance taken for standard deviation")
 def dsm_noise_scaled_by_variance(model, x0, sigma, noise, **options):
     return _explicit(model, x0 + sigma**2 * noise, -noise / sigma, sigma, options)
 
 
-@mistake("dsm", wrong="grad_x log q(x~|x) = +(x~ - x)/sigma^2", right="grad_x~ log q(x~|x)", seen="lecture e, NCSN slide; probml/pml2-book#253")
+@mistake("dsm", wrong="grad_x log q(x~|x) = +(x~ - x)/sigma^2", right="grad_x~ log q(x~|x)",
+         seen="lecture e, NCSN slide; probml/pml2-book#253")
 def dsm_gradient_in_clean_point(model, x0, sigma, noise, **options):
     return _explicit(model, x0 + sigma * noise, noise / sigma, sigma, options)
 
@@ -116,13 +119,15 @@ class _Changed:
         return self.functions.get(name) or getattr(self.process, name)
 
 
-@mistake("dsm_process", wrong="x_t = x0 + sigma z", right="x_t = alpha x0 + sigma z", seen="variance-exploding corruption in a variance-preserving model")
+@mistake("dsm_process", wrong="x_t = x0 + sigma z", right="x_t = alpha x0 + sigma z",
+         seen="variance-exploding corruption in a variance-preserving model")
 def dsm_process_alpha_missing(model, process, x0, t, noise, weight="one", **options):
     changed = _Changed(process, alpha=lambda time: np.ones_like(np.asarray(time, dtype=float)))
     return objectives.dsm_process(model, changed, x0, t, noise, weight, **options)
 
 
-@mistake("dsm_process", wrong="weight 1/sigma^2", right="weight sigma^2", seen="lecture d: 1/(2 sigma^2) said to balance the scales")
+@mistake("dsm_process", wrong="weight 1/sigma^2", right="weight sigma^2",
+         seen="lecture d: 1/(2 sigma^2) said to balance the scales")
 def dsm_process_weight_inverted(model, process, x0, t, noise, weight="one", **options):
     changed = (lambda time: process.sigma(time) ** -2) if isinstance(weight, str) and weight == "sigma2" else weight
     return objectives.dsm_process(model, process, x0, t, noise, changed, **options)
@@ -134,17 +139,20 @@ def dsm_process_weight_fourth_power(model, process, x0, t, noise, weight="one", 
     return objectives.dsm_process(model, process, x0, t, noise, changed, **options)
 
 
-@mistake("conditional_score", wrong="+(x_t - alpha x0)/sigma^2", right="-(x_t - alpha x0)/sigma^2", seen="acids-ircam/diffusion_models#7")
+@mistake("conditional_score", wrong="+(x_t - alpha x0)/sigma^2", right="-(x_t - alpha x0)/sigma^2",
+         seen="acids-ircam/diffusion_models#7")
 def conditional_score_sign(process, xt, x0, t):
     return -process.conditional_score(xt, x0, t)
 
 
-@mistake("conditional_score", wrong="-(x_t - alpha x0)/sigma", right="-(x_t - alpha x0)/sigma^2", seen="lecture c, NCSN slide, the other way round")
+@mistake("conditional_score", wrong="-(x_t - alpha x0)/sigma", right="-(x_t - alpha x0)/sigma^2",
+         seen="lecture c, NCSN slide, the other way round")
 def conditional_score_over_sigma(process, xt, x0, t):
     return process.conditional_score(xt, x0, t) * np.reshape(process.sigma(t), (-1, 1))
 
 
-@mistake("conditional_score", wrong="-(x_t - x0)/sigma^2", right="-(x_t - alpha x0)/sigma^2", seen="kernel of the variance-exploding process")
+@mistake("conditional_score", wrong="-(x_t - x0)/sigma^2", right="-(x_t - alpha x0)/sigma^2",
+         seen="kernel of the variance-exploding process")
 def conditional_score_alpha_missing(process, xt, x0, t):
     return process.conditional_score(xt, np.asarray(x0) / np.reshape(process.alpha(t), (-1, 1)), t)
 
@@ -159,22 +167,26 @@ def tweedie_sigma_not_squared(xt, score, alpha, sigma):
     return processes.posterior_mean(xt, score / sigma, alpha, sigma)
 
 
-@mistake("posterior_mean", wrong="x_t + sigma^2 score", right="(x_t + sigma^2 score)/alpha", seen="formula for alpha = 1 used along a process")
+@mistake("posterior_mean", wrong="x_t + sigma^2 score", right="(x_t + sigma^2 score)/alpha",
+         seen="formula for alpha = 1 used along a process")
 def tweedie_alpha_missing(xt, score, alpha, sigma):
     return alpha * processes.posterior_mean(xt, score, alpha, sigma)
 
 
-@mistake("posterior_mean", wrong="(x_t - sigma^2 score)/alpha", right="(x_t + sigma^2 score)/alpha", seen="neighbour: sign of the eps convention")
+@mistake("posterior_mean", wrong="(x_t - sigma^2 score)/alpha", right="(x_t + sigma^2 score)/alpha",
+         seen="neighbour: sign of the eps convention")
 def tweedie_sign(xt, score, alpha, sigma):
     return processes.posterior_mean(xt, -score, alpha, sigma)
 
 
-@mistake("posterior_covariance", wrong="sigma^2/alpha^2 (I + sigma Ds)", right="sigma^2/alpha^2 (I + sigma^2 Ds)", seen="neighbour of the first order")
+@mistake("posterior_covariance", wrong="sigma^2/alpha^2 (I + sigma Ds)", right="sigma^2/alpha^2 (I + sigma^2 Ds)",
+         seen="neighbour of the first order")
 def tweedie_covariance_sigma_once(score_jacobian, alpha, sigma):
     return processes.posterior_covariance(score_jacobian / sigma, alpha, sigma)
 
 
-@mistake("posterior_covariance", wrong="sigma^2/alpha (I + sigma^2 Ds)", right="sigma^2/alpha^2 (I + sigma^2 Ds)", seen="neighbour of the first order")
+@mistake("posterior_covariance", wrong="sigma^2/alpha (I + sigma^2 Ds)", right="sigma^2/alpha^2 (I + sigma^2 Ds)",
+         seen="neighbour of the first order")
 def tweedie_covariance_alpha_once(score_jacobian, alpha, sigma):
     return alpha * processes.posterior_covariance(score_jacobian, alpha, sigma)
 
