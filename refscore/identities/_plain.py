@@ -1,0 +1,143 @@
+r"""The second road for networks: a forward pass as one writes it on paper, and derivatives that differentiate nothing by hand.
+
+    s = phi(... phi(a W_1 + b_1) ...) W_L + b_L
+
+with complex-safe phi, and the complex step Im f(x + i h)/h = f'(x) + O(h^2) at h = 2^-100, which is exact to rounding
+because nothing is subtracted (Squire & Trapp, SIAM Review 40, 1998). Nothing here is shared with `refscore.networks`.
+
+**How the bounds are derived.** Everything compared is a polynomial with positive coefficients in weights, activations a_l,
+slopes phi' and curvatures phi''. Put absolute values in place of all weights and inputs, and in place of phi a jet
+that is never smaller, |phi(z)| <= 1.1 |z| + 0.7, |phi'| <= 1.1, |phi''| <= 1 (true of tanh, softplus, SiLU, sin): the same
+code then returns the *size* of what the routes add up (`Size`). A rounding error on the way is relative to that size. A
+layer with fan-in m makes at most m + 8 of them in real arithmetic, four times as many in complex. The pre-activation carries
+what has gathered so far, relative to its own size z^, into phi' and phi'' (|phi''| <= 1, |phi'''| <= 2), hence 1 + 2 z^. A
+term of any derivative here is a product of at most 2 (L + 1) such factors (two activations or outputs, and the slopes or
+curvatures of L - 1 layers, some of them twice), whose relative errors add up:
+
+    bound = eps 2 (L + 1) (1 + 2 z^) sum_l 4 (m_l + 8) size        both routes together, eps = 2^-52
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+STEP = 2.0**-100
+EPS = float(np.finfo(float).eps)
+
+VALUE: dict[str, Callable] = {
+    "tanh": np.tanh,
+    "softplus": lambda z: np.log(1 + np.exp(z)),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "sin": np.sin,
+}
+SLOPE: dict[str, Callable] = {
+    "tanh": lambda z: 1 / np.cosh(z) ** 2,
+    "softplus": lambda z: 1 / (1 + np.exp(-z)),
+    "silu": lambda z: (1 + np.exp(-z) + z * np.exp(-z)) / (1 + np.exp(-z)) ** 2,
+    "sin": np.cos,
+}
+
+
+def forward(parameters: Sequence, a, phi: Callable) -> np.ndarray:
+    """s at the input rows a, (..., n, out); parameters [W1, b1, ...] may have leading axes."""
+    *hidden, (W, b) = _layers(parameters)
+    for V, c in hidden:
+        a = phi(a @ V + c)
+    return a @ W + b
+
+
+def jacobians(parameters: Sequence, a, d: int, phi: Callable, slope: Callable) -> np.ndarray:
+    """V_1 diag(phi') W_2 diag(phi') ... of every row, (..., n, d, out): the TRANSPOSE of Ds in the first d inputs."""
+    layers = _layers(parameters)
+    product = layers[0][0][..., None, :d, :]
+    for (W, b), (after, _) in zip(layers, layers[1:], strict=False):
+        z = a @ W + b
+        a = phi(z)
+        product = (product * slope(z)[..., None, :]) @ after[..., None, :, :]
+    rows = np.broadcast_shapes(product.shape[:-2], a.shape[:-1])  # without hidden layers the product is the same for all rows
+    return np.broadcast_to(product, rows + product.shape[-2:])
+
+
+def traces(parameters: Sequence, a, d: int, phi: Callable, slope: Callable) -> np.ndarray:
+    """tr Ds of every row, (..., n)."""
+    return np.trace(jacobians(parameters, a, d, phi, slope), axis1=-2, axis2=-1)
+
+
+def gradient(f: Callable, parameters: Sequence) -> list[np.ndarray]:
+    """df/d(each entry) of a real f(parameters), by one complex step an entry, all entries of an array at once."""
+    result = []
+    for l, array in enumerate(parameters):
+        moved = np.zeros((array.size, array.size), complex)
+        np.fill_diagonal(moved, 1j * STEP)
+        arrays = [*parameters]
+        arrays[l] = array + moved.reshape(array.size, *array.shape)
+        values = np.broadcast_to(f(arrays), array.size)  # a number alone when f does not depend on this array
+        result.append(values.imag.reshape(array.shape) / STEP)
+    return result
+
+
+def rows(x, *t) -> np.ndarray:
+    """Input rows: x with t, when given, as last column."""
+    return np.column_stack([x, *(np.broadcast_to(time, len(x)) for time in t)])
+
+
+def values(model, x, *t) -> np.ndarray:
+    """s, (n, out); x may be complex."""
+    return forward(model.parameters, rows(x, *t), VALUE[model.activation.name])
+
+
+def directional(f: Callable, x, v) -> np.ndarray:
+    """d/dh f(x + h v) at h = 0, row by row."""
+    return np.asarray(f(x + 1j * STEP * v)).imag / STEP
+
+
+def jacobian(f: Callable, x) -> np.ndarray:
+    """Entry [n, k, j]: df_k/dx_j at row n, by a complex step in every coordinate."""
+    return np.stack([directional(f, x, e) for e in np.eye(x.shape[1])], axis=2)
+
+
+def _layers(parameters: Sequence) -> list[tuple[Any, Any]]:
+    return [(W, b[..., None, :]) for W, b in zip(parameters[0::2], parameters[1::2], strict=True)]
+
+
+class Size:
+    """Sizes of a network's derivatives at rows a, as the module docstring derives them, and the rounding relative to them."""
+
+    def __init__(self, model, a: np.ndarray, d: int):
+        self.d, self.inputs = d, np.abs(a)
+        self.parameters = [np.abs(p) for p in model.parameters]
+        largest, z = 0.0, self.inputs
+        for W, b in _layers(self.parameters)[:-1]:
+            z = z @ W + b
+            largest = max(largest, float(z.max()))
+            z = above(z)
+        fan_ins = [W.shape[0] for W in self.parameters[0::2]]
+        self.rounding = EPS * 2 * (len(fan_ins) + 1) * (1 + 2 * largest) * sum(4 * (m + 8) for m in fan_ins)
+
+    def values(self) -> np.ndarray:
+        """Of s, (n, out)."""
+        return forward(self.parameters, self.inputs, above)
+
+    def jacobian(self) -> np.ndarray:
+        """Of Ds, (out, d): the same for all rows."""
+        product = self.parameters[0][: self.d]
+        for W in self.parameters[2::2]:
+            product = 1.1 * product @ W
+        return product.T
+
+    def gradient(self, f: Callable) -> list[np.ndarray]:
+        """Of the parameter gradient of f(parameters, rows, phi, slope), f having positive coefficients."""
+        return gradient(lambda p: f(p, self.inputs, above, steeper), self.parameters)
+
+
+def above(z):
+    """Never below |phi|, with slope 1.1 along a complex step."""
+    return 1.1 * z + 0.7
+
+
+def steeper(z):
+    """Never below |phi'|, with slope 1 along a complex step."""
+    return 1.1 + 1j * np.imag(z)

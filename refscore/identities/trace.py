@@ -1,0 +1,282 @@
+r"""Identities of the trace of a Jacobian: exact (B4, D2), estimated by random directions (B5), along one direction (B6).
+
+Expectations over directions are not sampled: sign vectors are enumerated, the normal law is a Gauss-Hermite product and
+the sphere a cubature, each exact for the polynomials of degree 2 (mean) and 4 (variance) that v'Av and its square are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from refscore.identities import _plain, _textbook
+from refscore.identities._models import linear_score, random_network, trained_network
+from refscore.identities._registry import Comparison, Table, identity
+from refscore.identities._targets import mixture
+from refscore.identities.networks import Case, cases
+from refscore.networks import AnalyticScore
+
+POINTS = 3
+
+
+def laws(d: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name, nodes (N, d) and weights (N,) of every law of v in d dimensions, exact for polynomials of degree 4."""
+    signs = np.array(list(itertools.product([-1.0, 1.0], repeat=d)))
+    yield "rademacher", signs, np.full(len(signs), 1 / len(signs))
+    if d > 3:
+        return
+    z, w = np.polynomial.hermite_e.hermegauss(4)  # degree 7
+    nodes = np.array(list(itertools.product(z, repeat=d)))
+    yield "gaussian", nodes, np.prod(list(itertools.product(w / w.sum(), repeat=d)), axis=1)
+    angle = 2 * np.pi * (np.arange(7) + 1 / 3) / 7  # degree 6
+    circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    if d == 1:
+        sphere, weights = np.array([[-1.0], [1.0]]), np.full(2, 0.5)
+    elif d == 2:
+        sphere, weights = circle, np.full(7, 1 / 7)
+    else:
+        height, w = np.polynomial.legendre.leggauss(4)  # degree 7; Archimedes: the height on the sphere is uniform
+        sphere = np.array([[*(np.sqrt(1 - h * h) * c), h] for h in height for c in circle])
+        weights = np.repeat(w / 14, 7)
+    yield "sphere", np.sqrt(d) * sphere, weights
+
+
+def _models(seed: int) -> Iterator[tuple[str, object, np.ndarray, np.ndarray, np.ndarray, float]]:
+    """Name, model, points x, Jacobians by complex steps, their sizes (d, d), and the rounding relative to the sizes."""
+    for d in (1, 2, 3, 5):
+        x = np.random.default_rng((seed, d)).standard_normal((POINTS, d)) + 0.2
+        networks = {"random": random_network(d, seed)}
+        if d <= 3:
+            networks |= {"linear": linear_score(mixture(d), seed), "trained": trained_network(mixture(d), seed)}
+            J, rounding = _exact_jacobian(mixture(d), x)
+            yield f"mixture score, d = {d}", AnalyticScore(mixture(d)), x, J, 1 + np.abs(J).max(axis=0), rounding
+        for name, model in networks.items():
+            size = _plain.Size(model, x, d)
+            J = _plain.jacobian(lambda z, model=model: _plain.values(model, z), x)
+            yield f"{name} network, d = {d}", model, x, J, size.jacobian(), size.rounding
+
+
+def _exact_jacobian(density, x) -> tuple[np.ndarray, float]:
+    """Jacobian of a mixture's score by complex steps of the textbook formula, and its rounding relative to 1 + |Ds|.
+
+    Ds holds products of two component scores of at most C^{-1/2} sqrt(q) each, so the score's own bound counts thrice.
+    """
+    J = _plain.jacobian(lambda z: _textbook.score(density, z), x)
+    return J, 3 * float(_textbook.rounding(density, x).max())
+
+
+def _estimates(ops, model, x, v) -> np.ndarray:
+    """v'(Ds)v for every point (row) and every direction (column)."""
+    n, k = len(x), len(v)
+    return ops.hutchinson(model, np.repeat(x, k, axis=0), np.tile(v, (n, 1))).reshape(n, k)
+
+
+@identity(
+    id="B5",
+    systems=("B5",),
+    title="Hutchinson's estimate is unbiased",
+    statement=r"E\,v'Av = \mathrm{tr}\,A \quad\text{for}\quad E\,vv' = I",
+    source="[a, 'Hutchinson's Trace Estimator'], [c], [e]; Hutchinson 1990",
+    method="enumeration of signs, Gauss-Hermite product, cubature of the sphere vs trace of a complex-step Jacobian",
+    catches=(
+        "hutchinson_sum_over_probes",
+        "hutchinson_mean_over_dims",
+        "hutchinson_normalised",
+        "hutchinson_probes_zero_one",
+        "hutchinson_probes_minus_one_one",
+        "hutchinson_independent_probes",
+        "hutchinson_norm_of_jvp",
+        "probes_on_unit_sphere",
+        "probes_zero_one",
+    ),
+)
+def hutchinson_mean(ops, seed):
+    """E v'(Ds)v = tr Ds for three laws of v, every score model, d = 1, 2, 3 (signs also in d = 5); and what the laws draw."""
+    for name, model, x, J, size, rounding in _models(seed):
+        for law, v, weights in laws(x.shape[1]):
+            left = _estimates(ops, model, x, v) @ weights
+            scale = float(np.einsum("k,ki,ij,kj->", weights, np.abs(v), size, np.abs(v)))
+            bound = (rounding + (len(v) + 32) * _plain.EPS) * scale
+            right = np.trace(J, axis1=1, axis2=2)
+            yield Comparison(f"{law}, {name}", left, right, bound=bound, scale=scale)
+    for d in (1, 2, 3, 5):
+        signs, sphere = (ops.probes(law, 64, d, seed) for law in ("rademacher", "sphere"))
+        yield Comparison(f"signs have squares 1, d = {d}", signs**2, np.ones((64, d)), bound=0.0)
+        bound = 4 * (d + 4) * _plain.EPS * d
+        yield Comparison(f"|v|^2 = d, d = {d}", np.square(sphere).sum(axis=1), np.full(64, d), bound=bound, scale=d)
+
+
+@identity(
+    id="B5.variance",
+    systems=("B5",),
+    title="Variance of Hutchinson's estimate",
+    statement=r"\mathrm{Var}\,v'Av = 2\|A_s\|_F^2,\quad 2\big(\|A_s\|_F^2-\textstyle\sum a_{ii}^2\big),\quad "
+    r"\tfrac{2d}{d+2}\big(\|A_s\|_F^2-\tfrac1d(\mathrm{tr}A)^2\big)",
+    source="[a, 'Hutchinson's Trace Estimator'], [c], [e]",
+    method="closed forms vs second moments by enumeration, Gauss-Hermite product and cubature of the sphere",
+    catches=(
+        "variance_without_symmetric_part",
+        "variance_without_two",
+        "variance_rademacher_for_gaussian",
+        "variance_gaussian_for_all",
+        "variance_sphere_without_dimension",
+        "variance_standard_deviation",
+        "hutchinson_times_dimension_normalised",
+    ),
+)
+def hutchinson_variance(ops, seed):
+    """Var v'(Ds)v over the law of v, for the Gaussian, signs and the sphere of radius sqrt d; and the three side by side."""
+    rows = []
+    for name, model, x, J, size, rounding in _models(seed):
+        trace, found = np.trace(J, axis1=1, axis2=2), {}
+        for law, v, weights in laws(x.shape[1]):
+            centred = _estimates(ops, model, x, v) - trace[:, None]
+            form = np.einsum("ki,ij,kj->k", np.abs(v), size, np.abs(v)) + np.trace(size)
+            scale = 2 * float(weights @ form**2) + 4 * float(np.square(size).sum())
+            # squares double the relative error; the sums over nodes and entries add (N + 2 d^2 + 32) eps
+            bound = (2 * rounding + (len(v) + 2 * size.size + 32) * _plain.EPS) * scale
+            left, right = ops.hutchinson_variance(ops.jacobian(model, x), law), centred**2 @ weights
+            found[law] = right[0]
+            yield Comparison(f"{law}, {name}", left, right, bound=bound, scale=scale)
+        if "sphere" in found:
+            rows.append((name, found["gaussian"], found["rademacher"], found["sphere"]))
+    yield Table("Variance of v'(Ds)v at one point", ("score", "Gaussian", "Rademacher", "sphere"), rows)
+
+
+@identity(
+    id="B4",
+    systems=("B4", "D2"),
+    title="Exact trace: closed form with 0, 1, 2 hidden layers, d JVPs with more",
+    statement=r"\mathrm{tr}\,Ds = \textstyle\sum_j D_{1j}(W_2W_1)_{jj},\quad \mathrm{tr}\,Ds = D_1\big(W_2\circ(W_3W_1)'\big)D_2'",
+    source="[a, sec. 2], [c], [e]",
+    method="closed form by hand vs trace of a complex-step Jacobian vs d JVPs",
+    catches=(
+        "divergence_without_slopes",
+        "divergence_coupling_transposed",
+        "divergence_first_slope_twice",
+        "divergence_over_dims",
+        "divergence_sum_of_jacobian",
+        "divergence_time_for_space",
+        "jvp_without_slope",
+    ),
+)
+def exact_trace(ops, seed):
+    """tr Ds of every network of `cases`, of width 10 as well, and of the exact score, in three ways."""
+    every = [*cases(seed, square=True), *_wide(seed)]
+    for case in every:
+        model, x, t, d = case.model, case.x, case.t, case.d
+        size = np.full(len(x), np.trace(case.size.jacobian()))
+        trace = np.trace(_plain.jacobian(case.plain, x), axis1=1, axis2=2)
+        closed = ops.divergence(model, x, *t)
+        tangents = sum(ops.jvp(model, x, np.tile(e, (len(x), 1)), *t)[:, k] for k, e in enumerate(np.eye(d)))
+        yield case.compare("closed form and complex step", closed, trace, size)
+        yield case.compare("d JVPs and closed form", tangents, closed, size)
+    for d in (1, 2, 3):
+        x = np.random.default_rng((seed, d)).standard_normal((POINTS, d))
+        J, rounding = _exact_jacobian(mixture(d), x)
+        scale = d * (1 + np.abs(J).max())
+        left = ops.divergence(AnalyticScore(mixture(d)), x)
+        yield Comparison(f"mixture score, d = {d}", left, np.trace(J, axis1=1, axis2=2), bound=rounding * scale, scale=scale)
+
+
+@identity(
+    id="D2",
+    systems=("D2",),
+    title="Gradient of the divergence in the parameters",
+    statement=r"\nabla_\theta \sum_i c_i\,\mathrm{tr}\,Ds(x_i)",
+    source="[a, sec. 2]; closed forms of B4 differentiated",
+    method="closed form by hand vs complex step in every parameter of the trace of a product of Jacobians",
+    catches=(
+        "divergence_gradient_slopes_constant",
+        "divergence_gradient_coupling_constant",
+        "divergence_gradient_first_curvature_missing",
+        "divergence_gradient_averaged",
+        "divergence_gradient_transposed",
+    ),
+)
+def divergence_gradient(ops, seed):
+    """The gradient of sum c tr Ds (second order: it contains phi'') in every single weight and bias."""
+    for case in [*cases(seed, square=True), *_wide(seed)]:
+
+        def total(p, a, phi, slope, c=case.c, d=case.d):
+            return (c * _plain.traces(p, a, d, phi, slope)).sum(axis=-1)
+
+        def size(p, a, phi, slope, c=np.abs(case.c), of=total):
+            return of(p, a, phi, slope, c)
+
+        left = ops.divergence_gradient(case.model, case.x, case.c, *case.t)
+        yield from case.gradients("c tr Ds", left, total, size)
+
+
+def _wide(seed: int) -> Iterator[Case]:
+    """Two equal hidden layers, so that a transposed weight fits and must be told by its numbers; d = 3 and 5."""
+    rng = np.random.default_rng((seed, 10))
+    for d, time in ((3, True), (5, False)):
+        yield Case(f"silu, width 10, d = {d}", random_network(d, seed, takes_time=time), d, rng)
+
+
+@identity(
+    id="B6",
+    systems=("B6",),
+    title="v'(Ds)v by one pass: forward mode, complex step, finite differences",
+    statement=r"v'(Ds)v = \tfrac{d}{dh}\, v's(x+hv)\big|_{h=0} = \lim_{h\to0} \tfrac1h\,\mathrm{Im}\, v's(x+ihv)",
+    source="[a, 'Jacobian-Vector Product']",
+    method="forward mode by hand vs complex step on a plain forward pass; differences are reported against h",
+    catches=(
+        "hutchinson_sum_over_probes",
+        "hutchinson_independent_probes",
+        "hutchinson_norm_of_jvp",
+        "hutchinson_mean_over_dims",
+        "hutchinson_one_sided_difference",
+        "jvp_without_slope",
+        "jvp_with_biases",
+        "jvp_slope_at_activation",
+    ),
+)
+def directional_derivative(ops, seed):
+    """v'(Ds)v at every network of `cases`, and of the exact score; then the U of finite differences, with its bottom."""
+    every = [*cases(seed, square=True)]
+    for case in every:
+        size = np.einsum("ni,ij,nj->n", np.abs(case.v), case.size.jacobian(), np.abs(case.v))
+        exact = (case.v * _plain.directional(case.plain, case.x, case.v)).sum(axis=1)
+        yield case.compare("v'(Ds)v", ops.hutchinson(case.model, case.x, case.v, *case.t), exact, size)
+        tangent = (case.v * ops.jvp(case.model, case.x, case.v, *case.t)).sum(axis=1)
+        yield case.compare("v'JVP", tangent, exact, size)
+    for d in (1, 2, 3):
+        x, v = np.random.default_rng((seed, d)).standard_normal((2, POINTS, d))
+        J, rounding = _exact_jacobian(mixture(d), x)
+        scale = np.square(v).sum(axis=1) * d * (1 + np.abs(J).max())
+        left, right = ops.hutchinson(AnalyticScore(mixture(d)), x, v), np.einsum("ni,nij,nj->n", v, J, v)
+        yield Comparison(f"v'(Ds)v, mixture score, d = {d}", left, right, bound=rounding * scale, scale=scale)
+    yield from _finite_differences(next(case for case in every if case.name.startswith("trained") and case.d == 3))
+
+
+def _finite_differences(case: Case) -> Iterator[Table]:
+    """Errors of one-sided and central differences of g(h) = v's(x + hv) against h, and where they are smallest.
+
+    One-sided: |g''| h/2 + 2 e/h with e the rounding of g, least at h = 2 sqrt(e/|g''|); central: |g'''| h^2/6 + e/h, least at
+    h = (3 e/|g'''|)^(1/3). Derivatives of g by Cauchy's formula. Predicted with e = eps/2 times the size of g at x: a typical
+    error, not a bound, which is why these are tables and not verdicts.
+    """
+
+    def g(h):
+        return (case.v * case.plain(case.x + h * case.v)).sum(axis=1)
+
+    exact = _plain.directional(lambda h: g(h), 0.0, 1.0)
+    radius = 0.25  # in the directions used here the poles of g lie farther out
+    circle = radius * np.exp(2j * np.pi * (np.arange(64) + 1 / 3) / 64)
+    around = np.stack([g(h) for h in circle])
+    second, third = (np.abs((around * f / circle[:, None] ** k).mean(axis=0)) for k, f in ((2, 2), (3, 6)))
+    e = _plain.EPS / 2 * np.abs(case.v * case.plain(case.x)).sum(axis=1)
+
+    steps = 10.0 ** -np.arange(0.5, 13.01, 0.25)
+    one = np.array([np.abs((g(h) - g(0)) / h - exact) for h in steps])
+    central = np.array([np.abs((g(h) - g(-h)) / (2 * h) - exact) for h in steps])
+    rows = [(float(h), float(a.mean()), float(b.mean())) for h, a, b in zip(steps, one, central, strict=True)]
+    columns = ("h", "one-sided", "central")
+    yield Table("Mean error of finite differences of v's along v (complex step: rounding only)", columns, rows[1::2])
+    found = [("one-sided", one, 2 * np.sqrt(e / second)), ("central", central, np.cbrt(3 * e / third))]
+    best = [(name, float(steps[np.argmin(err.mean(axis=1))]), float(np.median(predicted))) for name, err, predicted in found]
+    yield Table("Best h of finite differences", ("difference", "measured", "predicted"), best)
