@@ -18,7 +18,7 @@ class AnalyticScore:
     """s(x) = grad log p(x) of ``density``, any object with ``score``, ``score_jacobian`` and ``score_divergence``.
 
     Raises TypeError when the density lacks one of them. For a score that changes with time pass any callable of (x, t)
-    to the objectives, for example ``lambda x, t: process.marginal(density, t).score(x)``.
+    to the objectives, for example `refscore.processes.MarginalScore`.
     """
 
     density: Any

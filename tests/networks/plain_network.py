@@ -45,9 +45,9 @@ def jacobian(parameters, name, inputs, d):
 def jacobian_error(parameters, name, inputs, d, eps):
     """A bound of the rounding error of every entry of the Jacobian, by running error analysis; also of s.
 
-    With unit roundoff eps (a factor 2 over the true one, which covers second order terms and the additions of b): a product
-    of m terms has error m eps |a||W|; phi is 1.1-Lipschitz, phi' 1-Lipschitz for all four activations; both are evaluated
-    to 8 eps (tested in test_activations.py) relative to max(1, |value|).
+    With unit roundoff eps (a factor 2 over the true one, which covers second order terms and the additions of b): a
+    product of m terms has error m eps |a||W|; phi is 1.1-Lipschitz, phi' 1-Lipschitz for all four activations; both
+    are evaluated to 8 eps (tested in test_activations.py) relative to max(1, |value|).
     """
     a, e = inputs, np.zeros_like(inputs)
     T, E = np.broadcast_to(np.eye(inputs.shape[1])[:d], (len(inputs), d, inputs.shape[1])), 0.0
@@ -93,9 +93,9 @@ class MpNetwork:
         return total
 
 
-def mp_gradient(network, function, step=mp.mpf(10) ** -12):
+def mp_gradient(network, function):
     """Central differences of ``function()`` in every parameter at 50 digits: errors step^2 = 1e-24 and 1e-50/step."""
-    gradient = []
+    step, gradient = mp.mpf(10) ** -12, []
     for array in network.parameters:
         slots = np.empty(array.shape)
         for place in np.ndindex(array.shape):
@@ -122,9 +122,9 @@ def batch(sizes, n, seed):
 def slope_along(function, parameters, directions, h=1e-4):
     """d/dh function(parameters + h directions) with an error bound, by central differences at h and 2h.
 
-    Truncation is c h^2 + O(h^4): Richardson's combination (4 g_h - g_2h)/3 removes the first term, and |g_h - g_2h|, three
-    times that term, bounds what is left generously. Rounding: the values are good to 1e3 eps of ``scale``, the largest
-    value met (1e3: operations in a loss), divided by h.
+    Truncation is c h^2 + O(h^4): Richardson's combination (4 g_h - g_2h)/3 removes the first term, and |g_h - g_2h|,
+    three times that term, bounds what is left generously. Rounding: the values are good to 1e3 eps of ``scale``, the
+    largest value met (1e3: operations in a loss), divided by h.
     """
     values = []
     scale = 0.0

@@ -33,8 +33,8 @@ def functions(name):
 def test_fifty_digits(name, order):
     """Eight eps: at most four roundings and two library functions of at most one ulp (eps) each enter a result.
 
-    They are relative errors of factors bounded by 1 (tanh, sin, silu's derivatives), hence absolute errors of the result,
-    or of factors without subtraction (RELATIVE).
+    They are relative errors of factors bounded by 1 (tanh, sin, silu's derivatives), hence absolute errors of the
+    result, or of factors without subtraction (RELATIVE).
     """
     with mp.workdps(80):
         exact = EXACT[name][order] or (lambda z: mp.diff(EXACT[name][0], z, 2))
@@ -46,7 +46,7 @@ def test_fifty_digits(name, order):
 @pytest.mark.parametrize("order", [0, 1])
 @pytest.mark.parametrize("name", EXACT)
 def test_complex_step(name, order):
-    """imag f(z + ih)/h is f'(z) with no truncation at h = 1e-100 (h^2 is nothing); rounding as above, on either side."""
+    """imag f(z + ih)/h is f'(z), truncation h^2 = 1e-200; rounding as above, on either side."""
     z, h = POINTS[np.abs(POINTS) < 50], 1e-100
     step = functions(name)[order](z + 1j * h).imag / h
     assert (np.abs(step - functions(name)[order + 1](z)) <= 16 * EPS).all()

@@ -75,7 +75,7 @@ def test_probes():
     assert set(np.unique(signs)) == {-1.0, 1.0}
     assert np.abs(np.linalg.norm(sphere, axis=1) - np.sqrt(d)).max() <= 8 * EPS * np.sqrt(d)
     for v in (signs, sphere, gauss):
-        # 15 second moments and 5 means a law, each with standard error at most sqrt(2/n): beyond six of them, 60 chances
+        # 15 second moments and 5 means a law, standard errors at most sqrt(2/n) and sqrt(1/n): six of them, 60 chances
         # of 2e-9. Probes from U(-1, 1) (second moment 1/3) are 94 standard errors off, from U(0, 1) further still.
         assert np.abs(v.T @ v / n - np.eye(d)).max() <= 6 * np.sqrt(2 / n)
         assert np.abs(v.mean(axis=0)).max() <= 6 * np.sqrt(1 / n)
@@ -102,7 +102,8 @@ def test_analytic_score():
     x, v = np.random.default_rng(0).normal(size=(2, 4, 3))
     assert s.parameters == []
     assert np.array_equal(s(x), x @ A.T) and s.jacobian(x).shape == (4, 3, 3)
-    assert np.allclose(s.jvp(x, v), v @ A.T, rtol=0, atol=32 * EPS) and np.allclose(s.vjp(x, v), v @ A, rtol=0, atol=32 * EPS)
+    assert np.allclose(s.jvp(x, v), v @ A.T, rtol=0, atol=32 * EPS)
+    assert np.allclose(s.vjp(x, v), v @ A, rtol=0, atol=32 * EPS)
     assert np.array_equal(s.divergence(x), np.full(4, np.trace(A)))
     assert np.allclose(hutchinson(s, x, v), np.einsum("ni,ij,nj->n", v, A, v), rtol=0, atol=1e2 * EPS)
 

@@ -1,4 +1,4 @@
-"""Every derivative of the network by another road: complex steps, differences, 50 digits, and the properties they have."""
+"""Every derivative of the network by another road: complex steps, differences, 50 digits; and their properties."""
 
 import pickle
 
@@ -39,7 +39,7 @@ def cotangents(net, n, seed=1):
 
 @pytest.mark.parametrize("sizes, name", CASES)
 def test_first_derivatives_by_complex_steps(sizes, name):
-    """Bounds by running error analysis (plain_network.jacobian_error), twice: either side errs; plus the last product."""
+    """Bounds: running error analysis (plain_network.jacobian_error), twice: either side errs; and the last product."""
     net = model(sizes, name)
     x, t, inputs = batch(sizes, ROWS, 2)
     d = x.shape[1]
@@ -52,7 +52,7 @@ def test_first_derivatives_by_complex_steps(sizes, name):
     assert (np.abs(net.jacobian(x, t) - J) <= J_error).all()
     assert (np.abs(net.jvp(x, v, t) - np.einsum("nkj,nj->nk", J, v)) <= np.einsum("nkj,nj->nk", J_error, abs(v))).all()
     assert (np.abs(net.vjp(x, u, t) - np.einsum("nkj,nk->nj", J, u)) <= np.einsum("nkj,nk->nj", J_error, abs(u))).all()
-    # the trace is summed in another order than it is bounded here, over as many terms: all entries share the row's bound
+    # the closed form sums the same products in another order, over other indices too: the bounds of all entries
     trace, bound = np.einsum("nkk->n", J), J_error.sum(axis=(1, 2))
     assert (np.abs(net.divergence(x, t) - trace) <= bound).all()
     assert (np.abs(net.divergence_by_jvp(x, t) - trace) <= bound).all()
@@ -109,7 +109,7 @@ def test_closed_form_gradient_of_the_trace_is_the_one_through_tangents(sizes, na
     "sizes, name, t", [((2, 2), "tanh", None), ((3, 4, 2), "silu", 0.7), ((2, 3, 4, 2), "softplus", None)]
 )
 def test_fifty_digits(sizes, name, t):
-    """Value, divergence, gradient of sum c tr Ds. Rounding of 1e2 operations on products of two parameters and phi''."""
+    """Value, divergence, gradient of sum c tr Ds: 1e2 roundings of products of two parameters and phi''."""
     net = model(sizes, name, seed=7)
     x, c = np.random.default_rng(8).normal(size=(2, 2)), [0.6, -1.7]
     rows = x.tolist() if t is None else np.column_stack([x, [t, t]]).tolist()
@@ -125,7 +125,7 @@ def test_fifty_digits(sizes, name, t):
         assert np.abs(a - b).max() <= bound
 
 
-vectors = st.lists(st.floats(-3, 3), min_size=3, max_size=3).map(lambda v: np.array([v]))
+vectors = st.lists(st.integers(-192, 192), min_size=3, max_size=3).map(lambda v: np.array([v]) / 64)
 networks = st.builds(
     lambda hidden, name, seed: MLP((3, *hidden, 3), name, seed),
     st.lists(st.integers(1, 6), max_size=4),
@@ -135,7 +135,7 @@ networks = st.builds(
 
 
 def size(net, *arrays):
-    """1e3 eps times everything that is multiplied on the way: operator norms of the layers and norms of the arguments."""
+    """1e3 eps times everything that is multiplied on the way: norms of the layers and of the arguments."""
     return 1e3 * EPS * np.prod([1 + np.linalg.norm(a) for a in (*net.weights, *arrays)])
 
 
@@ -153,7 +153,7 @@ def test_linear_and_adjoint(net, x, v, w, u, a):
 @settings(deadline=None, max_examples=30)
 @given(networks, vectors, vectors)
 def test_euler_in_the_last_layer(net, x, u):
-    """s is linear in the last layer: doubling it doubles everything, to the bit; <last layer, its gradient> is G itself."""
+    """s is linear in the last layer: doubling it doubles everything to the bit; <layer, its gradient> is G itself."""
     *inner, W, b = net.parameters
     double = net.with_parameters([*inner, 2 * W, 2 * b])
     c = np.array([1.3])
@@ -215,7 +215,8 @@ def test_float32(sizes, name):
     assert (np.abs(net.jacobian(x, t) - J) <= J_error + 16 * eps * np.abs(J)).all()
     u, w, c = cotangents(net, ROWS)
     for f in (
-        lambda m: [m(x, t), m.jvp(x, u, t), m.vjp(x, u, t), m.jacobian(x, t), m.divergence(x, t), m.divergence_by_jvp(x, t)],
+        lambda m: [m(x, t), m.jvp(x, u, t), m.vjp(x, u, t), m.jacobian(x, t)],
+        lambda m: [m.divergence(x, t), m.divergence_by_jvp(x, t)],
         lambda m: m.gradient(x, u, t),
         lambda m: m.jvp_gradient(x, w, u, w, t),
         lambda m: m.divergence_gradient(x, c, t),
