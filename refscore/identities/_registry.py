@@ -88,7 +88,7 @@ def identity(
 
     def register(run):
         if id in registered:
-            raise ValueError(f"identity {id!r} is stated twice: in {registered[id].run.__module__} and {run.__module__}")
+            raise ValueError(f"identity {id!r} is stated in {registered[id].run.__module__} and in {run.__module__}")
         registered[id] = Identity(id, systems, title, statement, source, method, run, catches, verdict)
         return run
 
