@@ -128,9 +128,13 @@ class Size:
             product = 1.1 * product @ W
         return product.T
 
-    def gradient(self, f: Callable) -> list[np.ndarray]:
-        """Of the parameter gradient of f(parameters, rows, phi, slope), f having positive coefficients."""
-        return gradient(lambda p: f(p, self.inputs, above, steeper), self.parameters)
+    def value(self, f: Callable, **arguments) -> float:
+        """Of f(parameters, rows, phi, slope, **arguments), f having positive coefficients and ``arguments`` no signs."""
+        return float(np.real(f(self.parameters, self.inputs, above, steeper, **arguments)))
+
+    def gradient(self, f: Callable, **arguments) -> list[np.ndarray]:
+        """Of the parameter gradient of such an f."""
+        return gradient(lambda p: f(p, self.inputs, above, steeper, **arguments), self.parameters)
 
 
 def above(z):

@@ -1,74 +1,15 @@
-r"""Identities of section D: networks whose derivatives are written by hand.
-
-Tried on networks with 0 to 3 hidden layers of different widths (a transposed weight does not even fit), with and without
-time, with more outputs than inputs and fewer, random and trained.
-"""
+r"""Identities of section D: networks whose derivatives, and whose objectives' gradients, are written by hand."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 
 from refscore.identities import _plain
-from refscore.identities._models import trained_network
+from refscore.identities._network_cases import ROWS, SMOOTH, cases, implicit, linear, squares, tangent
 from refscore.identities._registry import Comparison, identity
-from refscore.identities._targets import mixture
-from refscore.networks import ACTIVATIONS, MLP
-
-SMOOTH = ("tanh", "softplus", "silu", "sin")
-ROWS = 5
-
-
-class Case:
-    """A network, points, times (one a row, or none), and directions; its sizes as `_plain` derives them."""
-
-    def __init__(self, name: str, model: MLP, d: int, rng: np.random.Generator):
-        self.name, self.model, self.d = name, model, d
-        self.x = rng.standard_normal((ROWS, d))
-        self.t = (rng.uniform(0.1, 1.0, ROWS),) if model.sizes[0] > d else ()
-        self.rows = _plain.rows(self.x, *self.t)
-        self.v = rng.standard_normal((ROWS, d))
-        self.u, self.w = rng.standard_normal((2, ROWS, model.sizes[-1]))
-        self.c = rng.standard_normal(ROWS)
-        self.size = _plain.Size(model, self.rows, d)
-
-    def plain(self, x) -> np.ndarray:
-        """s at real or complex x, by the plain forward pass."""
-        return _plain.values(self.model, x, *self.t)
-
-    def compare(self, what: str, left, right, size) -> Comparison:
-        """left = right, up to the rounding that comes with quantities of this size."""
-        return Comparison(f"{what}, {self.name}", left, right, bound=self.size.rounding * size, scale=size)
-
-    def gradients(self, what: str, left, f, size=None) -> Iterator[Comparison]:
-        """``left`` = [W1*, b1*, ...] against complex steps of the real f(parameters, rows, phi, slope); ``size``: f of sizes."""
-        which = self.model.activation.name
-        right = _plain.gradient(lambda p: f(p, self.rows, _plain.VALUE[which], _plain.SLOPE[which]), self.model.parameters)
-        sizes = self.size.gradient(size or f)
-        # the sum over rows adds its own roundings; a gradient that is 0 in exact arithmetic has size 0, and bound 0
-        for i, (a, b, z) in enumerate(zip(left, right, sizes, strict=True)):
-            bound = (self.size.rounding + ROWS * _plain.EPS) * z
-            array = f"{'Wb'[i % 2]}{i // 2 + 1}"
-            yield Comparison(f"{what} in {array}, {self.name}", a, b, bound=bound, scale=z.max() or 1.0)
-
-
-def cases(seed: int, *, square: bool = False) -> Iterator[Case]:
-    """The networks on which derivatives are tried; ``square`` leaves out those without a trace."""
-    rng = np.random.default_rng(seed)
-    for d in (1, 2, 3):
-        for hidden in (0, 1, 2, 3):
-            for k, activation in enumerate(SMOOTH if hidden else ("tanh", "tanh")):
-                time = (d + hidden + k) % 2
-                sizes = (d + time, *(5, 4, 6)[:hidden], d)
-                name = f"{activation} {sizes}{' with time' if time else ''}" if hidden else f"affine {sizes}"
-                yield Case(name, MLP(sizes, activation, rng), d, rng)
-        activation = SMOOTH[d % 4]
-        yield Case(f"trained {activation}, d = {d}", trained_network(mixture(d), seed, activation), d, rng)
-    if not square:
-        for sizes in ((4, 5, 2), (2, 4, 3, 5)):
-            yield Case(f"tanh {sizes}", MLP(sizes, "tanh", rng), sizes[0], rng)
+from refscore.networks import ACTIVATIONS
 
 
 @identity(
@@ -161,24 +102,9 @@ def derivatives_in_x(ops, seed):
 def derivatives_in_parameters(ops, seed):
     """The gradient of sum u.s, and of sum u.s + w.(Ds v), in every single weight and bias."""
     for case in cases(seed):
-        model, x, t, d = case.model, case.x, case.t, case.d
-
-        def linear(p, a, phi, slope, u=case.u):
-            return (u * _plain.forward(p, a, phi)).sum(axis=(-2, -1))
-
-        def tangent(p, a, phi, slope, u=case.u, v=case.v, w=case.w, d=d):
-            J = _plain.jacobians(p, a, d, phi, slope)
-            return linear(p, a, phi, slope, u) + (v[:, :, None] * J * w[:, None, :]).sum(axis=(-3, -2, -1))
-
-        def linear_size(p, a, phi, slope, u=np.abs(case.u), of=linear):
-            return of(p, a, phi, slope, u)
-
-        def tangent_size(p, a, phi, slope, u=np.abs(case.u), v=np.abs(case.v), w=np.abs(case.w), of=tangent):
-            return of(p, a, phi, slope, u, v, w)
-
-        yield from case.gradients("u.s", ops.parameter_gradient(model, x, case.u, *t), linear, linear_size)
-        left = ops.jvp_gradient(model, x, case.v, case.u, case.w, *t)
-        yield from case.gradients("u.s + w.Ds v", left, tangent, tangent_size)
+        model, x, t, u, v, w = case.model, case.x, case.t, case.u, case.v, case.w
+        yield from case.gradients("u.s", ops.parameter_gradient(model, x, u, *t), linear, u=u)
+        yield from case.gradients("u.s + w.Ds v", ops.jvp_gradient(model, x, v, u, w, *t), tangent, u=u, v=v, w=w)
 
 
 @identity(
@@ -205,38 +131,15 @@ def gradients_of_objectives(ops, seed):
         model, x, d = case.model, case.x, case.d
         rng = np.random.default_rng((seed, k))
         weight, sigma = rng.dirichlet(np.ones(ROWS)), rng.uniform(0.2, 1.5, ROWS)
-        g = (np.ones(ROWS), sigma)[k % 2]
+        name, squared = (("one", 1.0), ("sigma2", sigma**2))[k % 2]
         options = dict(half=k % 3 > 0, over_dims=("sum", "mean")[k % 2], sample_weight=weight, grad=True)
         options |= {"t": case.t[0]} if case.t else {}
-        factor = (1 if options["half"] else 2) / (d if options["over_dims"] == "mean" else 1) * weight
+        c = (1 if options["half"] else 2) / (d if options["over_dims"] == "mean" else 1) * weight
 
-        def square(p, a, phi, slope, target=case.u, g=np.ones(ROWS), factor=factor):
-            return 0.5 * (factor * ((g[:, None] * (_plain.forward(p, a, phi) - target)) ** 2).sum(axis=-1)).sum(axis=-1)
-
-        def implicit(p, a, phi, slope, factor=factor, d=d, square=square):
-            return square(p, a, phi, slope, 0.0) + (factor * _plain.traces(p, a, d, phi, slope)).sum(axis=-1)
-
-        yield from _judged(case, "ESM", ops.esm(model, x, case.u, **options), square, target=case.u)
-        at = copy.copy(case)
-        at.rows = _plain.rows(x + sigma[:, None] * case.v, *case.t)
-        at.size = _plain.Size(model, _plain.rows(np.abs(x) + sigma[:, None] * np.abs(case.v), *case.t), d)
-        left = ops.dsm(model, x, sigma, case.v, weight=("one", "sigma2")[k % 2], **options)
-        yield from _judged(at, "DSM", left, square, target=-case.v / sigma[:, None], g=g)
-        yield from _judged(case, "ISM", ops.ism(model, x, **options), implicit)
-
-
-def _judged(case: Case, what: str, found, loss, **arguments) -> Iterator[Comparison]:
-    """Value and gradient of a loss; its size is the loss with s + |target| for s - target."""
-
-    def f(p, a, phi, slope):
-        return loss(p, a, phi, slope, **arguments)
-
-    def size(p, a, phi, slope):
-        return loss(p, a, phi, slope, **{k: -np.abs(z) if k == "target" else z for k, z in arguments.items()})
-
-    value, gradient = found
-    which = case.model.activation.name
-    right = f(case.model.parameters, case.rows, _plain.VALUE[which], _plain.SLOPE[which])
-    total = float(np.real(size(case.size.parameters, case.size.inputs, _plain.above, _plain.steeper)))
-    yield case.compare(what, np.asarray(value), np.asarray(right), total)
-    yield from case.gradients(f"{what} gradient", gradient, f, size)
+        yield from case.loss("ESM", ops.esm(model, x, case.u, **options), squares, c=c, shift=-case.u)
+        yield from case.loss("ISM", ops.ism(model, x, **options), implicit, c=c, d=d)
+        noisy, steps = copy.copy(case), sigma[:, None] * case.v
+        noisy.rows = _plain.rows(x + steps, *case.t)
+        noisy.size = _plain.Size(model, _plain.rows(np.abs(x) + np.abs(steps), *case.t), d)
+        found = ops.dsm(model, x, sigma, case.v, weight=name, **options)
+        yield from noisy.loss("DSM", found, squares, c=c * squared, shift=case.v / sigma[:, None])

@@ -13,9 +13,9 @@ import numpy as np
 
 from refscore.identities import _plain, _textbook
 from refscore.identities._models import linear_score, random_network, trained_network
+from refscore.identities._network_cases import Case, cases, divergence, wide
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
-from refscore.identities.networks import Case, cases
 from refscore.networks import AnalyticScore
 
 POINTS = 3
@@ -141,7 +141,7 @@ def hutchinson_variance(ops, seed):
             found[law] = right[0]
             yield Comparison(f"{law}, {name}", left, right, bound=bound, scale=scale)
         if "sphere" in found:
-            rows.append((name, found["gaussian"], found["rademacher"], found["sphere"]))
+            rows.append((name, *(float(found[law]) for law in ("gaussian", "rademacher", "sphere"))))
     yield Table("Variance of v'(Ds)v at one point", ("score", "Gaussian", "Rademacher", "sphere"), rows)
 
 
@@ -164,7 +164,7 @@ def hutchinson_variance(ops, seed):
 )
 def exact_trace(ops, seed):
     """tr Ds of every network of `cases`, of width 10 as well, and of the exact score, in three ways."""
-    every = [*cases(seed, square=True), *_wide(seed)]
+    every = [*cases(seed, square=True), *wide(seed)]
     for case in every:
         model, x, t, d = case.model, case.x, case.t, case.d
         size = np.full(len(x), np.trace(case.size.jacobian()))
@@ -198,23 +198,9 @@ def exact_trace(ops, seed):
 )
 def divergence_gradient(ops, seed):
     """The gradient of sum c tr Ds (second order: it contains phi'') in every single weight and bias."""
-    for case in [*cases(seed, square=True), *_wide(seed)]:
-
-        def total(p, a, phi, slope, c=case.c, d=case.d):
-            return (c * _plain.traces(p, a, d, phi, slope)).sum(axis=-1)
-
-        def size(p, a, phi, slope, c=np.abs(case.c), of=total):
-            return of(p, a, phi, slope, c)
-
-        left = ops.divergence_gradient(case.model, case.x, case.c, *case.t)
-        yield from case.gradients("c tr Ds", left, total, size)
-
-
-def _wide(seed: int) -> Iterator[Case]:
-    """Two equal hidden layers, so that a transposed weight fits and must be told by its numbers; d = 3 and 5."""
-    rng = np.random.default_rng((seed, 10))
-    for d, time in ((3, True), (5, False)):
-        yield Case(f"silu, width 10, d = {d}", random_network(d, seed, takes_time=time), d, rng)
+    for case in [*cases(seed, square=True), *wide(seed)]:
+        found = ops.divergence_gradient(case.model, case.x, case.c, *case.t)
+        yield from case.gradients("c tr Ds", found, divergence, c=case.c, d=case.d)
 
 
 @identity(
@@ -265,7 +251,7 @@ def _finite_differences(case: Case) -> Iterator[Table]:
         return (case.v * case.plain(case.x + h * case.v)).sum(axis=1)
 
     exact = _plain.directional(lambda h: g(h), 0.0, 1.0)
-    radius = 0.25  # in the directions used here the poles of g lie farther out
+    radius = 0.25  # well inside the distance from h = 0 to the poles of g, about pi / |v'W_1|
     circle = radius * np.exp(2j * np.pi * (np.arange(64) + 1 / 3) / 64)
     around = np.stack([g(h) for h in circle])
     second, third = (np.abs((around * f / circle[:, None] ** k).mean(axis=0)) for k, f in ((2, 2), (3, 6)))

@@ -8,14 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from refscore.identities import REFERENCE
+from refscore.mistakes import _layers
 from refscore.mistakes._registry import mistake
 from refscore.networks import MLP
-from refscore.networks.backprop import Rows
-
-
-def _rows(model: MLP, x, t, order: int = 2) -> Rows:
-    a0, time = model.checked(x, *t)
-    return Rows(model.weights, model.biases, model.activation, np.concatenate([a0, time], axis=1), order)
 
 
 def _scaled(gradient: list, factor) -> list:
@@ -81,7 +76,7 @@ def jvp_without_slope(model, x, v, *t):
     return v
 
 
-@mistake("jvp", wrong="tangents go through the affine layers, b included", right="dz = da W", seen="the layer reused for its own tangent")
+@mistake("jvp", wrong="dz_L = da W_L + b_L", right="dz_L = da W_L", seen="the last layer reused for its own tangent")
 def jvp_with_biases(model, x, v, *t):
     if not isinstance(model, MLP):
         return model.jvp(x, v, *t)
@@ -98,7 +93,7 @@ def jvp_transposed(model, x, v, *t):
 def jvp_slope_at_activation(model, x, v, *t):
     if not isinstance(model, MLP):
         return model.jvp(x, v, *t)
-    rows = _rows(model, x, t)
+    rows = _layers.rows(model, x, t)
     rows.slopes = [model.activation.slope(a) for a in rows.inputs[1:]]
     return rows.jvp(v[None])[0]
 
@@ -121,7 +116,7 @@ def vjp_transposed(model, x, u, *t):
 def vjp_time_for_space(model, x, u, *t):
     if not (t and isinstance(model, MLP)):
         return model.vjp(x, u, *t)
-    return _rows(model, x, t).vjp(u, model.sizes[0])[:, 1:]
+    return _layers.rows(model, x, t).vjp(u, model.sizes[0])[:, 1:]
 
 
 @mistake("jacobian", wrong="[i, j, k] = ds_k/dx_j", right="[i, k, j]", seen="gradients of outputs stacked as columns")
@@ -141,7 +136,7 @@ def gradient_bias_averaged(model, x, u, *t):
 
 @mistake("parameter_gradient", wrong="W_1* without phi'(z_1)", right="z_1* = (z_2* W_2') phi'(z_1)", seen="loop one layer short")
 def gradient_without_last_slope(model, x, u, *t):
-    rows = _rows(model, x, t)
+    rows = _layers.rows(model, x, t)
     if rows.slopes:
         rows.slopes[0] = np.ones_like(rows.slopes[0])
     return rows.backward(u)
@@ -149,7 +144,7 @@ def gradient_without_last_slope(model, x, u, *t):
 
 @mistake("parameter_gradient", wrong="phi' at a = phi(z)", right="phi' at z", seen="the value after the activation handed on")
 def gradient_slope_at_activation(model, x, u, *t):
-    rows = _rows(model, x, t)
+    rows = _layers.rows(model, x, t)
     rows.slopes = [model.activation.slope(a) for a in rows.inputs[1:]]
     return rows.backward(u)
 
@@ -159,7 +154,10 @@ def gradient_averaged(model, x, u, *t):
     return _scaled(model.gradient(x, u, *t), 1 / len(x))
 
 
-@mistake("jvp_gradient", wrong="slopes taken as constants", right="phi'' (w W')(da W) too", seen="Jacobian detached; linear networks agree")
+@mistake(
+    "jvp_gradient", wrong="slopes taken as constants", right="phi'' (w W')(da W) too",
+    seen="Jacobian detached; linear networks agree"
+)
 def jvp_gradient_without_curvature(model, x, v, u, w, *t):
     return _curved(model, x, v, u, w, t, 0.0)
 
@@ -170,15 +168,15 @@ def jvp_gradient_curvature_halved(model, x, v, u, w, *t):
 
 
 def _curved(model, x, v, u, w, t, factor):
-    rows = _rows(model, x, t)
-    rows.curvatures = [factor * curvature for curvature in rows.curvatures]
+    rows = _layers.rows(model, x, t)
+    rows.curvatures = [factor * np.asarray(z) for z in rows.curvatures]
     rows.jvp(v[None])
     return rows.backward(u, w[None])
 
 
 @mistake("jvp_gradient", wrong="W* = a' z*", right="W* = a' z* + da' dz*", seen="the tangent's own use of W forgotten")
 def jvp_gradient_without_tangent(model, x, v, u, w, *t):
-    rows = _rows(model, x, t)
+    rows = _layers.rows(model, x, t)
     rows.jvp(v[None])
     direct = [a[0].T for a in rows.a_tangents]
     gradient, w = rows.backward(u, w[None]), w
@@ -196,7 +194,10 @@ def _gradient_of(right, changed):
     return (right[0], changed) if isinstance(right, tuple) else right
 
 
-@mistake("esm", wrong="gradient 2 (s - g) ds", right="(s - g) ds with J = 1/2 ||s - g||^2", seen="1/2 in the loss, not in its gradient")
+@mistake(
+    "esm", wrong="gradient 2 (s - g) ds", right="(s - g) ds with J = 1/2 ||s - g||^2",
+    seen="1/2 in the loss, not in its gradient"
+)
 def esm_gradient_doubled(model, x, true_score, **options):
     right = REFERENCE.esm(model, x, true_score, **options)
     return _gradient_of(right, _scaled(right[1], 2.0)) if options.get("grad") else right
@@ -213,10 +214,17 @@ def dsm_gradient_clean_point(model, x0, sigma, noise, **options):
     right = REFERENCE.dsm(model, x0, sigma, noise, **options)
     if not (options.get("grad") and isinstance(model, MLP)):
         return right
-    return _gradient_of(right, REFERENCE.dsm(model, x0, sigma, noise * 1e-3, **options)[1])
+    c, t = _factors(x0, options)
+    level = np.broadcast_to(sigma, len(x0))[:, None]
+    weight = level**2 if options.get("weight") == "sigma2" else 1.0
+    residual = model(x0 + level * noise, *t) + noise / level
+    return _gradient_of(right, model.gradient(x0, c * weight * residual, *t))
 
 
-@mistake("dsm", wrong="gradient without lambda = sigma^2", right="lambda weights loss and gradient", seen="loss reweighted for logging only")
+@mistake(
+    "dsm", wrong="gradient without lambda = sigma^2", right="lambda weights loss and gradient",
+    seen="loss reweighted for logging only"
+)
 def dsm_gradient_without_weight(model, x0, sigma, noise, **options):
     right = REFERENCE.dsm(model, x0, sigma, noise, **options)
     if not options.get("grad"):
@@ -224,20 +232,25 @@ def dsm_gradient_without_weight(model, x0, sigma, noise, **options):
     return _gradient_of(right, REFERENCE.dsm(model, x0, sigma, noise, **(options | {"weight": "one"}))[1])
 
 
+def _factors(x, options):
+    """The factor of every row's loss that the conventions give, (n, 1), and the time arguments."""
+    n, d = x.shape
+    weight = options.get("sample_weight")
+    rows = np.full(n, 1.0 if options.get("over_batch") == "sum" else 1 / n) if weight is None else np.asarray(weight)
+    loss = (1 if options.get("half", True) else 2) / (d if options.get("over_dims") == "mean" else 1)
+    return loss * rows[:, None], (options["t"],) if options.get("t") is not None else ()
+
+
 def _ism_gradient(model, x, options, square: float, curvature: float, trace: float):
     """ISM with its gradient's parts weighted: 1/2 ||s||^2, the trace through the slopes, and the whole of the trace."""
     right = REFERENCE.ism(model, x, **options)
     if not (options.get("grad") and isinstance(model, MLP)):
         return right
-    t = (options["t"],) if "t" in options else ()
-    loss = (2.0 - options.get("half", True)) / (x.shape[1] if options.get("over_dims") == "mean" else 1)
-    weight = options.get("sample_weight")
-    weight = np.ones(len(x)) / (1 if options.get("over_batch") == "sum" else len(x)) if weight is None else weight
-    c = loss * np.asarray(weight)
-    rows, basis = _rows(model, x, t), np.broadcast_to(np.eye(x.shape[1])[:, None], (x.shape[1], *x.shape))
-    rows.curvatures = [curvature * z for z in rows.curvatures]
+    c, t = _factors(x, options)
+    rows, basis = _layers.rows(model, x, t), _layers.basis(x)
+    rows.curvatures = [curvature * np.asarray(z) for z in rows.curvatures]
     rows.jvp(basis)
-    return right[0], rows.backward(square * c[:, None] * rows.output, trace * c[:, None] * basis)
+    return right[0], rows.backward(square * c * rows.output, trace * c * basis)
 
 
 @mistake("ism", wrong="gradient of 1/2 ||s||^2 only", right="and of tr Ds", seen="the trace computed under no_grad")

@@ -6,26 +6,16 @@ import numpy as np
 from scipy.special import erf
 
 from refscore.identities import REFERENCE
+from refscore.mistakes import _layers
 from refscore.mistakes._registry import mistake
 from refscore.networks import MLP
-from refscore.networks.backprop import Rows
-
-
-def _rows(model: MLP, x, t) -> Rows:
-    a0, time = model.checked(x, *t)
-    return Rows(model.weights, model.biases, model.activation, np.concatenate([a0, time], axis=1), 2)
-
-
-def _hidden(model) -> int:
-    return len(model.weights) - 1 if isinstance(model, MLP) else 0
-
 
 # --- divergence ---
 
 
 @mistake("divergence", wrong="tr(W_1 W_2 W_3)", right="tr(W_1 D_1 W_2 D_2 W_3)", seen="slopes left out of the chain rule")
 def divergence_without_slopes(model, x, *t):
-    if not _hidden(model):
+    if not _layers.hidden(model):
         return model.divergence(x, *t)
     product = model.weights[0][: x.shape[1]]
     for W in model.weights[1:]:
@@ -33,19 +23,22 @@ def divergence_without_slopes(model, x, *t):
     return np.full(len(x), np.trace(product))
 
 
-@mistake("divergence", wrong="D_1 (W_2 o W_3 W_1) D_2'", right="D_1 (W_2 o (W_3 W_1)') D_2'", seen="fits when all layers are as wide")
+@mistake(
+    "divergence", wrong="D_1 (W_2 o W_3 W_1) D_2'", right="D_1 (W_2 o (W_3 W_1)') D_2'",
+    seen="fits when all layers are as wide"
+)
 def divergence_coupling_transposed(model, x, *t):
-    if _hidden(model) != 2 or model.sizes[1] != model.sizes[2]:
+    if _layers.hidden(model) != 2 or model.sizes[1] != model.sizes[2]:
         return model.divergence(x, *t)
-    D1, D2 = _rows(model, x, t).slopes
+    D1, D2 = _layers.slopes(model, x, t)
     return np.einsum("ni,ij,nj->n", D1, model.weights[1] * (model.weights[2] @ model.weights[0][: x.shape[1]]), D2)
 
 
 @mistake("divergence", wrong="D_1 C D_1'", right="D_1 C D_2'", seen="slopes of the first layer used for both; fits when as wide")
 def divergence_first_slope_twice(model, x, *t):
-    if _hidden(model) != 2 or model.sizes[1] != model.sizes[2]:
+    if _layers.hidden(model) != 2 or model.sizes[1] != model.sizes[2]:
         return model.divergence(x, *t)
-    D1, _ = _rows(model, x, t).slopes
+    D1, _ = _layers.slopes(model, x, t)
     return np.einsum("ni,ij,nj->n", D1, model.weights[1] * (model.weights[2] @ model.weights[0][: x.shape[1]]).T, D1)
 
 
@@ -54,17 +47,23 @@ def divergence_over_dims(model, x, *t):
     return model.divergence(x, *t) / x.shape[1]
 
 
-@mistake("divergence", wrong="the sum of all entries of Ds", right="of its diagonal", seen="grad(s.sum(), x).sum(); unseen in d = 1")
+@mistake(
+    "divergence", wrong="the sum of all entries of Ds", right="of its diagonal",
+    seen="grad(s.sum(), x).sum(); unseen in d = 1"
+)
 def divergence_sum_of_jacobian(model, x, *t):
     return model.vjp(x, np.ones_like(x), *t).sum(axis=1)
 
 
-@mistake("divergence", wrong="the last d rows of W_1, t's among them", right="the first d", seen="input columns sliced from the wrong end")
+@mistake(
+    "divergence", wrong="the last d rows of W_1, t's among them", right="the first d",
+    seen="input columns sliced from the wrong end"
+)
 def divergence_time_for_space(model, x, *t):
     if not (t and isinstance(model, MLP)):
         return model.divergence(x, *t)
-    rows, d = _rows(model, x, t), x.shape[1]
-    full = rows.vjp(np.broadcast_to(np.eye(d)[:, None], (d, len(x), d)), d + 1)
+    rows, d = _layers.rows(model, x, t), x.shape[1]
+    full = rows.vjp(_layers.basis(x), d + 1)
     return np.einsum("knk->n", full[..., 1:])
 
 
@@ -73,9 +72,8 @@ def divergence_time_for_space(model, x, *t):
 
 def _divergence_gradient(model, x, c, t, curvatures=(), tangents: float = 1.0):
     """The gradient of sum c tr Ds by d tangents, with a factor on each layer's phi'' and on the direct use of the weights."""
-    rows, (n, d) = _rows(model, x, t), x.shape
-    basis = np.broadcast_to(np.eye(d)[:, None], (d, n, d))
-    rows.curvatures = [f * z for f, z in zip(curvatures or [1.0] * len(rows.curvatures), rows.curvatures, strict=True)]
+    rows, basis = _layers.rows(model, x, t), _layers.basis(x)
+    rows.curvatures = [f * np.asarray(z) for f, z in zip(curvatures or [1.0] * len(rows.curvatures), rows.curvatures, strict=True)]
     rows.jvp(basis)
     if tangents:
         return rows.backward(np.zeros_like(rows.output), c[:, None] * basis)
@@ -84,19 +82,28 @@ def _divergence_gradient(model, x, c, t, curvatures=(), tangents: float = 1.0):
     return [a - b for a, b in zip(full, direct, strict=True)]
 
 
-@mistake("divergence_gradient", wrong="slopes taken as constants", right="phi'' too", seen="create_graph=False; linear networks agree")
+@mistake(
+    "divergence_gradient", wrong="slopes taken as constants", right="phi'' too",
+    seen="create_graph=False; linear networks agree"
+)
 def divergence_gradient_slopes_constant(model, x, c, *t):
-    return _divergence_gradient(model, x, c, t, [0.0] * _hidden(model))
+    return _divergence_gradient(model, x, c, t, [0.0] * _layers.hidden(model))
 
 
-@mistake("divergence_gradient", wrong="through the slopes only", right="through the weights in C as well", seen="C cached as a constant")
+@mistake(
+    "divergence_gradient", wrong="through the slopes only", right="through the weights in C as well",
+    seen="C cached as a constant"
+)
 def divergence_gradient_coupling_constant(model, x, c, *t):
     return _divergence_gradient(model, x, c, t, tangents=0.0)
 
 
-@mistake("divergence_gradient", wrong="phi'' of the last hidden layer only", right="of every layer", seen="deeper networks not tried")
+@mistake(
+    "divergence_gradient", wrong="phi'' of the last hidden layer only", right="of every layer",
+    seen="deeper networks not tried"
+)
 def divergence_gradient_first_curvature_missing(model, x, c, *t):
-    hidden = _hidden(model)
+    hidden = _layers.hidden(model)
     return _divergence_gradient(model, x, c, t, [float(l == hidden - 1) for l in range(hidden)])
 
 
@@ -105,10 +112,13 @@ def divergence_gradient_averaged(model, x, c, *t):
     return [array / len(x) for array in model.divergence_gradient(x, c, *t)]
 
 
-@mistake("divergence_gradient", wrong="W_2* transposed", right="W_2*", seen="(out, in) for (in, out); fits when layers are as wide")
+@mistake(
+    "divergence_gradient", wrong="W_2* transposed", right="W_2*",
+    seen="(out, in) for (in, out); fits when layers are as wide"
+)
 def divergence_gradient_transposed(model, x, c, *t):
     gradient = model.divergence_gradient(x, c, *t)
-    if _hidden(model) == 2 and model.sizes[1] == model.sizes[2]:
+    if _layers.hidden(model) == 2 and model.sizes[1] == model.sizes[2]:
         gradient[2] = gradient[2].T
     return gradient
 
@@ -131,7 +141,10 @@ def hutchinson_normalised(model, x, v, *t):
     return REFERENCE.hutchinson(model, x, v, *t) / np.square(v).sum(axis=1)
 
 
-@mistake("hutchinson", wrong="d v'Av / v'v with Gaussian v", right="v'Av", seen="unbiased, so the mean cannot tell: the variance can")
+@mistake(
+    "hutchinson", wrong="d v'Av / v'v with Gaussian v", right="v'Av",
+    seen="unbiased, so the mean cannot tell: the variance can"
+)
 def hutchinson_times_dimension_normalised(model, x, v, *t):
     return x.shape[1] * hutchinson_normalised(model, x, v, *t)
 
@@ -146,7 +159,10 @@ def hutchinson_probes_minus_one_one(model, x, v, *t):
     return REFERENCE.hutchinson(model, x, erf(v / np.sqrt(2)), *t)
 
 
-@mistake("hutchinson", wrong="v'(Ds)w, w another probe", right="the same v on both sides", seen="noise drawn anew in the backward pass")
+@mistake(
+    "hutchinson", wrong="v'(Ds)w, w another probe", right="the same v on both sides",
+    seen="noise drawn anew in the backward pass"
+)
 def hutchinson_independent_probes(model, x, v, *t):
     return (v * model.jvp(x, np.roll(v, 1, axis=0), *t)).sum(axis=1)
 
@@ -156,7 +172,10 @@ def hutchinson_norm_of_jvp(model, x, v, *t):
     return np.square(model.jvp(x, v, *t)).sum(axis=1)
 
 
-@mistake("hutchinson", wrong="(v's(x + hv) - v's(x))/h, h = 1e-3", right="h -> 0", seen="finite difference with a step for float32")
+@mistake(
+    "hutchinson", wrong="(v's(x + hv) - v's(x))/h, h = 1e-3", right="h -> 0",
+    seen="finite difference with a step for float32"
+)
 def hutchinson_one_sided_difference(model, x, v, *t):
     return (v * (model(x + 1e-3 * v, *t) - model(x, *t))).sum(axis=1) / 1e-3
 
@@ -170,7 +189,10 @@ def _parts(A):
     return S, np.square(S).sum(axis=(-1, -2)), np.square(np.einsum("...ii->...i", S)).sum(axis=-1)
 
 
-@mistake("hutchinson_variance", wrong="2 ||A||^2", right="2 ||A_s||^2, A_s the symmetric part", seen="common; unseen when A is symmetric")
+@mistake(
+    "hutchinson_variance", wrong="2 ||A||^2", right="2 ||A_s||^2, A_s the symmetric part",
+    seen="common; unseen when A is symmetric"
+)
 def variance_without_symmetric_part(A, law):
     S, _, _ = _parts(A)
     return REFERENCE.hutchinson_variance(A, law) + 2 * np.square(A - S).sum(axis=(-1, -2))
@@ -181,7 +203,10 @@ def variance_without_two(A, law):
     return REFERENCE.hutchinson_variance(A, law) / 2
 
 
-@mistake("hutchinson_variance", wrong="2 (||A_s||^2 - sum a_ii^2) for Gaussian v", right="2 ||A_s||^2", seen="Rademacher's formula quoted")
+@mistake(
+    "hutchinson_variance", wrong="2 (||A_s||^2 - sum a_ii^2) for Gaussian v", right="2 ||A_s||^2",
+    seen="Rademacher's formula quoted"
+)
 def variance_rademacher_for_gaussian(A, law):
     return REFERENCE.hutchinson_variance(A, "rademacher" if law == "gaussian" else law)
 
@@ -191,7 +216,10 @@ def variance_gaussian_for_all(A, law):
     return REFERENCE.hutchinson_variance(A, "gaussian")
 
 
-@mistake("hutchinson_variance", wrong="2 (||A_s||^2 - (tr A)^2/d) on the sphere", right="times d/(d + 2)", seen="Gaussian moments kept")
+@mistake(
+    "hutchinson_variance", wrong="2 (||A_s||^2 - (tr A)^2/d) on the sphere", right="times d/(d + 2)",
+    seen="Gaussian moments kept"
+)
 def variance_sphere_without_dimension(A, law):
     d = np.shape(A)[-1]
     return REFERENCE.hutchinson_variance(A, law) * ((d + 2) / d if law == "sphere" else 1)
@@ -202,7 +230,10 @@ def variance_standard_deviation(A, law):
     return np.sqrt(REFERENCE.hutchinson_variance(A, law))
 
 
-@mistake("probes", wrong="sphere of radius 1, E vv' = I/d", right="radius sqrt d", seen="normalised directions of sliced objectives")
+@mistake(
+    "probes", wrong="sphere of radius 1, E vv' = I/d", right="radius sqrt d",
+    seen="normalised directions of sliced objectives"
+)
 def probes_on_unit_sphere(law, n, d, rng):
     v = REFERENCE.probes(law, n, d, rng)
     return v / np.sqrt(d) if law == "sphere" else v
