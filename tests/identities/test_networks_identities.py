@@ -1,0 +1,113 @@
+"""The second road of the network identities is itself right: plain derivatives, sizes, score models; every mistake is used."""
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from refscore import identities, mistakes
+from refscore.identities import _models, _plain
+from refscore.identities._network_cases import SMOOTH, divergence, squares, tangent
+from refscore.identities._targets import mixture
+from refscore.networks import MLP
+from refscore.objectives import esm
+
+OWN = ("networks", "trace")
+IDENTITIES = [i for i in identities.catalogue().values() if i.run.__module__.rsplit(".", 1)[-1] in OWN]
+MISTAKES = [m for m in mistakes.CATALOGUE.values() if m.function.__module__.rsplit(".", 1)[-1] in OWN]
+PHI = {
+    "tanh": mp.tanh,
+    "softplus": lambda z: mp.log(1 + mp.exp(z)),
+    "silu": lambda z: z / (1 + mp.exp(-z)),
+    "sin": mp.sin,
+}
+
+
+@pytest.mark.parametrize("seed", [3, 2024])
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda i: i.id)
+def test_holds_whatever_the_seed(identity, seed):
+    outcome = identities.evaluate(identity, seed=seed)
+    assert outcome.outcome == "pass", outcome.message
+    assert outcome.error <= outcome.bound / 2  # bounds count worst cases; half of one spent would mean a term is missing
+
+
+@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda m: m.name)
+def test_every_mistake_is_caught_by_numbers(mistake):
+    """By a comparison that fails by far, not by an exception on the way nor by a bound that is too tight."""
+    catching = [i for i in IDENTITIES if mistake.name in i.catches]
+    assert catching
+    for identity in catching:
+        outcome = identities.evaluate(identity, mistake.operations())
+        assert outcome.outcome == "fail" and outcome.error is not None, outcome.message
+        assert outcome.error > 1e-6, outcome.message
+
+
+def mp_forward(model, row):
+    """s at one row of mp numbers, 50 digits."""
+    a = list(row)
+    for l, (W, b) in enumerate(zip(model.weights, model.biases, strict=True)):
+        a = [mp.fsum([a[i] * mp.mpf(W[i, j]) for i in range(len(a))]) + mp.mpf(b[j]) for j in range(W.shape[1])]
+        if l + 1 < len(model.weights):
+            a = [PHI[model.activation.name](z) for z in a]
+    return a
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_complex_step_against_fifty_digits(activation):
+    """A Jacobian by central differences with h = 1e-15 at 50 digits (error 1e-30) against the complex step at double precision."""
+    model = MLP((3, 4, 3, 2), activation, 5)
+    x = np.array([[0.3, -1.2, 0.7]])
+    found = _plain.jacobian(lambda z: _plain.values(model, z, 0.7), x[:, :2])[0]
+    with mp.workdps(50):
+        h, row = mp.mpf(10) ** -15, [mp.mpf(float(v)) for v in x[0]]
+        for j in range(2):
+            up, down = ([v + s * h * (i == j) for i, v in enumerate(row)] for s in (1, -1))
+            column = [(p - m) / (2 * h) for p, m in zip(mp_forward(model, up), mp_forward(model, down), strict=True)]
+            size = _plain.Size(model, x, 2)
+            assert (np.abs(found[:, j] - np.array(column, float)) <= size.rounding * size.jacobian()[:, j]).all()
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_plain_slope_is_the_derivative_of_the_plain_value(activation):
+    z = np.linspace(-8, 8, 101)
+    slope = _plain.directional(_plain.VALUE[activation], z, 1.0)
+    assert np.abs(slope - _plain.SLOPE[activation](z)).max() < 8 * _plain.EPS
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_sizes_are_never_below_what_they_bound(activation):
+    """The majorant jet dominates value, slope and curvature, and with them every derivative of a network."""
+    z = np.linspace(-30, 30, 4001)
+    phi, slope = _plain.VALUE[activation], _plain.SLOPE[activation]
+    assert (np.abs(phi(z)) <= _plain.above(np.abs(z))).all()
+    assert (np.abs(slope(z)) <= 1.1).all()
+    assert (np.abs(_plain.directional(slope, z, 1.0)) <= 1 + 1e-15).all()
+    rng = np.random.default_rng(1)
+    for sizes in ((3, 3), (3, 5, 3), (4, 5, 4, 3), (3, 5, 4, 6, 3)):
+        model, a = MLP(sizes, activation, rng), rng.standard_normal((6, sizes[0]))
+        size = _plain.Size(model, a, 3)
+        v, u, w, c = (rng.standard_normal(s) for s in ((6, 3), (6, 3), (6, 3), 6))
+        for f, arguments in (
+            (tangent, dict(u=u, v=v, w=w)),
+            (divergence, dict(c=c, d=3)),
+            (squares, dict(c=c, shift=u)),
+        ):
+            of_sizes = size.gradient(f, **{k: np.abs(z) for k, z in arguments.items()})
+            gradient = _plain.gradient(lambda p, f=f, k=arguments, a=a: f(p, a, phi, slope, **k), model.parameters)
+            assert all((np.abs(g) <= s * (1 + 1e-12)).all() for g, s in zip(gradient, of_sizes, strict=True))
+
+
+def test_score_models_are_reproducible_and_what_they_say():
+    for d in (1, 2, 3):
+        models, again = (_models.score_models(mixture(d), 4) for _ in range(2))
+        assert list(models) == ["exact", "linear", "random", "trained"]
+        assert again["trained"] is models["trained"]
+        _models._trained.cache_clear()
+        anew = _models.score_models(mixture(d), 4)["trained"]
+        assert all((a == b).all() for a, b in zip(anew.parameters, models["trained"].parameters, strict=True))
+        x = mixture(d).sample(500, 9)
+        error = {name: esm(model, x, mixture(d).score(x)) for name, model in models.items()}
+        assert error["exact"] == 0 < error["trained"] < error["random"] / 4
+        if d > 1:
+            for name in ("linear", "random", "trained"):
+                J = models[name].jacobian(x[:5])
+                assert np.abs(J - J.swapaxes(1, 2)).max() > 0.05
