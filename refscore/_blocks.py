@@ -175,30 +175,39 @@ class _OneBlasThread:
     def __init__(self):
         self._lock = threading.Lock()
         self._inside = 0
-        self._limit: Any = None
+        self._before: list = []
 
     def __enter__(self):
         with self._lock:
             if self._inside == 0:
-                self._limit = _blas_controller().limit(limits=1, user_api="blas")
+                self._before = [library.num_threads for library in _blas_libraries()]
+                _set_blas_threads([1] * len(self._before))
             self._inside += 1
 
     def __exit__(self, *error):
         with self._lock:
             self._inside -= 1
             if self._inside == 0:
-                self._limit.restore_original_limits()
+                _set_blas_threads(self._before)
 
 
 _one_blas_thread = _OneBlasThread()
 
 
+def _set_blas_threads(numbers: list) -> None:
+    for library, number in zip(_blas_libraries(), numbers):
+        library.set_num_threads(number)
+        # threadpoolctl lets only the first thread that sets a limit change it again; give that up, for the last one out
+        # is often another thread
+        getattr(type(library), "clear_controlling_thread", lambda: None)()
+
+
 @lru_cache(maxsize=1)
-def _blas_controller():
-    import scipy.linalg  # noqa: F401  loads SciPy's own BLAS, so that the controller knows it too
+def _blas_libraries() -> list:
+    import scipy.linalg  # noqa: F401  loads SciPy's own BLAS, so that it is in the list
     from threadpoolctl import ThreadpoolController
 
-    return ThreadpoolController()
+    return [library for library in ThreadpoolController().lib_controllers if library.user_api == "blas"]
 
 
 @lru_cache(maxsize=1)
