@@ -1,0 +1,197 @@
+"""Properties every density has, over random mixtures, and the refusals of bad input."""
+
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refscore.densities import Gaussian, GaussianMixture, PointSet
+
+EPS = np.finfo(float).eps
+
+
+@st.composite
+def mixtures(draw):
+    d, count = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    kind = draw(st.sampled_from(["isotropic", "diagonal", "full"]))
+    if kind == "full":
+        a = rng.standard_normal((count, d, d))
+        covs = a @ a.transpose(0, 2, 1) + 0.2 * np.eye(d)
+    else:
+        covs = rng.uniform(0.2, 2, (count, d) if kind == "diagonal" else count)
+    return GaussianMixture(rng.dirichlet(np.ones(count)), 2 * rng.standard_normal((count, d)) + 1, covs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixtures(), st.integers(0, 1000))
+def test_rows_do_not_depend_on_their_company(density, seed):
+    """A row alone and in a batch: equal up to the rounding that a different matrix product may have, i.e. within the bounds."""
+    x = density.mean + 3 * np.random.default_rng(seed).standard_normal((7, density.dim))
+    together = density.score(x)
+    alone = np.concatenate([density.score(row[None]) for row in x])
+    assert (np.abs(together - alone) <= 2 * density.score_error(x)).all()
+    assert (np.abs(density.logpdf(x)[3:4] - density.logpdf(x[3:4])) <= 2 * density.logpdf_error(x[3:4])).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(mixtures(), st.integers(0, 1000))
+def test_permuting_components_changes_nothing(density, seed):
+    order = np.random.default_rng(seed).permutation(len(density.weights))
+    other = GaussianMixture(density.weights[order], density.means[order], density.covs[order])
+    x = density.mean + 3 * np.random.default_rng(seed).standard_normal((5, density.dim))
+    assert (np.abs(density.score(x) - other.score(x)) <= density.score_error(x) + other.score_error(x)).all()
+
+
+@settings(max_examples=40, deadline=None)
+@given(mixtures(), st.floats(-3, 3), st.floats(0.01, 100))
+def test_covariance_under_shift_and_scale(density, shift, scale):
+    """y = scale x + shift: log p_y(y) = log p_x(x) - d log scale, s_y(y) = s_x(x)/scale, up to the rounding of parameters:
+    a relative error of 4 eps in mean, covariance and point moves the score by 4 eps (|x| + |m|) times its slope."""
+    other = GaussianMixture(density.weights, scale * density.means + shift, scale**2 * density.covs)
+    x = density.mean + 2 * np.random.default_rng(0).standard_normal((5, density.dim))
+    y = scale * x + shift
+    slope = np.abs(density.score_jacobian(x)).sum(axis=(1, 2)) + 1 / density._parts.spectrum.min() + np.abs(density.score(x)).max(axis=1)
+    reach = (np.abs(x).max(axis=1) + np.abs(density.means).max() + abs(shift) / scale) * density.dim
+    slack = 8 * EPS * slope * reach * (1 + slope * reach)
+    left, right = scale * other.score(y), density.score(x)
+    assert (np.abs(left - right) <= slack[:, None] + density.score_error(x) + scale * other.score_error(y)).all()
+    left, right = other.logpdf(y) + density.dim * np.log(scale), density.logpdf(x)
+    slack = slack * reach + 8 * EPS * density.dim * (1 + abs(np.log(scale)))
+    assert (np.abs(left - right) <= slack + density.logpdf_error(x) + other.logpdf_error(y)).all()
+
+
+@settings(max_examples=30, deadline=None)
+@given(mixtures(), st.floats(0.1, 1), st.floats(0.1, 2), st.floats(0.1, 1), st.floats(0.1, 2))
+def test_corruption_is_a_semigroup(density, a1, s1, a2, s2):
+    twice = density.corrupted(a1, s1).corrupted(a2, s2)
+    once = density.corrupted(a1 * a2, np.hypot(a2 * s1, s2))
+    x = once.mean + np.random.default_rng(1).standard_normal((4, density.dim))
+    assert (np.abs(twice.score(x) - once.score(x)) <= twice.score_error(x) + once.score_error(x)).all()
+    assert type(twice) is type(density)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_moments_by_quadrature_and_by_formula(d):
+    rng = np.random.default_rng(d)
+    a = rng.standard_normal((3, d, d))
+    density = GaussianMixture([0.2, 0.3, 0.5], rng.standard_normal((3, d)), a @ a.transpose(0, 2, 1) + 0.3 * np.eye(d))
+    for f, want in ((lambda x: x, density.mean),
+                    (lambda x: x[:, :, None] * x[:, None, :], density.cov + np.outer(density.mean, density.mean)),
+                    (lambda x: np.cos(x[:, 0]), None)):
+        value, error = density.expectation(f)
+        if want is None:  # E cos x = Re of the characteristic function
+            m, v = density.means[:, 0], density.covs[:, 0, 0]
+            want = density.weights @ (np.exp(-v / 2) * np.cos(m))
+        assert (np.abs(value - want) <= error).all()
+        assert np.max(error) < 1e-11
+
+
+def test_expectation_reports_the_error_of_a_kink_and_refuses_high_dimensions():
+    density = Gaussian([0.1], [2.0])
+    value, error = density.expectation(lambda x: np.abs(x[:, 0]), max_nodes=20_000)
+    exact = np.sqrt(4 / np.pi) * np.exp(-0.01 / 4) + 0.1 * (1 - 2 * 0.5 * (1 + _erf(-0.1 / 2)))
+    assert abs(value - exact) <= max(error, 1e-3) and error > 1e-12
+    with pytest.raises(ValueError, match="dimension 7"):
+        Gaussian(np.zeros(7), 1.0).expectation(lambda x: x[:, 0])
+    with pytest.raises(ValueError, match="f returned shape"):
+        density.expectation(lambda x: 1.0)
+
+
+def _erf(x):
+    from math import erf
+
+    return erf(x)
+
+
+def test_joint_nodes_carry_the_moments_of_data_and_noise():
+    """Second moments of (x0, noise), and E cos(x~) noise noise', smooth in x~ and quadratic in the noise."""
+    rng = np.random.default_rng(4)
+    a = rng.standard_normal((2, 2, 2))
+    density = GaussianMixture([0.4, 0.6], rng.standard_normal((2, 2)), a @ a.transpose(0, 2, 1) + 0.3 * np.eye(2))
+    alpha, sigma = 0.8, 0.7
+    x0, noise, w = density.joint_nodes(alpha, sigma, 0.4)
+    np.testing.assert_allclose(w.sum(), 1, atol=1e-13)
+    np.testing.assert_allclose(w @ x0, density.mean, atol=1e-12)
+    np.testing.assert_allclose((w[:, None] * noise).T @ noise, np.eye(2), atol=1e-12)
+    np.testing.assert_allclose((w[:, None] * x0).T @ noise, np.zeros((2, 2)), atol=1e-12)
+    np.testing.assert_allclose((w[:, None] * x0).T @ x0, density.cov + np.outer(density.mean, density.mean), atol=1e-12)
+    # E e^{i u.x~} z z' = phi(u) (I - sigma^2 u u'), phi the characteristic function of x~
+    u = np.array([0.6, -0.3])
+    law = density.corrupted(alpha, sigma)
+    phi = law.weights @ (np.exp(1j * law.means @ u) * np.exp(-0.5 * np.einsum("i,kij,j->k", u, law.covs, u)))
+    wave = np.exp(1j * (alpha * x0 + sigma * noise) @ u)
+    got = np.einsum("n,ni,nj->ij", w * wave, noise, noise)
+    np.testing.assert_allclose(got, phi * (np.eye(2) - sigma**2 * np.outer(u, u)), atol=1e-12)
+
+
+def test_cdf_and_sf():
+    from scipy.stats import norm
+
+    density = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
+    x = np.array([[-40.0], [-1.0], [0.3], [12.0]])
+    want = 0.3 * norm.cdf(x[:, 0], -1.5, 0.4) + 0.7 * norm.cdf(x[:, 0], 1, 0.6)
+    np.testing.assert_allclose(density.cdf(x), want, rtol=1e-13)
+    want = 0.3 * norm.sf(x[:, 0], -1.5, 0.4) + 0.7 * norm.sf(x[:, 0], 1, 0.6)
+    np.testing.assert_allclose(density.sf(x), want, rtol=1e-13)
+    with pytest.raises(ValueError, match="d = 1"):
+        Gaussian([0.0, 0.0], 1.0).cdf(np.zeros((1, 2)))
+
+
+def test_samples_follow_the_law():
+    """n = 1e5 draws; each of the 9 first and second moments within 5.6 standard errors: false alarm below 2e-7 in all.
+    Would catch a mean off by 2 % of a standard deviation, a variance off by 3 %."""
+    a = np.array([[1.0, 0.0, 0.0], [0.5, 0.8, 0.0], [-0.3, 0.2, 0.6]])
+    density = GaussianMixture([0.25, 0.75], [[0.0, 1.0, 2.0], [1.0, -1.0, 0.0]], np.stack([a @ a.T, a.T @ a]))
+    n = 100_000
+    x = density.sample(n, 11)
+    away = x - density.mean
+    products = away[:, :, None] * away[:, None, :]
+    assert (np.abs(away.mean(0)) <= 5.6 * away.std(0) / np.sqrt(n)).all()
+    assert (np.abs(products.mean(0) - density.cov) <= 5.6 * products.std(0) / np.sqrt(n)).all()
+    np.testing.assert_array_equal(x, density.sample(n, 11))
+    points = PointSet([[0.0], [1.0]], [0.25, 0.75]).sample(n, 3)
+    assert abs(points.mean() - 0.75) <= 5.6 * np.sqrt(0.1875 / n)
+
+
+def test_densities_survive_pickling():
+    density = GaussianMixture([0.3, 0.7], [[0.0, 1.0], [1.0, 0.0]], [1.0, 0.5]).corrupted(0.5, 0.5)
+    x = np.zeros((2, 2))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(density)).score(x), density.score(x))
+
+
+def test_a_batch_of_none():
+    density = GaussianMixture([0.3, 0.7], [[0.0, 1.0], [1.0, 0.0]], [1.0, 0.5])
+    assert density.score(np.zeros((0, 2))).shape == (0, 2) and density.logpdf(np.zeros((0, 2))).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: GaussianMixture([0.5, 0.4], [[0.0], [1.0]], [1.0, 1.0]), "weights / weights.sum"),
+        (lambda: GaussianMixture([1.5, -0.5], [[0.0], [1.0]], [1.0, 1.0]), "non-negative"),
+        (lambda: GaussianMixture([1.0], [[0.0], [1.0]], [1.0, 1.0]), "same K"),
+        (lambda: GaussianMixture([1.0], [[0.0]], [-1.0]), "variances must lie"),
+        (lambda: GaussianMixture([1.0], [[0.0]], [0.0]), "variances must lie"),
+        (lambda: GaussianMixture([1.0], [[0.0, 1.0]], [[[1.0, 2.0], [2.0, 1.0]]]), "positive definite"),
+        (lambda: GaussianMixture([1.0], [[0.0, 1.0]], [[[1.0, 0.5], [0.0, 1.0]]]), "symmetric"),
+        (lambda: GaussianMixture([1.0], [[np.nan]], [1.0]), "means.* is nan"),
+        (lambda: Gaussian(0.0, 1.0), r"pass shape \(d,\)"),
+        (lambda: Gaussian([0.0, 1.0], [1.0, 2.0, 3.0]), "cov has shape"),
+        (lambda: Gaussian([0.0], 1.0).logpdf([0.0]), r"x\[:, None\]"),
+        (lambda: Gaussian([0.0], 1.0).logpdf([[0.0, 1.0]]), "2 columns"),
+        (lambda: Gaussian([0.0], 1.0).score([[np.inf]]), "must be finite"),
+        (lambda: Gaussian([0.0], 1.0).corrupted(-1.0, 1.0), "alpha is -1.0"),
+        (lambda: Gaussian([0.0], 1.0).corrupted(0.0, 0.0), "variances must lie"),
+        (lambda: Gaussian([0.0], 1.0).sample(10, None), "never global"),
+        (lambda: PointSet(np.zeros((3, 2))).score(np.zeros((1, 2))), r"\.corrupted\(alpha, sigma\)"),
+        (lambda: PointSet(np.zeros((3, 2))).corrupted(1.0, 0.0), "sigma is 0.0"),
+        (lambda: PointSet(np.zeros((0, 2))), "at least one point"),
+        (lambda: PointSet(np.zeros((3, 2)), [1.0, 1.0]), "one weight a row"),
+    ],
+)
+def test_refusals_name_the_argument_and_the_fix(make, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
