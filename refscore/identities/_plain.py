@@ -9,12 +9,16 @@ because nothing is subtracted (Squire & Trapp, SIAM Review 40, 1998). Nothing he
 slopes phi' and curvatures phi''. Put absolute values in place of all weights and inputs, and in place of phi a jet
 that is never smaller, |phi(z)| <= 1.1 |z| + 0.7, |phi'| <= 1.1, |phi''| <= 1 (true of tanh, softplus, SiLU, sin): the same
 code then returns the *size* of what the routes add up (`Size`). A rounding error on the way is relative to that size. A
-layer with fan-in m makes at most m + 8 of them in real arithmetic, four times as many in complex. The pre-activation carries
-what has gathered so far, relative to its own size z^, into phi' and phi'' (|phi''| <= 1, |phi'''| <= 2), hence 1 + 2 z^. A
-term of any derivative here is a product of at most 2 (L + 1) such factors (two activations or outputs, and the slopes or
-curvatures of L - 1 layers, some of them twice), whose relative errors add up:
+layer with fan-in m makes at most m + 8 of them in real arithmetic, four times as many in complex, so that with
+eps = 2^-52 (for both routes together) the pre-activation's error runs along the layers as
 
-    bound = eps 2 (L + 1) (1 + 2 z^) sum_l 4 (m_l + 8) size        both routes together, eps = 2^-52
+    e_l = 4 (m_l + 8) eps (|a_{l-1}| |W_l| + |b_l|) + (1.1 e_{l-1} + 8 eps |a_{l-1}|) |W_l|
+
+and enters phi, phi' and phi'' with at most twice its size (|phi''| <= 1, |phi'''| <= 2). A term of any derivative here is a
+product of at most 2 (L + 1) such factors (two activations or outputs, and slopes or curvatures of L - 1 layers, some of them
+twice), whose relative errors add up to those of the products going forwards and backwards:
+
+    bound = [4 (L + 1) max e + 2 sum_l 4 (m_l + 8) eps] size
 """
 
 from __future__ import annotations
@@ -109,13 +113,15 @@ class Size:
     def __init__(self, model, a: np.ndarray, d: int):
         self.d, self.inputs = d, np.abs(a)
         self.parameters = [np.abs(p) for p in model.parameters]
-        largest, z = 0.0, self.inputs
-        for W, b in _layers(self.parameters)[:-1]:
-            z = z @ W + b
-            largest = max(largest, float(z.max()))
-            z = above(z)
-        fan_ins = [W.shape[0] for W in self.parameters[0::2]]
-        self.rounding = EPS * 2 * (len(fan_ins) + 1) * (1 + 2 * largest) * sum(4 * (m + 8) for m in fan_ins)
+        value, error, largest = np.asarray(a, float), np.zeros_like(a, float), 0.0
+        counts = [4 * (W.shape[0] + 8) for W in self.parameters[0::2]]
+        sizes, signed = _layers(self.parameters), _layers(model.parameters)
+        for m, (W, b), (V, c) in zip(counts, sizes[:-1], signed, strict=False):
+            error = EPS * m * (np.abs(value) @ W + b) + error @ W
+            largest = max(largest, float(error.max()))
+            value = VALUE[model.activation.name](value @ V + c)
+            error = 1.1 * error + 8 * EPS * np.abs(value)
+        self.rounding = 4 * (len(counts) + 1) * largest + 2 * EPS * sum(counts)
 
     def values(self) -> np.ndarray:
         """Of s, (n, out)."""
