@@ -233,7 +233,8 @@ class GaussianMixture:
                 y = np.asarray(f(x), dtype=np.float64)
                 if y.ndim < 1 or len(y) != len(x):
                     raise ValueError(f"f returned shape {y.shape} for {len(x)} points: return shape ({len(x)}, ...)")
-                columns = y.reshape(len(y), -1).T * (self.weights[k] * w[start:start + step])  # rows are summed pairwise
+                columns = np.ascontiguousarray(y.reshape(len(y), -1).T)  # so that NumPy sums pairwise
+                columns *= self.weights[k] * w[start:start + step]
                 total = total + columns.sum(axis=1)
                 size = size + np.abs(columns).sum(axis=1)
         return total.reshape(y.shape[1:]), size.reshape(y.shape[1:])
