@@ -21,6 +21,7 @@ from plain_network import (
 )
 
 from refscore import parallel
+from refscore._blocks import BLOCK_BYTES
 from refscore.networks import MLP
 
 EPS = np.finfo(float).eps
@@ -181,7 +182,8 @@ def test_gradients_are_linear_and_add_up_over_rows():
 
 @pytest.mark.parametrize("sizes", [(3, 5, 7, 3), (4, 5, 7, 3), (3, 5, 4, 6, 3)])
 def test_same_bits_for_any_number_of_threads_and_after_pickling(sizes):
-    net, n = model(sizes), 3000  # at least five blocks, and not a whole number of them
+    net, n = model(sizes), 3000
+    assert n * net.row_bytes() > 4 * BLOCK_BYTES  # several blocks, and not a whole number of them
     x, t, _ = batch(sizes, n, 2)
     u, w, c = cotangents(net, n)
     results = []

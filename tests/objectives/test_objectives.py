@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from plain_network import CASES, SIZES, MpNetwork, batch, forward, jacobian, mp_gradient, slope_along
 
 from refscore import parallel
+from refscore._blocks import BLOCK_BYTES
 from refscore.networks import MLP, AnalyticScore
 from refscore.objectives import dsm, dsm_process, esm, ism
 
@@ -157,7 +158,7 @@ def test_gradients_by_differences(sizes, name):
 
 @pytest.mark.parametrize("sizes, name", CASES)
 def test_ism_gradient_by_two_routes(sizes, name):
-    """Closed forms in the objective; the pullback of s and d tangents here. 1e3 operations on entries of the gradient."""
+    """Closed forms in the objective; here the pullback of s, and d tangents. 1e3 roundings of entries of the gradient."""
     net = MLP(sizes, name, 3)
     x, _, _, t, _ = data(sizes)
     value, gradient = ism(net, x, t=t, grad=True)
@@ -287,6 +288,7 @@ def test_same_bits_for_any_number_of_threads(sizes):
     x, z, score = rng.normal(size=(3, n, 3))
     t = rng.uniform(0.1, 1, size=n)
     net = MLP(sizes, "tanh", 0)
+    assert n * net.row_bytes() > 4 * BLOCK_BYTES  # several blocks, and not a whole number of them
     results = []
     for threads in (1, 2, 5):
         subject = pickle.loads(pickle.dumps(net)) if threads == 5 else net
