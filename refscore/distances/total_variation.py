@@ -6,8 +6,8 @@ In one dimension let r_1 < ... < r_m be the points where p - q changes sign. Bet
     TV = 1/2 sum_i |D(r_{i+1}) - D(r_i)|.
 
 An error e in a root costs (p - q)'(r) e^2/2 only, for p - q vanishes there. Roots are looked for on a grid with 8 to
-16 points per standard deviation of the narrowest component around; where |log p/q| dips without a change of sign, at the
-bottom of the dip too. What such a grid can overlook shows in the same computation on every other point, and the
+16 points per standard deviation of the narrowest component around; where |log p/q| dips without a change of sign, at
+the bottom of the dip too. What such a grid can overlook shows in the same computation on every other point, and the
 difference is part of the error.
 
 In any dimension, for Gaussians with equal covariance C: TV = 2 Phi(delta/2) - 1 = erf(delta/(2 sqrt 2)),

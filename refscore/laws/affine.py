@@ -1,7 +1,7 @@
 """One kernel of a chain applied to a mixture when its mean is affine: the law stays a mixture, in any dimension.
 
-If m(x) = c + A x, the kernel N(m(x), v I) takes sum_j w_j N(mu_j, C_j) to
-sum_j w_j N(c + A mu_j, A C_j A' + v I), for one component the closed recursion of a Gaussian target (systems H5). Whether m is affine is found by probing: A from
+If m(x) = c + A x, the kernel N(m(x), v I) takes sum_j w_j N(mu_j, C_j) to sum_j w_j N(c + A mu_j, A C_j A' + v I): for
+one component the closed recursion of a Gaussian target (systems H5). Whether m is affine is found by probing: A from
 central differences over a span that loses no digits, then checked at points all over the law. What the check cannot see
 is a departure between its points; what it does see is turned into a bound. If the computed mean is off by at most delta
 then the kernel is off by at most delta/sqrt(2 pi v) in total variation, and as kernels never increase total variation,
@@ -25,7 +25,7 @@ _CENTRES = 64
 def push(chain: Chain, k: int, law: GaussianMixture) -> tuple[GaussianMixture, float] | None:
     """The law after step k and the error it adds in total variation; None where m_k is not affine.
 
-    The error is an estimate of rounding and of the departure seen by the check; it knows nothing of the score's own error.
+    The error covers rounding and the departure seen by the check; it knows nothing of the error of the score itself.
     """
     centre = law.mean
     constant, slope = _probe(chain, k, centre, np.sqrt(np.diag(law.cov)))

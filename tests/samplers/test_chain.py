@@ -115,9 +115,10 @@ def test_simulated_moments(scheme):
 def test_noise_is_fresh_in_every_row_step_and_block():
     """Increments of a random walk over many blocks: the sample correlations are those of independent draws."""
     n, steps = 30_000, 3
-    chain = Chain(zero, np.ones(steps), np.ones(steps), np.zeros(steps), np.ones(steps))
+    ones = np.ones(steps)
+    chain = Chain(zero, ones, ones, 0 * ones, ones)
     x = np.zeros((n, 2))
-    walk = [chain[:k].simulate(x, 5) for k in range(1, steps + 1)]  # the same streams, cut short: increments of one walk
+    walk = [chain[:k].simulate(x, 5) for k in range(1, steps + 1)]  # the same streams, cut short
     increments = np.column_stack([walk[0], *(b - a for a, b in zip(walk, walk[1:], strict=False))])
     correlation = np.corrcoef(increments.T) - np.eye(2 * steps)
     assert np.abs(correlation).max() < 6 / np.sqrt(n)  # 15 pairs, 2e-9 each

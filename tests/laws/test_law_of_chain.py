@@ -1,0 +1,281 @@
+"""Laws of chains against routes that share no code with them.
+
+Affine chains: the recursion per eigen-direction in 50-digit mpmath. Quadrature: Gauss-Legendre panels over dense
+arrays, nested adaptive quadrature, and simulation.
+"""
+
+import mpmath as mp
+import numpy as np
+import pytest
+from scipy.integrate import quad
+
+from refscore.densities import Gaussian, GaussianMixture, PointSet
+from refscore.distances import total_variation
+from refscore.laws import grid, law, law_with_error
+from refscore.processes import OU, VP, MarginalScore
+from refscore.samplers import Chain, reverse_sde
+
+EPS = np.finfo(float).eps
+STANDARD = OU(1.0, np.sqrt(2))
+DATA = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
+UNEVEN = np.array([1.3, 1.1, 0.7, 0.62, 0.35, 0.2, 0.05])
+
+
+def mixture_score(x, t):
+    """Score of DATA under the standard process, written out again for a single number or an array."""
+    alpha, noise = np.exp(-t), -np.expm1(-2 * t)
+    up = down = 0.0
+    for w, m, v in ((0.3, -1.5, 0.16), (0.7, 1.0, 0.36)):
+        m, v = alpha * m, alpha**2 * v + noise
+        part = w * np.exp(-((x - m) ** 2) / (2 * v)) / np.sqrt(v)
+        up, down = up + part * (m - x) / v, down + part
+    return up / down
+
+
+def start_density(x, t):
+    alpha, noise = np.exp(-t), -np.expm1(-2 * t)
+    parts = [(w, alpha * m, alpha**2 * v + noise) for w, m, v in ((0.3, -1.5, 0.16), (0.7, 1.0, 0.36))]
+    return sum(w * np.exp(-((x - m) ** 2) / (2 * v)) / np.sqrt(2 * np.pi * v) for w, m, v in parts)
+
+
+def kernel(times, k, scheme, x):
+    """Mean and variance of step k of the standard process, from the formulas of the two schemes."""
+    h, score = times[k] - times[k + 1], mixture_score(x, times[k])
+    if scheme == "euler_maruyama":
+        return x + h * (x + 2 * score), 2 * h
+    return np.exp(h) * x + 2 * (np.exp(h) - 1) * score, np.exp(2 * h) - 1
+
+
+def panels(low, high, width, order=16):
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    edges = np.arange(low, high + width / 2, width)
+    middle = (edges[1:] + edges[:-1]) / 2
+    return (middle[:, None] + nodes * width / 2).ravel(), np.tile(weights * width / 2, len(middle))
+
+
+def dense_law(times, scheme, points, width=0.25):
+    """The density after all steps at the points: 16-point Gauss-Legendre panels on [-10, 10], dense sums.
+
+    The integrand is analytic within 0.25 of the line (poles of the score), the panels are 0.25 wide: the error of a
+    rule of order 16 is below rho^-32 with rho = 2 + sqrt(5), that is 1e-20; what remains is rounding, eps a term.
+    """
+    x, w = panels(-10, 10, width)
+    p = start_density(x, times[0])
+    for k in range(len(times) - 1):
+        mean, v = kernel(times, k, scheme, x)
+        y = points if k == len(times) - 2 else x
+        p = np.exp(-((y[:, None] - mean) ** 2) / (2 * v)) / np.sqrt(2 * np.pi * v) @ (w * p)
+    return p
+
+
+def chain_for(times, scheme):
+    chain = reverse_sde(STANDARD, MarginalScore(STANDARD, DATA), times, scheme)
+    return chain, STANDARD.marginal(DATA, times[0])
+
+
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "exponential"])
+@pytest.mark.parametrize("times", [UNEVEN, np.linspace(3, 0, 14), np.linspace(2, 0.3, 8)], ids=["uneven", "13", "7"])
+def test_grid_against_dense_gauss_legendre(times, scheme):
+    points = np.linspace(-5, 6, 45)
+    density, error = law_with_error(*chain_for(times, scheme))
+    expected = dense_law(times, scheme, points)
+    # exponents up to 40 are rounded (40 eps), a few eps a step besides; the density is below 1
+    assert np.abs(np.exp(density.logpdf(points[:, None])) - expected).max() <= 64 * EPS * len(times)
+    assert error < 1e-12
+
+
+def test_one_and_two_steps_against_adaptive_quadrature():
+    times, scheme = UNEVEN[3:6], "euler_maruyama"
+
+    def transition(k, x, y):
+        mean, v = kernel(times, k, scheme, x)
+        return np.exp(-((y - mean) ** 2) / (2 * v)) / np.sqrt(2 * np.pi * v)
+
+    def integral(f, tolerance):
+        return quad(f, -6, 7, epsabs=tolerance, epsrel=0, limit=200, points=[-1.5, 0.0, 1.0])
+
+    def after_one(y):
+        return integral(lambda x: start_density(x, times[0]) * transition(0, x, y), 1e-11)[0]
+
+    chain, start = chain_for(times, scheme)
+    one, two = law(chain[:1], start), law(chain, start)
+    for y in (-1.3, 0.9):
+        assert np.exp(one.logpdf([[y]]))[0] == pytest.approx(after_one(y), abs=1e-11)
+    value, error = integral(lambda x: after_one(x) * transition(1, x, -0.4), 1e-9)
+    assert np.exp(two.logpdf([[-0.4]]))[0] == pytest.approx(value, abs=2e-10 + error)
+
+
+def test_total_variation_of_48_exponential_steps():
+    """Exact p_T, T = 3, N = 48: 0.07758959366622562, by 64-bit-mantissa sums on two lattices and mpmath's erf."""
+    chain, start = chain_for(np.linspace(3, 0, 49), "exponential")
+    density, error = law_with_error(chain, start)
+    value, bound = total_variation(density, DATA)
+    assert abs(value - 0.07758959366622562) <= bound + error <= 1e-12
+
+
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "exponential"])
+def test_law_against_simulation(scheme):
+    """Dvoretzky-Kiefer-Wolfowitz: P(sup |F_n - F| > e) <= 2 exp(-2 n e^2) = 1e-9 for n = 40 000, e = 0.0164.
+
+    That is less than the distance made by noise with v in place of sqrt(v), or by a score at the end of each step.
+    """
+    times, n = np.linspace(2.0, 0.1, 8), 40_000
+    chain, start = chain_for(times, scheme)
+    x = np.sort(chain.simulate(start.sample(n, 1), 2), axis=0)
+    distance = np.abs(law(chain, start).cdf(x) - (np.arange(n) + 0.5) / n).max() + 0.5 / n
+    assert distance < np.sqrt(np.log(2e9) / (2 * n))
+
+
+MEAN, SPECTRUM = np.array([2.0, -1.0, 0.5]), np.array([0.3, 0.9, 2.1])
+AXES = np.linalg.qr(np.random.default_rng(4).normal(size=(3, 3)))[0]
+
+
+@pytest.mark.parametrize("process", [STANDARD, VP(0.3, 4.0)], ids=repr)
+@pytest.mark.parametrize("scheme", ["euler_maruyama", "exponential"])
+def test_gaussian_target_in_three_dimensions(process, scheme):
+    """The target's eigen-directions do not mix, so each is a scalar recursion, done here in mpmath."""
+    times = np.linspace(0.98, 0, 8)
+    target = Gaussian(AXES @ MEAN, (AXES * SPECTRUM) @ AXES.T)
+    start = Gaussian(AXES @ [0.3, -0.7, 1.1], (AXES * [1.0, 0.5, 1.5]) @ AXES.T)
+    chain = reverse_sde(process, MarginalScore(process, target), times, scheme)
+    got, error = law_with_error(chain, start)
+    assert isinstance(got, Gaussian) and error < 1e-11
+    for i in range(3):
+        with mp.workdps(50):
+            mean, var = [mp.mpf(x) for x in ((0.3, -0.7, 1.1)[i], (1.0, 0.5, 1.5)[i])]
+            for t, a, b, v in zip(chain.times, chain.a, chain.b, chain.v, strict=True):
+                alpha, a, b, v = mp.mpf(float(process.alpha(t))), mp.mpf(float(a)), mp.mpf(float(b)), mp.mpf(float(v))
+                total = alpha**2 * mp.mpf(SPECTRUM[i]) + mp.mpf(float(process.variance(t)))
+                mean, var = a * mean + b * (alpha * mp.mpf(MEAN[i]) - mean) / total, (a - b / total) ** 2 * var + v
+        # a few eps a step in d = 3, times condition 7 and the size of a (up to 3)
+        assert AXES[:, i] @ got.mean == pytest.approx(float(mean), rel=0, abs=200 * EPS * (1 + abs(float(mean))))
+        assert AXES[:, i] @ got.cov @ AXES[:, i] == pytest.approx(float(var), rel=200 * EPS)
+
+
+@pytest.mark.parametrize("n", [3, 40])
+def test_affine_recursion_against_the_grid(n):
+    """A Gaussian target in one dimension by both routes, started from a mixture."""
+    target = Gaussian([0.7], 0.3)
+    start = GaussianMixture([0.4, 0.6], [[-1.0], [0.8]], [0.2, 0.5])
+    chain = reverse_sde(STANDARD, MarginalScore(STANDARD, target), np.geomspace(1.6, 0.05, n + 1), "exponential")
+    closed, error = law_with_error(chain, start)
+    assert len(closed.weights) == 2
+    by_grid, grid_error = grid.propagate(chain, start)
+    assert grid_error < 1e-13 and error < 1e-11
+    distance, _ = total_variation(closed, by_grid)
+    assert distance <= 1e-12
+    x = np.linspace(-4, 4, 33)[:, None]
+    assert np.abs(np.exp(closed.logpdf(x)) - np.exp(by_grid.logpdf(x))).max() <= 1e-12
+
+
+def test_far_from_the_origin():
+    """Slope and constant of an affine mean lose no digits when the law is narrow and far away."""
+    score = Gaussian([1e6], 1e-2).score
+    chain = Chain(lambda x, t: score(x), [1.0, 1.0], [1.0, 1.0], [1e-3, 2e-3], [1e-3, 2e-3])
+    got, error = law_with_error(chain, Gaussian([1e6 + 0.25], 4e-2))
+    assert got.mean[0] - 1e6 == pytest.approx(0.25 * 0.9 * 0.8, abs=1e-9)  # 1e6 eps = 2e-10
+    assert got.cov[0, 0] == pytest.approx(0.64 * (0.81 * 4e-2 + 1e-3) + 2e-3, rel=1e-12)
+    assert 1e-10 < error < 1e-6  # the shift of 1e6 eps against a width of 0.04 is reported
+
+
+def test_curved_means_are_not_taken_for_affine():
+    """A sine of amplitude 1e-6 on top of a linear score changes the law by some 1e-8, and that is seen."""
+    chain = Chain(lambda x, t: -x + 1e-6 * np.sin(3 * x), [1.0] * 2, [1.0] * 2, [0.5, 0.4], [0.5, 0.4])
+    start = Gaussian([0.3], 1.0)
+    straight = Chain(lambda x, t: -x, chain.times, chain.a, chain.b, chain.v)
+    assert isinstance(law(straight, start), Gaussian)
+    assert 1e-9 < total_variation(law(chain, start), law(straight, start))[0] < 1e-6
+
+
+def test_affine_first_then_quadrature():
+    """The score of a mixture is affine to rounding at t = 14: the law is Gaussian up to there, a node mixture later."""
+    chain, start = chain_for(np.arange(14.0, 0.5, -1.0), "exponential")
+    assert len(law(chain[:1], Gaussian([0.2], 0.8)).weights) == 1
+    by_both, _ = law_with_error(chain, Gaussian([0.2], 0.8))
+    by_grid, _ = grid.propagate(chain, Gaussian([0.2], 0.8))
+    assert len(by_both.weights) > 1 and total_variation(by_both, by_grid)[0] < 1e-12
+
+
+def test_point_sets():
+    points = PointSet([[-1.0, 0.3], [0.5, 0.2], [2.0, -1.0]], [0.2, 0.5, 0.3])
+    data = GaussianMixture([0.5, 0.5], [[0.0, 0.0], [1.0, 2.0]], [0.3, 0.4])
+    chain = reverse_sde(VP(), MarginalScore(VP(), data), [0.5, 0.4], "exponential")
+    one = law(chain, points)
+    x = np.array([[0.1, 0.2], [1.0, -1.0]])
+    apart = ((x[:, None] - chain.mean(0, points.points)) ** 2).sum(2)
+    kernels = np.exp(-apart / (2 * chain.v[0])) / (2 * np.pi * chain.v[0])
+    assert np.allclose(np.exp(one.logpdf(x)), kernels @ points.weights, rtol=1e-13)
+    quiet = Chain(chain.score, chain.times, chain.a, chain.b, [0.0])
+    assert np.array_equal(law(quiet, points).points, chain.mean(0, points.points))
+
+
+def test_noise_free_steps():
+    chain, start = chain_for(UNEVEN[:4], "exponential")
+    # noise-free in the middle: the same as one step with the composed mean
+    composed = Chain(chain.score, chain.times, chain.a, chain.b, [chain.v[0], 0.0, chain.v[2]])
+    x, w = panels(-10, 10, 0.25)
+    mean, v = kernel(UNEVEN, 0, "exponential", x)
+    first = np.exp(-((x[:, None] - mean) ** 2) / (2 * v)) / np.sqrt(2 * np.pi * v) @ (w * start_density(x, UNEVEN[0]))
+    mean = kernel(UNEVEN, 2, "exponential", kernel(UNEVEN, 1, "exponential", x)[0])[0]
+    v, y = chain.v[2], np.linspace(-3, 4, 15)
+    expected = np.exp(-((y[:, None] - mean) ** 2) / (2 * v)) / np.sqrt(2 * np.pi * v) @ (w * first)
+    assert np.abs(np.exp(law(composed, start).logpdf(y[:, None])) - expected).max() < 1e-12
+    # noise-free and affine at the end: the law before it, rescaled
+    shrunk = law(Chain(chain.score, [*chain.times, 0.1], [*chain.a, 0.5], [*chain.b, 0.0], [*chain.v, 0.0]), start)
+    before = law(chain, start)
+    assert np.allclose(shrunk.logpdf(y[:, None] / 2), before.logpdf(y[:, None]) + np.log(2), rtol=1e-12, atol=1e-12)
+
+
+def test_nothing_happens_in_an_empty_chain():
+    chain, start = chain_for(UNEVEN, "exponential")
+    assert law(chain[:0], start) is start
+
+
+def in_the_plane():
+    data = GaussianMixture([0.5, 0.5], [[0.0, 0.0], [1.0, 2.0]], [0.3, 0.4])
+    return reverse_sde(VP(), MarginalScore(VP(), data), [0.5, 0.4]), VP().marginal(data, 0.5)
+
+
+def quiet_end():
+    chain, start = chain_for(UNEVEN[:3], "exponential")
+    return Chain(chain.score, chain.times, chain.a, chain.b, [chain.v[0], 0.0]), start
+
+
+def too_narrow():
+    chain, start = chain_for(UNEVEN[:3], "exponential")
+    return Chain(chain.score, chain.times, chain.a, chain.b, [1e-14, 1e-14]), start
+
+
+def too_rough():
+    return Chain(lambda x, t: np.sign(x) - x, [1.0], [1.0], [0.2], [0.02]), Gaussian([0.3], 1.0)
+
+
+@pytest.mark.parametrize(
+    "case, message",
+    [
+        (in_the_plane, "step 0 is not affine and the dimension is 2"),
+        (quiet_end, "step 1 is noise-free and its mean is not affine"),
+        (too_narrow, "quadrature nodes, more than"),
+        (too_rough, "known only to"),
+    ],
+)
+def test_refusals(case, message):
+    with pytest.raises(ValueError, match=message):
+        law(*case())
+
+
+def test_a_rough_score_comes_with_its_error():
+    """A jump costs first order in the spacing, so the reported error must be large too."""
+    chain, start = too_rough()
+    density, error = law_with_error(chain, start)
+    x, w = panels(-9, 9, 0.1)  # the jump at 0 is an edge
+    p = np.exp(-((x - 0.3) ** 2) / 2) / np.sqrt(2 * np.pi)
+    mean, y = chain.mean(0, x[:, None])[:, 0], np.linspace(-6, 6, 1201)
+    exact = np.exp(-((y[:, None] - mean) ** 2) / 0.04) / np.sqrt(0.04 * np.pi) @ (w * p)
+    distance = 0.01 * np.abs(np.exp(density.logpdf(y[:, None])) - exact).sum() / 2
+    assert 1e-8 < distance < 4 * error
+
+
+def test_wrong_kinds_are_refused():
+    with pytest.raises(TypeError, match="initial is ndarray"):
+        law(chain_for(UNEVEN, "exponential")[0], np.zeros(3))
