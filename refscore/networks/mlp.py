@@ -21,7 +21,7 @@ closed form of tr Ds); this module checks arguments, cuts batches into row block
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -125,10 +125,8 @@ class MLP:
 
     def divergence(self, x, t=None) -> np.ndarray:
         """tr Ds(x), (n,): in closed form up to two hidden layers (`refscore.networks.divergence`), else by d JVPs."""
-        if self.trace_tangents:
-            return self.divergence_by_jvp(x, t)
         x, time = self._square(x, t)
-        return self._mapped(partial(self._traces, self._coupling), x, time)
+        return self._mapped(self._traces, x, time, tangents=self.prepare_trace())
 
     def divergence_by_jvp(self, x, t=None) -> np.ndarray:
         """tr Ds(x), (n,), as the sum of e_k.(Ds e_k) over d tangents: any depth, d times the work."""
@@ -154,7 +152,7 @@ class MLP:
         """Parameter gradient of the sum over rows of c tr Ds(x), ``c`` (n,): closed form up to two hidden layers."""
         x, time = self._square(x, t)
         c = self._like(c, x.shape[:1], "c")
-        return self.completed(self._summed(self._divergence_gradients, x, time, c, tangents=self.trace_tangents))
+        return self.completed(self._summed(self._divergence_gradients, x, time, c, tangents=self.prepare_trace()))
 
     def divergence_gradient_by_jvp(self, x, c, t=None) -> list[np.ndarray]:
         """The same gradient through d tangents: the sum of c e_k.(Ds e_k), any depth."""
@@ -176,7 +174,7 @@ class MLP:
 
     def divergence_pullback(self, x, time, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
         """s, tr Ds (n,), and (u, c) -> sums for u.s + c tr Ds, which `completed` turns into the gradient."""
-        if self.trace_tangents:
+        if not self._closed:
             return self.divergence_pullback_by_jvp(x, time, grad)
         rows, C = self._rows(x, time, order=1 + grad), self._coupling
         trace, kept = closed.trace(rows.slopes, C, len(x))
@@ -200,10 +198,12 @@ class MLP:
             closed.add_coupling_gradient(gradient, self.weights, self.sizes[-1], sums[-1])
         return gradient
 
-    @property
-    def trace_tangents(self) -> int:
-        """Tangents a row that `divergence_pullback` carries: 0 where the closed form serves, else d."""
-        return self.sizes[-1] if len(self.weights) - 1 > closed.CLOSED_FORMS else 0
+    def prepare_trace(self) -> int:
+        """Before `divergence_pullback` on blocks: what tr Ds needs of the parameters alone is computed, once.
+
+        Returns the tangents that a row will carry: 0 where the closed form serves, else d.
+        """
+        return 0 if self._closed and self._coupling is not None else self.sizes[-1]
 
     def row_bytes(self, tangents: int = 0) -> int:
         """Bytes of temporaries that a row needs, as `_blocks` counts them; at most what gives `LEAST_ROWS` rows."""
@@ -215,7 +215,7 @@ class MLP:
         columns, d = np.shape(x)[-1] if np.ndim(x) == 2 else None, self.sizes[0] - (t is not None)
         if columns not in (None, d):
             inputs = f"{self.sizes[0]} inputs" + (" of which t is the last" if t is not None else "")
-            hint = "pass t" if columns == d - 1 else "leave out t" if columns == d + 1 else f"pass shape (n, {d})"
+            hint = "leave out t" if t is not None else "pass t" if columns == d - 1 else f"pass x with {d} columns"
             raise ValueError(f"{name} has {columns} columns, but the network has {inputs}: {hint}")
         x = _validate.batch(x, name=name, dtype=self.dtype)
         if t is None:
@@ -223,6 +223,10 @@ class MLP:
         return x, _validate.times(t, len(x), signed=True).astype(self.dtype)[:, None]
 
     # ---- plumbing: block functions, bound methods so that they can be pickled ----------------------------------
+
+    @property
+    def _closed(self) -> bool:
+        return len(self.weights) - 1 <= closed.CLOSED_FORMS
 
     @cached_property
     def _coupling(self) -> np.ndarray:
@@ -258,8 +262,8 @@ class MLP:
         rows = self._rows(x, time, 1)
         return rows.vjp(_basis(rows.output), x.shape[1]).swapaxes(0, 1)
 
-    def _traces(self, C, x, time):
-        return closed.trace(self._rows(x, time, 1).slopes, C, len(x))[0]
+    def _traces(self, x, time):
+        return self.divergence_pullback(x, time, grad=False)[1]
 
     def _traces_by_jvp(self, x, time):
         return np.einsum("knk->n", self._rows(x, time, 1).jvp(_basis(x)))

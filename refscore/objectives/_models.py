@@ -2,7 +2,7 @@
 
 A network (`refscore.networks.MLP`, or anything with the same methods) is evaluated block by block and pulls cotangents
 back to its parameters: ``checked``, ``value_pullback``, ``divergence_pullback``, ``completed``, ``row_bytes``,
-``trace_tangents``, ``dtype``, ``sizes``.
+``prepare_trace``, ``dtype``, ``sizes``.
 
 Any other callable ``s(x)`` or ``s(x, t)``, such as ``density.score`` or an `AnalyticScore`, is `Opaque`: it is called
 once, on the whole batch and in the calling thread, and its answer is checked. It has no parameters to differentiate in.
@@ -22,7 +22,6 @@ class Opaque:
     """A callable model without parameters, behind the interface that objectives use."""
 
     dtype = np.dtype(np.float64)
-    trace_tangents = 0
 
     def __init__(self, model: Callable):
         self.model = model
@@ -39,6 +38,10 @@ class Opaque:
     def value_pullback(self, x, time, grad: bool = True):
         """s, and a pullback to no parameters."""
         return self._answer(self.model, x, x.shape, "model(x)"), lambda u: []
+
+    def prepare_trace(self) -> int:
+        """Nothing to prepare."""
+        return 0
 
     def divergence_pullback(self, x, time, grad: bool = True):
         """s, tr Ds, and a pullback to no parameters."""
@@ -64,8 +67,8 @@ class Opaque:
 def as_model(model, d: int, grad: bool):
     """The ``model`` itself when it works block by block, else `Opaque`.
 
-    Raises TypeError for what is not callable, or has no parameter gradients when ``grad`` asks for them, ValueError when
-    a network's output has not d columns.
+    Raises TypeError for what is not callable, and for what has no parameter gradients when ``grad`` asks for them;
+    ValueError when a network has not d outputs.
     """
     if not callable(model):
         raise TypeError(f"model is {model!r}: pass a callable s(x) or s(x, t), such as an MLP or AnalyticScore")

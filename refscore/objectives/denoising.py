@@ -16,6 +16,9 @@ large number however small sigma is. The loss is 1/2 ||r||^2, its gradient the p
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from refscore import _validate
@@ -26,19 +29,19 @@ WEIGHTS = ("one", "sigma2")
 
 
 def dsm(
-    model,
-    x0,
-    sigma,
-    noise,
+    model: Callable,
+    x0: np.ndarray,
+    sigma: float | np.ndarray,
+    noise: np.ndarray,
     *,
-    weight="one",
-    t=None,
-    half=True,
-    over_dims="sum",
-    over_batch="mean",
-    sample_weight=None,
-    grad=False,
-):
+    weight: str = "one",
+    t: float | np.ndarray | None = None,
+    half: bool = True,
+    over_dims: str = "sum",
+    over_batch: str = "mean",
+    sample_weight: np.ndarray | None = None,
+    grad: bool = False,
+) -> Any:
     """E 1/2 ||s(x0 + sigma noise) + noise/sigma||^2 over the rows, one noise level (or one a row).
 
     Parameters
@@ -67,19 +70,19 @@ def dsm(
 
 
 def dsm_process(
-    model,
-    process,
-    x0,
-    t,
-    noise,
-    weight="one",
+    model: Callable,
+    process: Any,
+    x0: np.ndarray,
+    t: float | np.ndarray,
+    noise: np.ndarray,
+    weight: str | Callable = "one",
     *,
-    half=True,
-    over_dims="sum",
-    over_batch="mean",
-    sample_weight=None,
-    grad=False,
-):
+    half: bool = True,
+    over_dims: str = "sum",
+    over_batch: str = "mean",
+    sample_weight: np.ndarray | None = None,
+    grad: bool = False,
+) -> Any:
     """E lambda(t) 1/2 ||s(x_t, t) + noise/sigma_t||^2 with x_t = alpha_t x0 + sigma_t noise.
 
     Parameters

@@ -9,14 +9,28 @@ Its gradient is the pullback of the residual: theta* = E (ds/dtheta)'(s - grad l
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from refscore import _validate
 from refscore.objectives._conventions import Convention, evaluate, squared_norms, times_rows
 from refscore.objectives._models import as_model, matching
 
 
 def esm(
-    model, x, true_score, *, t=None, half=True, over_dims="sum", over_batch="mean", sample_weight=None, grad=False
-):
+    model: Callable,
+    x: np.ndarray,
+    true_score: np.ndarray,
+    *,
+    t: float | np.ndarray | None = None,
+    half: bool = True,
+    over_dims: str = "sum",
+    over_batch: str = "mean",
+    sample_weight: np.ndarray | None = None,
+    grad: bool = False,
+) -> Any:
     """E 1/2 ||s(x) - true_score||^2 over the rows of x.
 
     Parameters
@@ -36,10 +50,10 @@ def esm(
     """
     convention = Convention(half, over_dims, over_batch, sample_weight, grad)
     n, d = _validate.batch(x, dtype=None).shape
-    model = as_model(model, d, grad)
-    x, time = model.checked(x, t)
-    true_score = matching(model, true_score, (n, d), "true_score", "x")
-    return evaluate(_rows, model, convention, d, x, time, true_score)
+    network = as_model(model, d, grad)
+    x, time = network.checked(x, t)
+    true_score = matching(network, true_score, (n, d), "true_score", "x")
+    return evaluate(_rows, network, convention, d, x, time, true_score)
 
 
 def _rows(model, grad, weight, x, time, true_score):

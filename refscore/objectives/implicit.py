@@ -10,12 +10,27 @@ The gradient is second order: the pullback of s through the network plus the gra
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
 from refscore import _validate
 from refscore.objectives._conventions import Convention, evaluate, squared_norms, times_rows
 from refscore.objectives._models import as_model
 
 
-def ism(model, x, *, t=None, half=True, over_dims="sum", over_batch="mean", sample_weight=None, grad=False):
+def ism(
+    model: Callable,
+    x: np.ndarray,
+    *,
+    t: float | np.ndarray | None = None,
+    half: bool = True,
+    over_dims: str = "sum",
+    over_batch: str = "mean",
+    sample_weight: np.ndarray | None = None,
+    grad: bool = False,
+) -> Any:
     """E [1/2 ||s(x)||^2 + tr Ds(x)] over the rows of x, with the exact trace.
 
     Parameters
@@ -35,9 +50,9 @@ def ism(model, x, *, t=None, half=True, over_dims="sum", over_batch="mean", samp
     """
     convention = Convention(half, over_dims, over_batch, sample_weight, grad)
     _, d = _validate.batch(x, dtype=None).shape
-    model = as_model(model, d, grad)
-    x, time = model.checked(x, t)
-    return evaluate(_rows, model, convention, d, x, time, tangents=model.trace_tangents)
+    network = as_model(model, d, grad)
+    x, time = network.checked(x, t)
+    return evaluate(_rows, network, convention, d, x, time, tangents=network.prepare_trace())
 
 
 def _rows(model, grad, weight, x, time):

@@ -298,7 +298,7 @@ X = np.zeros((2, 3))
         (lambda: MLP.from_arrays([[[np.nan]]], [[0.0]], "tanh"), ValueError, r"weights\[0\]\[0, 0\] is nan"),
         (lambda: model((3, 3)).with_parameters([np.ones((3, 3))]), ValueError, r"arrays have shapes \[\(3, 3\)\]"),
         (lambda: model((3, 3))(np.zeros(3)), ValueError, r"x has shape \(3,\), expected \(n, "),
-        (lambda: model((3, 3))(np.zeros((2, 4))), ValueError, r"x has 4 columns, but the network has 3 inputs"),
+        (lambda: model((3, 3))(np.zeros((2, 4))), ValueError, "x has 4 columns, .* 3 inputs: pass x with 3 columns"),
         (lambda: model((4, 3))(X), ValueError, "x has 3 columns, but the network has 4 inputs: pass t"),
         (lambda: model((3, 3))(X, 0.5), ValueError, "leave out t"),
         (lambda: model((4, 3))(X, np.zeros(3)), ValueError, r"t has shape \(3,\)"),

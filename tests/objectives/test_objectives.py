@@ -158,7 +158,7 @@ def test_gradients_by_differences(sizes, name):
 
 @pytest.mark.parametrize("sizes, name", CASES)
 def test_ism_gradient_by_two_routes(sizes, name):
-    """Closed forms in the objective; here the pullback of s, and d tangents. 1e3 roundings of entries of the gradient."""
+    """Closed forms in the objective; here the pullback of s, and d tangents. 1e3 roundings of the gradient."""
     net = MLP(sizes, name, 3)
     x, _, _, t, _ = data(sizes)
     value, gradient = ism(net, x, t=t, grad=True)
