@@ -120,18 +120,18 @@ def implicit_score_matching(ops, seed):
             constant = -0.5 * float(value["fisher"])
             closed = -0.5 * np.trace(np.linalg.inv(density.cov)) if target == "Gaussian" else 0.5 * float(value["divergence"])
             yield Comparison(f"constant, {target}, d = {d}", constant, closed, bound["fisher"] + bound["divergence"], 1 - constant)
+            rows.append((target, d, *(float(value[f"ism {name}"] - value[f"esm {name}"]) for name in models), float(closed)))
             for name in models:
                 ism, esm = float(value[f"ism {name}"]), float(value[f"esm {name}"])
                 slack = bound[f"ism {name}"] + bound[f"esm {name}"] + bound["fisher"]
                 scale = 1 + abs(ism) + abs(esm)
                 yield Comparison(f"{name} score, {target}, d = {d}", ism, esm + closed, slack, scale)
-                rows.append((f"{target}, d = {d}, {name}", ism, esm, ism - esm, closed))
                 if f"grad ism {name}" in value:
                     left, right = value[f"grad ism {name}"], value[f"grad esm {name}"]
                     slack = bound[f"grad ism {name}"] + bound[f"grad esm {name}"]
                     yield Comparison(f"gradient, {name} score, {target}, d = {d}", left, right, slack, 1 + np.abs(right).max())
-    columns = ("score", "ISM", "ESM", "ISM - ESM", "-1/2 E||s_p||^2")
-    yield Table("ISM - ESM is minus half the Fisher information", columns, rows)
+    columns = ("target", "d", *models, "-1/2 E||s_p||^2")
+    yield Table("ISM - ESM for four scores: minus half the Fisher information", columns, rows)
 
 
 @identity(
@@ -159,8 +159,8 @@ def denoising_score_matching(ops, seed):
                 def denoise(model, x0, noise, w, sigma=sigma, weight=weight):
                     return ops.dsm(model, x0, sigma, noise, weight=weight, sample_weight=w, grad=True)
 
-                label = f"sigma = {sigma}, weight {weight}"
-                yield from _denoising(ops, density, law, 1.0, sigma, factor, models, denoise, f"{target}, d = {d}, {label}", rows)
+                case = f"{target} d={d}, sigma {sigma}" + _times(weight)
+                yield from _denoising(ops, density, law, 1.0, sigma, factor, models, denoise, case, rows)
     for process, t in ((OU(0.7, 1.3), 0.5), (VP(), 0.35)):
         for d in (1, 2):
             density = mixture(d)
@@ -172,10 +172,14 @@ def denoising_score_matching(ops, seed):
                 def along(model, x0, noise, w, process=process, t=t, weight=weight):
                     return ops.dsm_process(model, process, x0, np.full(len(x0), t), noise, weight, sample_weight=w)
 
-                case = f"mixture, d = {d}, {type(process).__name__} at t = {t}, weight {weight}"
+                case = f"mixture d={d}, {type(process).__name__} t {t}" + _times(weight)
                 yield from _denoising(ops, density, law, alpha, sigma, factor, models, along, case, rows)
-    columns = ("score", "DSM", "ESM on the corrupted law", "DSM - ESM", "C")
-    yield Table("DSM - ESM is the constant C = 1/2 (d/sigma^2 - I(q_sigma)), times the weight", columns, rows)
+    columns = ("case", *models, "C")
+    yield Table("DSM - ESM on the corrupted law for four scores: C = 1/2 (d/sigma^2 - I(q)), times the weight", columns, rows)
+
+
+def _times(weight: str) -> str:
+    return "" if weight == "one" else ", x sigma^2"
 
 
 class _Timeless:
@@ -207,11 +211,12 @@ def _denoising(ops, density, law, alpha, sigma, factor, models, denoise, case, r
 
     value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.1, 3: 0.22}[d])
     constant = 0.5 * factor * (d / sigma**2 - float(value["fisher"]))
+    gaps = [float(value[f"dsm {name}"] - factor * value[f"esm {name}"]) for name in models]
+    rows.append((case, *gaps, constant))
     for name in models:
         dsm, esm = float(value[f"dsm {name}"]), factor * float(value[f"esm {name}"])
         slack = bound[f"dsm {name}"] + factor * (bound[f"esm {name}"] + bound["fisher"])
         yield Comparison(f"{name} score, {case}", dsm, esm + constant, slack, 1 + abs(dsm) + abs(esm))
-        rows.append((f"{case}, {name}", dsm, esm, dsm - esm, constant))
         if f"grad dsm {name}" in value:
             left, right = value[f"grad dsm {name}"], factor * value[f"grad esm {name}"]
             slack = bound[f"grad dsm {name}"] + factor * bound[f"grad esm {name}"]
