@@ -71,7 +71,7 @@ class GaussianPath(ABC):
 
     def variance(self, t):
         """sigma_t^2."""
-        return self.sigma(t) ** 2
+        return np.square(self.sigma(t))
 
     def drift(self, x, t) -> np.ndarray:
         """f(x, t) = -rate(t) x, shape (n, d)."""
@@ -115,7 +115,7 @@ class GaussianPath(ABC):
         Semigroup: alpha_t = alpha_{t|s} alpha_s and sigma_t^2 = alpha_{t|s}^2 sigma_s^2 + V(s, t).
         """
         s, t = self._interval(s, t)
-        return np.exp(-self._integrated_rate(s, t)), self._transition_std(s, t) ** 2
+        return np.exp(-self._integrated_rate(s, t)), np.square(self._transition_std(s, t))
 
     def covariance(self, s, t):
         """Cov(x_s, x_t | x_0) of one coordinate, s <= t: alpha_{t|s} sigma_s^2."""
@@ -135,7 +135,7 @@ class GaussianPath(ABC):
         with np.errstate(over="ignore"):
             a = np.exp(self._integrated_rate(s, t))
             b = self._frozen_score_weight(s, t)
-            v = (a * self._transition_std(s, t)) ** 2
+            v = np.square(a * self._transition_std(s, t))
         mend = "the step is too long for float64: go from t to s in several steps"
         for name, value in {"a": a, "b": b, "v": v}.items():
             _representable(value, f"{name} of the exponential step", mend)

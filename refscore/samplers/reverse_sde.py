@@ -33,7 +33,7 @@ def reverse_drift(process: GaussianPath, score: Callable, x, t) -> np.ndarray:
     value = np.asarray(score(x, t))
     if value.shape != x.shape:
         raise ValueError(f"score(x, t) has shape {value.shape}, but x has shape {x.shape}: they must agree")
-    variance_rate = process.diffusion(t) ** 2
+    variance_rate = np.square(process.diffusion(t))
     return (variance_rate[:, None] if np.ndim(variance_rate) else variance_rate) * value - process.drift(x, t)
 
 
@@ -63,5 +63,5 @@ def reverse_sde(process: GaussianPath, score: Callable, times, scheme: str = "eu
     t, s = times[:-1], times[1:]
     if scheme == "exponential":
         return Chain(score, t, *process.exponential_step(t, s))
-    b = process.diffusion(t) ** 2 * (t - s)
+    b = np.square(process.diffusion(t)) * (t - s)
     return Chain(score, t, 1 + process.rate(t) * (t - s), b, b)

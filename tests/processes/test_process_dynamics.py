@@ -87,14 +87,14 @@ def test_semigroup(process, times):
 
 @given(processes, st.floats(0.01, 1), st.floats(0.01, 1))
 def test_times_one_a_row(process, s, t):
-    """Arrays of times give what scalars give, bit for bit, and keep the shape."""
+    """Arrays of times give what scalars give, up to the last bits of vectorised functions, and keep the shape."""
     s, t = sorted([s, t])
     column = np.array([t, t / 2, t])
     for method in (process.alpha, process.sigma, process.variance, process.rate, process.diffusion):
-        assert np.array_equal(method(column), [method(u) for u in column])
+        assert np.allclose(method(column), [method(u) for u in column], rtol=4 * EPS, atol=0)
         assert np.shape(method(t)) == ()
     for many, one in zip(process.exponential_step(np.array([t, t]), s), process.exponential_step(t, s), strict=True):
-        assert np.array_equal(many, [one, one])
+        assert np.allclose(many, [one, one], rtol=8 * EPS, atol=0)
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
