@@ -61,7 +61,8 @@ def ornstein_uhlenbeck(ops: Operations, seed: int) -> Iterator[Comparison | Tabl
     id="E3.linear",
     systems=("E3",),
     title="Moments of the variance-preserving process with linear beta",
-    statement=r"\alpha_t = e^{-\frac12 \int_0^t \beta},\quad \sigma_t^2 = 1 - e^{-\int_0^t \beta},\quad \alpha_t^2 + \sigma_t^2 = 1",
+    statement=r"\alpha_t = e^{-\frac12 \int_0^t \beta},\quad \sigma_t^2 = 1 - e^{-\int_0^t \beta},\quad "
+    r"\alpha_t^2 + \sigma_t^2 = 1",
     source="[b, sec. 2]; [e]; Song et al. 2021, eq. 11 and app. C",
     method="closed forms against 60-digit decimal arithmetic, quadrature of the Ito integral, the moment equations by spectral "
     "differentiation, and the semigroup property",
@@ -180,7 +181,8 @@ def _moment_equations(ops: Operations, process, name: str, times: np.ndarray, ra
     known = 2 * (1 + np.abs(np.log(now)))
     left, right = slope[:, None] * x0, ops.drift(process, now[:, None] * x0, times)
     scale = np.abs(x0) * (now / radius)[:, None] + np.abs(right)
-    yield Comparison(f"alpha' x_0 = f(alpha x_0, t): {name}", left, right, np.abs(x0) * (known * error)[:, None] + 8 * EPS * scale, scale)
+    bound = np.abs(x0) * (known * error)[:, None] + 8 * EPS * scale
+    yield Comparison(f"alpha' x_0 = f(alpha x_0, t): {name}", left, right, bound, scale)
     slope, error = derivative(variance, radius)
     rate, g2 = _rate(ops, process, times), ops.diffusion(process, times) ** 2
     now = ops.sigma(process, times) ** 2
@@ -197,8 +199,8 @@ def _semigroup(ops: Operations, process, name: str, times: np.ndarray) -> Iterat
         yield Comparison(f"alpha_t = alpha_ts alpha_s: {case}", alpha * float(ops.alpha(process, s)), whole,
                          EPS * (24 - 12 * math.log(whole)) * whole, whole)
         whole = float(ops.sigma(process, t)) ** 2
-        yield Comparison(f"sigma_t^2 = alpha_ts^2 sigma_s^2 + V_ts: {case}", alpha**2 * float(ops.sigma(process, s)) ** 2 + variance,
-                         whole, 64 * EPS * (1 + abs(math.log(alpha))) * whole, whole)
+        added = alpha**2 * float(ops.sigma(process, s)) ** 2 + variance
+        yield Comparison(f"sigma_t^2 = alpha_ts^2 sigma_s^2 + V_ts: {case}", added, whole, 64 * EPS * (1 + abs(math.log(alpha))) * whole, whole)
     s, t, u = times[0], times[2], times[4]
     (a, v), (b, w), (c, whole) = (ops.transition(process, *pair) for pair in ((s, t), (t, u), (s, u)))
     yield Comparison(f"transitions compose, alpha: {name}", a * b, c, EPS * (24 - 12 * math.log(c)) * c, c)
@@ -217,10 +219,12 @@ def _covariance(ops: Operations, process, name: str, times: np.ndarray) -> Itera
 def _stationary(ops: Operations, process: OU, name: str, times: np.ndarray) -> Iterator[Comparison]:
     """N(0, sigma^2/(2 beta)) is where every start ends, and what never changes."""
     limit = process.g * process.g / (2 * process.beta)
-    yield Comparison(f"sigma_t^2 at beta t = 700: {name}", float(ops.sigma(process, 700 / process.beta)) ** 2, limit, 16 * EPS * limit, limit)
+    last = float(ops.sigma(process, 700 / process.beta)) ** 2
+    yield Comparison(f"sigma_t^2 at beta t = 700: {name}", last, limit, 16 * EPS * limit, limit)
     law = Gaussian(np.zeros(3), limit * np.eye(3))
     for t in times[:2]:
-        yield Comparison(f"stationary law, t = {t:.3g}: {name}", ops.marginal(process, law, t).cov, law.cov, 32 * EPS * limit, limit)
+        then = ops.marginal(process, law, t).cov
+        yield Comparison(f"stationary law, t = {t:.3g}: {name}", then, law.cov, 32 * EPS * limit, limit)
     start = _targets.mixture(2)
     late = ops.marginal(process, start, 60 / process.beta)  # what is left of the start is e^{-60} = 9e-27 of it
     yield Comparison(f"any start, mean at beta t = 60: {name}", late.mean, np.zeros(2), 1e-20, np.sqrt(limit))

@@ -15,7 +15,8 @@ def sigma_is_variance(process, t):
     return process.sigma(t) ** 2
 
 
-@mistake("sigma", wrong="sigma^2/beta (1 - e^{-2 beta t})", right="sigma^2/(2 beta) (1 - e^{-2 beta t})", seen="g^2 and 2 beta mixed up")
+@mistake("sigma", wrong="sigma^2/beta (1 - e^{-2 beta t})", right="sigma^2/(2 beta) (1 - e^{-2 beta t})",
+         seen="g^2 and 2 beta mixed up")
 def sigma_without_half(process, t):
     return np.sqrt(2) * process.sigma(t)
 
@@ -39,12 +40,14 @@ def alpha_rate_halved(process, t):
     return np.sqrt(process.alpha(t))
 
 
-@mistake("alpha", wrong="e^{-2 beta t} (VP: e^{-B})", right="e^{-beta t} (VP: e^{-B/2})", seen="beta and beta/2 mixed up between OU and VP")
+@mistake("alpha", wrong="e^{-2 beta t} (VP: e^{-B})", right="e^{-beta t} (VP: e^{-B/2})",
+         seen="beta and beta/2 mixed up between OU and VP")
 def alpha_rate_doubled(process, t):
     return process.alpha(t) ** 2
 
 
-@mistake("alpha", wrong="alpha^2 + sigma^2 = 1 taken for granted: sqrt(1 - sigma_t^2)", right="e^{-int r}", seen="VP formulas used for OU")
+@mistake("alpha", wrong="alpha^2 + sigma^2 = 1 taken for granted: sqrt(1 - sigma_t^2)", right="e^{-int r}",
+         seen="VP formulas used for OU")
 def alpha_from_sigma(process, t):
     return np.sqrt(np.abs(1 - process.sigma(t) ** 2))
 
@@ -59,12 +62,14 @@ def drift_sign(process, x, t):
     return -process.drift(x, t)
 
 
-@mistake("drift", wrong="-beta(t) x for VP, -2 beta x for OU", right="-beta(t)/2 x, -beta x", seen="beta and beta/2 mixed up, common")
+@mistake("drift", wrong="-beta(t) x for VP, -2 beta x for OU", right="-beta(t)/2 x, -beta x",
+         seen="beta and beta/2 mixed up, common")
 def drift_doubled(process, x, t):
     return 2 * process.drift(x, t)
 
 
-@mistake("drift", wrong="-r(t_1) x_i", right="-r(t_i) x_i", seen="(n, 1) * (n,) broadcasting mended by t[0]; bayesflow#787 is its neighbour")
+@mistake("drift", wrong="-r(t_1) x_i", right="-r(t_i) x_i",
+         seen="(n, 1) * (n,) broadcasting mended by t[0]; bayesflow#787 is its neighbour")
 def drift_first_time_for_all(process, x, t):
     return process.drift(x, np.ravel(t)[0])
 
@@ -95,6 +100,7 @@ def transition_std_for_variance(process, s, t):
     return alpha, np.sqrt(variance)
 
 
-@mistake("transition", wrong="sigma_t^2 - sigma_s^2", right="sigma_t^2 - alpha_ts^2 sigma_s^2", seen="variance-exploding formula used for OU and VP")
+@mistake("transition", wrong="sigma_t^2 - sigma_s^2", right="sigma_t^2 - alpha_ts^2 sigma_s^2",
+         seen="variance-exploding formula used for OU and VP")
 def transition_variances_subtracted(process, s, t):
     return process.transition(s, t)[0], process.sigma(t) ** 2 - process.sigma(s) ** 2

@@ -1,0 +1,69 @@
+"""The identities of processes, samplers and the theory of their laws: they hold for several seeds, and they see their mistakes."""
+
+import numpy as np
+import pytest
+from mpmath import mp, mpf
+
+from refscore import identities, mistakes
+from refscore.identities._calculus import chebyshev_points, collocate, derivative, gauss_legendre, stage_times
+
+IDS = ("E2", "E3.linear", "F3", "F4", "H5", "H6")
+CATALOGUE = identities.catalogue()
+
+
+@pytest.mark.parametrize("id", IDS)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_holds(id, seed):
+    outcome = identities.evaluate(CATALOGUE[id], seed=seed)
+    assert outcome.outcome == "pass", outcome.message
+
+
+@pytest.mark.parametrize("id, name", [(id, name) for id in IDS for name in CATALOGUE[id].catches])
+def test_sees_mistake(id, name):
+    outcome = identities.evaluate(CATALOGUE[id], mistakes.CATALOGUE[name].operations(), fail_fast=True)
+    assert outcome.outcome == "fail"
+    assert "raised" not in outcome.message, "seen by a wrong number, not by an accident"
+
+
+def test_orders_in_the_table():
+    """TV/h of Gaussian data goes to the constant of the leading error, and the order to 1 (not 1/2)."""
+    tables = identities.evaluate(CATALOGUE["H6"]).tables
+    for table in tables[1:]:
+        limit, exact = table.rows[-2:]
+        assert abs(limit[3] - exact[3]) < 1e-9
+        assert abs(limit[4] - 1) < 1e-6
+
+
+def test_derivative_error_is_honest():
+    """Against mpmath: for a function with poles near the interval, and for one without."""
+    for pole in (1.2, 3.0, 50.0):
+        for n in (9, 15, 25):
+            value, error = derivative(1 / (pole + chebyshev_points(n)), 1.0)
+            exact = -1 / pole**2
+            assert abs(value - exact) <= error
+    with mp.workdps(40):
+        exact = float(mp.diff(lambda x: mp.exp(mp.sin(3 * x)), mpf("0.3")))
+    value, error = derivative(np.exp(np.sin(3 * (0.3 + 0.2 * chebyshev_points()))), 0.2)
+    assert abs(value - exact) <= error < 1e-11
+
+
+def test_gauss_legendre_is_exact_for_polynomials():
+    x, w = gauss_legendre(-1.0, 2.5, 3, 5)
+    for k in range(10):
+        assert w @ x**k == pytest.approx((2.5 ** (k + 1) - (-1.0) ** (k + 1)) / (k + 1), rel=1e-14)
+
+
+@pytest.mark.parametrize("start, stop", [(0.0, 1.5), (1.5, 0.0)])
+def test_collocation_against_closed_form(start, stop):
+    """y' = -2 t y + cos(t) e^{-t^2} has y = e^{-t^2} (c + sin t), forwards and backwards."""
+    def exact(t):
+        return np.exp(-t * t) * (0.7 + np.sin(t))
+
+    times = stage_times(start, stop, 6)[:, :, None]
+
+    def slope(i, y):
+        return -2 * times[i] * y + np.cos(times[i]) * np.exp(-times[i] ** 2)
+
+    value = collocate(slope, np.array([exact(start)]), start, stop, 6)
+    # rounding of 72 stages, magnified by at most e^{1.5^2} on the way back
+    assert abs(value[0] - exact(stop)) < 72 * np.finfo(float).eps * np.exp(1.5**2) * 1.7
