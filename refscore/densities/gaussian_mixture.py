@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from refscore import _blocks, _quadrature, _validate
-from refscore.densities._components import EASY, Components, Posterior, by_component
-from refscore.densities._error_bounds import bounds
+from refscore.densities import _rows
+from refscore.densities._components import Components
 
 _VARIANCES = 1e-304, 1e304  # so that neither a variance nor its inverse leaves the range of float64
 
@@ -97,32 +97,32 @@ class GaussianMixture:
     def logpdf(self, x) -> np.ndarray:
         """log p(x), (n,). Where it lies below -1.8e308 (|x|/sigma above 1e154) it is -inf, its correct rounding."""
         x = _validate.batch(x, self.dim)
-        return _blocks.map_rows(partial(_log_density, self._parts), x, row_bytes=self._row_bytes(1))
+        return _blocks.map_rows(partial(_rows.log_density, self._parts), x, row_bytes=self._row_bytes(1))
 
     def score(self, x) -> np.ndarray:
         """grad log p(x) = sum_k r_k C_k^{-1}(m_k - x), (n, d)."""
         x = _validate.batch(x, self.dim)
-        return _blocks.map_rows(partial(_score, self._parts), x, row_bytes=self._row_bytes(1))
+        return _blocks.map_rows(partial(_rows.score, self._parts), x, row_bytes=self._row_bytes(1))
 
     def score_jacobian(self, x) -> np.ndarray:
         """D s(x) = grad^2 log p(x) = Cov_r(s_k) - sum_k r_k C_k^{-1}, (n, d, d), symmetric."""
         x = _validate.batch(x, self.dim)
-        return _blocks.map_rows(partial(_jacobian, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
+        return _blocks.map_rows(partial(_rows.jacobian, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
 
     def score_divergence(self, x) -> np.ndarray:
         """div s(x) = tr D s(x), (n,)."""
         x = _validate.batch(x, self.dim)
-        return _blocks.map_rows(partial(_divergence, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
+        return _blocks.map_rows(partial(_rows.divergence, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
 
     def logpdf_error(self, x) -> np.ndarray:
         """A bound on |logpdf(x) - its exact value|, (n,)."""
         x = _validate.batch(x, self.dim)
-        return _blocks.map_rows(partial(_log_density_error, self._parts), x, row_bytes=self._row_bytes(8 * self.dim))
+        return _blocks.map_rows(partial(_rows.log_density_error, self._parts), x, row_bytes=self._row_bytes(8 * self.dim))
 
     def score_error(self, x) -> np.ndarray:
         """A bound on |score(x) - its exact value|, entry by entry, (n, d)."""
         x = _validate.batch(x, self.dim)
-        return _blocks.map_rows(partial(_score_error, self._parts), x, row_bytes=self._row_bytes(8 * self.dim))
+        return _blocks.map_rows(partial(_rows.score_error, self._parts), x, row_bytes=self._row_bytes(8 * self.dim))
 
     def cdf(self, x) -> np.ndarray:
         """P(X <= x) in one dimension, (n,), by the normal distribution function (Cephes, as in SciPy)."""
@@ -136,12 +136,12 @@ class GaussianMixture:
         if self.dim != 1:
             raise ValueError(f"the distribution function is defined for d = 1, this density has d = {self.dim}: project it first")
         x = _validate.batch(x, 1)
-        return _blocks.map_rows(partial(_tail, self._parts, self.weights, side), x, row_bytes=self._row_bytes(1))
+        return _blocks.map_rows(partial(_rows.tail, self._parts, self.weights, side), x, row_bytes=self._row_bytes(1))
 
     def sample(self, n: int, rng) -> np.ndarray:
         """n independent draws, (n, d). ``rng``: int seed or numpy Generator."""
         n, rng = _validate.count(n, "n"), _validate.generator(rng)
-        return _blocks.map_rows(partial(_draw, self._parts, self.weights), n=n, rng=rng, row_bytes=32 * (self.dim + 1))
+        return _blocks.map_rows(partial(_rows.draw, self._parts, self.weights), n=n, rng=rng, row_bytes=32 * (self.dim + 1))
 
     def corrupted(self, alpha: float, sigma: float):
         """The law of alpha x + sigma z, z ~ N(0, I): means alpha m_k, covariances alpha^2 C_k + sigma^2 I (systems A3).
@@ -305,106 +305,3 @@ def _spacing(spacing) -> float:
 
 def _scalar(value):
     return float(value) if np.ndim(value) == 0 else value
-
-
-# ---- blocks of rows ----------------------------------------------------------------------------------------------
-
-
-def _careful_rows(parts: Components, error: np.ndarray) -> np.ndarray:
-    return np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(error))
-
-
-def _with_careful_rows(parts: Components, x: np.ndarray, dense, careful) -> np.ndarray:
-    """``dense(logits, base)`` for the whole block, then ``careful(posterior)`` for the rows that the screening leaves unsure."""
-    logits, base, error = parts.screen(x)
-    hard = np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(x))
-    with np.errstate(over="ignore", invalid="ignore"):
-        if len(hard) == 0:
-            return dense(logits, base)
-        exact = careful(parts.careful(x[hard], logits[hard], error[hard]))
-        if np.isnan(exact).any():
-            row = x[hard[np.argwhere(np.isnan(exact))[0, 0]]]
-            raise OverflowError(f"at x = {row} parts of the result exceed the range of float64 with opposite signs: "
-                                "keep |x - mean|/variance below 1e300, or rescale the coordinates")
-        if len(hard) == len(x):
-            return exact
-        value = dense(logits, base)
-        value[hard] = exact
-        return value
-
-
-def _log_density(parts: Components, x: np.ndarray) -> np.ndarray:
-    def dense(logits, base):
-        top = logits.max(axis=1)
-        logits -= top[:, None]
-        np.exp(logits, out=logits)
-        return np.log(logits.sum(axis=1)) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
-
-    return _with_careful_rows(parts, x, dense, Posterior.log_density)
-
-
-def _score(parts: Components, x: np.ndarray) -> np.ndarray:
-    def dense(logits, base):
-        weights = parts.dense_weights(logits)
-        value = weights @ parts.pull.T
-        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
-        z = x - parts.centre
-        value -= z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed.reshape(len(x), *parts.precision.shape[1:]), z)
-        return value
-
-    return _with_careful_rows(parts, x, dense, Posterior.score)
-
-
-def _jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
-    def dense(logits, base):
-        weights, away = _centred_scores(parts, x, logits)
-        value = (weights[:, :, None] * away).transpose(0, 2, 1) @ away
-        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
-        if parts.axes is None:
-            value[:, range(x.shape[1]), range(x.shape[1])] -= mixed
-            return value
-        return value - mixed.reshape(value.shape)
-
-    return _with_careful_rows(parts, x, dense, Posterior.jacobian)
-
-
-def _divergence(parts: Components, x: np.ndarray) -> np.ndarray:
-    def dense(logits, base):
-        weights, away = _centred_scores(parts, x, logits)
-        away *= away
-        return (weights * away.sum(axis=2)).sum(axis=1) - weights @ parts.precision_trace
-
-    return _with_careful_rows(parts, x, dense, Posterior.divergence)
-
-
-def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Posterior weights (n, K) and s_k - s (n, K, d)."""
-    weights = parts.dense_weights(logits)
-    away = parts.means - x[:, None, :]
-    precision = parts.precision
-    away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision
-    away -= np.einsum("nk,nkd->nd", weights, away)[:, None, :]
-    return weights, away
-
-
-def _log_density_error(parts: Components, x: np.ndarray) -> np.ndarray:
-    return bounds(parts, x)[0]
-
-
-def _score_error(parts: Components, x: np.ndarray) -> np.ndarray:
-    return bounds(parts, x)[1]
-
-
-def _tail(parts: Components, weights: np.ndarray, side: float, x: np.ndarray) -> np.ndarray:
-    from scipy.special import ndtr
-
-    return ndtr(side * (x - parts.means[:, 0]) / np.sqrt(parts.spectrum[:, 0])) @ weights
-
-
-def _draw(parts: Components, weights: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
-    cumulative = np.cumsum(weights)
-    k = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
-    z = rng.standard_normal((n, parts.means.shape[1])) * np.sqrt(parts.spectrum[k])
-    if parts.axes is not None:
-        z = by_component(k, z, lambda j, rows: rows @ parts.axes[j].T)
-    return parts.means[k] + z

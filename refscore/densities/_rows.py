@@ -1,0 +1,109 @@
+"""What a Gaussian mixture computes on one block of rows: pure functions of (components, rows), for `_blocks.map_rows`.
+
+Each screens the block with one matrix product and hands the rows that this leaves unsure to `Components.careful`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from refscore.densities._components import EASY, Components, Posterior, by_component
+from refscore.densities._error_bounds import bounds
+
+
+def _with_careful_rows(parts: Components, x: np.ndarray, dense, careful) -> np.ndarray:
+    """``dense(logits, base)`` for the whole block, then ``careful(posterior)`` for the rows that the screening leaves unsure."""
+    logits, base, error = parts.screen(x)
+    hard = np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(x))
+    with np.errstate(over="ignore", invalid="ignore"):
+        if len(hard) == 0:
+            return dense(logits, base)
+        exact = careful(parts.careful(x[hard], logits[hard], error[hard]))
+        if np.isnan(exact).any():
+            row = x[hard[np.argwhere(np.isnan(exact))[0, 0]]]
+            raise OverflowError(f"at x = {row} parts of the result exceed the range of float64 with opposite signs: "
+                                "keep |x - mean|/variance below 1e300, or rescale the coordinates")
+        if len(hard) == len(x):
+            return exact
+        value = dense(logits, base)
+        value[hard] = exact
+        return value
+
+
+def log_density(parts: Components, x: np.ndarray) -> np.ndarray:
+    def dense(logits, base):
+        top = logits.max(axis=1)
+        logits -= top[:, None]
+        np.exp(logits, out=logits)
+        return np.log(logits.sum(axis=1)) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
+
+    return _with_careful_rows(parts, x, dense, Posterior.log_density)
+
+
+def score(parts: Components, x: np.ndarray) -> np.ndarray:
+    def dense(logits, base):
+        weights = parts.dense_weights(logits)
+        value = weights @ parts.pull.T
+        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
+        z = x - parts.centre
+        value -= z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed.reshape(len(x), *parts.precision.shape[1:]), z)
+        return value
+
+    return _with_careful_rows(parts, x, dense, Posterior.score)
+
+
+def jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
+    def dense(logits, base):
+        weights, away = _centred_scores(parts, x, logits)
+        value = (weights[:, :, None] * away).transpose(0, 2, 1) @ away
+        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
+        if parts.axes is None:
+            value[:, range(x.shape[1]), range(x.shape[1])] -= mixed
+            return value
+        return value - mixed.reshape(value.shape)
+
+    return _with_careful_rows(parts, x, dense, Posterior.jacobian)
+
+
+def divergence(parts: Components, x: np.ndarray) -> np.ndarray:
+    def dense(logits, base):
+        weights, away = _centred_scores(parts, x, logits)
+        away *= away
+        return (weights * away.sum(axis=2)).sum(axis=1) - weights @ parts.precision_trace
+
+    return _with_careful_rows(parts, x, dense, Posterior.divergence)
+
+
+def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Posterior weights (n, K) and s_k - s (n, K, d)."""
+    weights = parts.dense_weights(logits)
+    away = parts.means - x[:, None, :]
+    precision = parts.precision
+    away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision
+    away -= np.einsum("nk,nkd->nd", weights, away)[:, None, :]
+    return weights, away
+
+
+def log_density_error(parts: Components, x: np.ndarray) -> np.ndarray:
+    return bounds(parts, x)[0]
+
+
+def score_error(parts: Components, x: np.ndarray) -> np.ndarray:
+    return bounds(parts, x)[1]
+
+
+def tail(parts: Components, weights: np.ndarray, side: float, x: np.ndarray) -> np.ndarray:
+    from scipy.special import ndtr
+
+    return ndtr(side * (x - parts.means[:, 0]) / np.sqrt(parts.spectrum[:, 0])) @ weights
+
+
+def draw(parts: Components, weights: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    cumulative = np.cumsum(weights)
+    k = np.searchsorted(cumulative, rng.random(n) * cumulative[-1], side="right")
+    z = rng.standard_normal((n, parts.means.shape[1])) * np.sqrt(parts.spectrum[k])
+    if parts.axes is not None:
+        z = by_component(k, z, lambda j, rows: rows @ parts.axes[j].T)
+    return parts.means[k] + z

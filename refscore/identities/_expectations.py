@@ -1,0 +1,60 @@
+r"""Expectations for identities of section B.
+
+Expectations are trapezoidal sums over lattices carried into every component (`_textbook.nodes`, `joint_nodes`); the nodes
+enter the objectives as data and noise with ``sample_weight``, so that what is checked is the objective itself. Two
+objectives that agree up to a constant agree in expectation only: the bound is the change of both sides from one lattice to
+the next finer one, plus rounding.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from refscore.densities import PointSet
+from refscore.identities import _textbook
+
+EPS = np.finfo(float).eps
+
+
+def refined(compute, spacing: float, *, finest: float, enough: float = 2e-12):
+    """``compute(spacing)``, a dict of arrays, on ever finer lattices until no entry moves by ``enough`` of its size.
+
+    The error of a lattice falls faster than geometrically as the spacing shrinks by sqrt 2, so what is left after two
+    changes c1, c2 is below c2 (c2/c1). Returns the dict of the finest lattice and a dict of bounds: twice that, plus rounding.
+    """
+    values = [compute(spacing)]
+    changes: list[dict] = []
+    while True:
+        spacing /= math.sqrt(2)
+        values.append(compute(spacing))
+        last = values[-1]
+        floor = {k: 64 * EPS * (1 + np.abs(last[k]).max()) for k in last}
+        changes.append({k: max(float(np.abs(np.asarray(last[k]) - values[-2][k]).max()), floor[k]) for k in last})
+        if len(changes) > 1:
+            bound = {k: floor[k] + 2 * changes[-1][k] * min(1.0, changes[-1][k] / changes[-2][k]) for k in last}
+            if spacing / math.sqrt(2) < finest or all(bound[k] <= enough / EPS / 64 * floor[k] for k in last):
+                return last, bound
+
+
+def flat(gradient) -> np.ndarray:
+    return np.concatenate([np.ravel(g) for g in gradient]) if gradient else np.zeros(0)
+
+
+FINEST = {1: 0.02, 2: 0.08, 3: 0.22}
+"""The finest lattice worth its time, by dimension."""
+
+
+def data_nodes(density, alpha, sigma):
+    """Nodes of the data law fine enough for integrands with the factor N(x_t; alpha x0, sigma^2 I)."""
+    if isinstance(density, PointSet):
+        return density.points, density.weights
+    return _textbook.nodes(density, 0.72 / math.sqrt(1 + (1.1 * alpha / sigma) ** 2))
+
+
+def posterior_weights(row, x0, w, alpha, sigma):
+    """Posterior weights of the nodes x0 at x_t = row."""
+    square = ((row - alpha * x0) ** 2).sum(axis=1) / (2 * sigma**2)
+    weights = w * np.exp(square.min() - square)
+    return weights / weights.sum()
