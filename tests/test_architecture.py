@@ -73,7 +73,8 @@ def test_roads_apart():
 
 def test_import_is_light():
     """``import refscore`` loads neither SciPy nor Matplotlib nor any room: NumPy is all it may cost."""
-    code = "import sys, refscore; print([m for m in sys.modules if m.split('.')[0] in ('scipy', 'matplotlib', 'rich', 'hypothesis')])"
+    heavy = ("scipy", "matplotlib", "rich", "hypothesis")
+    code = f"import sys, refscore; print([m for m in sys.modules if m.split('.')[0] in {heavy}])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
     assert loaded == "[]"
 

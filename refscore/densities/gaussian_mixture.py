@@ -230,8 +230,8 @@ class GaussianMixture:
             raise ValueError(f"quadrature of {len(self.means)} components in dimension {self.dim} needs about {needed:.0e} nodes: "
                              "raise max_nodes, or average f over sample(n, rng) and report the standard error")
         if not (error <= tolerance * size).all():
-            warnings.warn(f"expectation: the error estimate {np.max(error):.1e} is above tolerance {tolerance:.0e} times E|f|: f is not "
-                          "smooth on the scale of the density, or max_nodes is too small", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"expectation: the error estimate {np.max(error):.1e} is above tolerance {tolerance:.0e} times E|f|: "
+                          "f is not smooth on the scale of the density, or max_nodes is too small", RuntimeWarning, stacklevel=2)
         return _scalar(value), _scalar(error)
 
     def _lattice_sum(self, f, spacing: float):
@@ -299,7 +299,7 @@ def _check_range(spectrum: np.ndarray, what: str) -> None:
 def _spacing(spacing) -> float:
     spacing = _validate.positive(spacing, "spacing")
     if spacing > 0.9:
-        raise ValueError(f"spacing is {spacing}: pass at most 0.9 standard deviations, where the weights still sum to 1 within 1e-10")
+        raise ValueError(f"spacing is {spacing}: pass at most 0.9 standard deviations (the weights then sum to 1 within 1e-10)")
     return spacing
 
 

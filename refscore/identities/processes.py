@@ -200,7 +200,8 @@ def _semigroup(ops: Operations, process, name: str, times: np.ndarray) -> Iterat
                          EPS * (24 - 12 * math.log(whole)) * whole, whole)
         whole = float(ops.sigma(process, t)) ** 2
         added = alpha**2 * float(ops.sigma(process, s)) ** 2 + variance
-        yield Comparison(f"sigma_t^2 = alpha_ts^2 sigma_s^2 + V_ts: {case}", added, whole, 64 * EPS * (1 + abs(math.log(alpha))) * whole, whole)
+        bound = 64 * EPS * (1 + abs(math.log(alpha))) * whole
+        yield Comparison(f"sigma_t^2 = alpha_ts^2 sigma_s^2 + V_ts: {case}", added, whole, bound, whole)
     s, t, u = times[0], times[2], times[4]
     (a, v), (b, w), (c, whole) = (ops.transition(process, *pair) for pair in ((s, t), (t, u), (s, u)))
     yield Comparison(f"transitions compose, alpha: {name}", a * b, c, EPS * (24 - 12 * math.log(c)) * c, c)

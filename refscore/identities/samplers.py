@@ -295,7 +295,8 @@ def _local_errors(ops: Operations, setting: Setting, density, rng) -> Iterator[C
         lost = 8 * EPS * (4 + np.abs(x).max() * _column(np.exp(u) / np.sqrt(w), 3)) * cov_size
         yield Comparison(f"local error of the covariance: {case}", cov, cov_right, lost, cov_size)
         rows += _orders(scheme, "mean", h, mean_right) + _orders(scheme, "covariance", h, cov_right)
-    yield Table(f"Local errors of one step, {setting.name}, mixture in d = 2", ("scheme", "of", "h", "largest error", "order"), rows)
+    title = f"Local errors of one step, {setting.name}, mixture in d = {density.dim}"
+    yield Table(title, ("scheme", "of", "h", "largest error", "order"), rows)
 
 
 def _column(y, dims: int) -> np.ndarray:
@@ -305,7 +306,7 @@ def _column(y, dims: int) -> np.ndarray:
 def _series(u: np.ndarray, first: int, step: int) -> np.ndarray:
     """sum u^k/k! over k = first, first + step, ...: e^u - 1 - u for (2, 1), sinh u - u for (3, 2)."""
     k = np.arange(first, 40, step)
-    return (u[:, None] ** k / [math.factorial(j) for j in k]).sum(axis=1)
+    return (u[:, None] ** k / [float(math.factorial(j)) for j in k]).sum(axis=1)
 
 
 def _orders(scheme: str, what: str, h: np.ndarray, error: np.ndarray) -> list[tuple]:

@@ -53,7 +53,8 @@ def test_covariance_under_shift_and_scale(density, shift, scale):
     other = GaussianMixture(density.weights, scale * density.means + shift, scale**2 * density.covs)
     x = density.mean + 2 * np.random.default_rng(0).standard_normal((5, density.dim))
     y = scale * x + shift
-    slope = np.abs(density.score_jacobian(x)).sum(axis=(1, 2)) + 1 / density._parts.spectrum.min() + np.abs(density.score(x)).max(axis=1)
+    steepest = 1 / density._parts.spectrum.min()
+    slope = np.abs(density.score_jacobian(x)).sum(axis=(1, 2)) + steepest + np.abs(density.score(x)).max(axis=1)
     reach = (np.abs(x).max(axis=1) + np.abs(density.means).max() + abs(shift) / scale) * density.dim
     slack = 8 * EPS * slope * reach * (1 + slope * reach)
     left, right = scale * other.score(y), density.score(x)
