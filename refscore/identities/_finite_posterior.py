@@ -1,7 +1,7 @@
 r"""The posterior over data points as finite sums, with their rounding bounds: second route of the data identities.
 
-Given x~ = alpha x_i + sigma z with i uniform, the posterior weights r_i = softmax_i l_i need only differences, and with j
-a point near x~/alpha
+Given x~ = alpha x_i + sigma z with i uniform, the posterior weights r_i = softmax_i l_i need only differences, and
+with j a point near x~/alpha
 
     l_i - l_j = alpha (x_i - x_j).(2 x~ - alpha (x_i + x_j)) / (2 sigma^2),
 
@@ -76,8 +76,8 @@ class Lattice:
     """The corrupted law of points in one or two dimensions on a lattice: what its integrals need.
 
     nodes (N, p), weights (N,) = density times cell, score (N, p) = E[c | x~], variance (N,) = tr Cov[c | x~] of the
-    conditional scores c = -(x~ - alpha x_i)/sigma^2; ``even`` marks the lattice of twice the spacing. ``rounding`` bounds
-    the relative error of the weights, and the errors of score * sigma and variance * sigma^2.
+    conditional scores c = -(x~ - alpha x_i)/sigma^2; ``even`` marks the lattice of twice the spacing. ``rounding``
+    bounds the relative error of the weights, and the errors of score * sigma and variance * sigma^2.
     """
 
     nodes: np.ndarray

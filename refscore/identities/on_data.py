@@ -76,10 +76,10 @@ def _posterior_covariance(ops: Operations, seed: int, data: np.ndarray, level: L
     right, bound = np.empty((len(x), d, d)), np.empty((len(x), d, d))
     for i, r in enumerate(posteriors(data, x, level)):
         mean, mean_error, _ = r.expect(_identity)
-        right[i], spread, size = r.expect(partial(_outer, mean))
-        # the Jacobian adds up the same sum, with log weights as uncertain again: twice the bound, and what the
-        # cancelling identity matrix costs: a few u of sigma^2/alpha^2
-        bound[i] = 2 * spread + np.outer(mean_error, mean_error) + 16 * UNIT * (size + np.eye(d) * s * s / a / a)
+        right[i], spread, size = r.expect(partial(_outer, mean), partial(_outer_error, mean, mean_error, r.x / a))
+        # the Jacobian adds up the same sum, with log weights as uncertain again: twice the bound; and the weights, whose
+        # sum over n points is off by n u at most, multiply the identity matrix that cancels
+        bound[i] = 2 * spread + UNIT * (16 * size + (len(data) + 16) * np.eye(d) * s * s / a / a)
     left = ops.posterior_covariance(_row_by_row(ops.score_jacobian, law, x), a, s)
     scale = s * s / a / a + float((data**2).sum(axis=1).mean())
     return Comparison(f"Cov[x0 | x~], {_count(x)} of {d} dimensions, {level}", left, right, bound, scale)
@@ -110,6 +110,13 @@ def _identity(block: np.ndarray) -> np.ndarray:
 def _outer(mean: np.ndarray, block: np.ndarray) -> np.ndarray:
     away = block - mean
     return away[:, :, None] * away[:, None, :]
+
+
+def _outer_error(mean: np.ndarray, mean_error: np.ndarray, x: np.ndarray, block: np.ndarray) -> np.ndarray:
+    """Of the products above: either factor is off by the mean's error and, in the Jacobian, by a few u of (x~, x_i)."""
+    away = np.abs(block - mean)
+    off = mean_error + 4 * UNIT * (np.abs(x) + np.abs(block))
+    return off[:, :, None] * (away + off)[:, None, :] + away[:, :, None] * off[:, None, :]
 
 
 def _size(x: np.ndarray, data: np.ndarray, level: Level) -> float:
@@ -162,7 +169,7 @@ STATEMENTS: tuple[Identity, ...] = (
         statement=r"E[x_0|\tilde x] = (\tilde x + \sigma^2 s(\tilde x))/\alpha,\quad"
         r" \mathrm{Cov}[x_0|\tilde x] = \tfrac{\sigma^2}{\alpha^2}(I + \sigma^2 Ds(\tilde x))",
         source="[e], Efron 2011; the law is the user's data set",
-        method="score and Jacobian of the mixture density against posterior moments as finite sums over the data points",
+        method="score and Jacobian of the mixture density against posterior moments as finite sums over the points",
         run=_tweedie,  # type: ignore[arg-type]
     ),
     Identity(
