@@ -41,6 +41,8 @@ PAIRS = {
     "mixture and Gaussian": (MIX, Gaussian([0.25], 1.7)),
     "two mixtures": (MIX, GaussianMixture([0.5, 0.2, 0.3], [[-1.2], [0.1], [1.3]], [0.3, 0.05, 0.2])),
     "almost equal": (MIX, GaussianMixture([0.3 + 1e-9, 0.7 - 1e-9], [[-1.5], [1.0]], [0.16, 0.36])),
+    # p exceeds q again beyond 6.2, more than 4 standard deviations out for every component: worth 1e-9
+    "thin tails": (GaussianMixture([0.999, 0.001], [[0.0], [0.0]], [1.0, 1.69]), Gaussian([0.0], 1.0404)),
     "a spike": (MIX, GaussianMixture([0.3, 0.699, 0.001], [[-1.5], [1.0], [0.2]], [0.16, 0.36, 1e-6])),
 }
 
@@ -55,6 +57,27 @@ def test_against_mpmath(name):
     else:
         exact = by_quadrature(p, q, -12, 12, 0.05)
     assert abs(mp.mpf(value) - exact) <= error <= 1e-12
+
+
+def test_many_roots():
+    """A comb of 16 narrow teeth crosses a wide Gaussian 30 times; the roots are found once more by mpmath."""
+    p = Gaussian([0.1], 1.0)
+    q = GaussianMixture(np.full(16, 1 / 16), np.linspace(-2, 2, 16)[:, None], np.full(16, 0.0625**2))
+    value, error = total_variation(p, q)
+    with mp.workdps(30):
+        f, g = mp_pdf(p), mp_pdf(q)
+        x = [mp.mpf(-3) + mp.mpf(i) / 100 for i in range(601)]
+        d = [f(u) - g(u) for u in x]
+        cells = [(a, b) for a, b, s, t in zip(x, x[1:], d, d[1:], strict=False) if s * t < 0]
+        roots = [mp.findroot(lambda u: f(u) - g(u), cell, solver="anderson", tol=1e-40) for cell in cells]
+        width = mp.mpf(0.0625)
+
+        def cdf_difference(u):
+            return mp.ncdf(u - mp.mpf(0.1)) - sum(mp.ncdf((u - mp.mpf(float(m))) / width) for m in q.means[:, 0]) / 16
+
+        steps = [mp.mpf(0), *map(cdf_difference, roots), mp.mpf(0)]
+        exact = sum(abs(b - a) for a, b in zip(steps, steps[1:], strict=False)) / 2
+    assert len(roots) == 30 and abs(mp.mpf(value) - exact) <= error <= 1e-12
 
 
 @pytest.mark.parametrize("gap", [1e-3, 1e-5, 1e-7])

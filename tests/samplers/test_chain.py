@@ -21,6 +21,10 @@ def zero(x, t):
     return np.zeros_like(x)
 
 
+def normals(n, *, rng):
+    return rng.standard_normal((n, 1))
+
+
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
 def test_euler_maruyama_step_is_the_formula(process):
     """x + h (r x + g^2 s(x, t)) + g sqrt(h) z, r and g at the start t of the step [a, sec. 4]."""
@@ -150,11 +154,13 @@ def test_same_bits_in_other_processes():
 
 
 def test_seed_of_the_start_is_not_the_seed_of_the_noise():
-    """density.sample(n, 7) and chain.simulate(x, 7) must not share their normals."""
-    chain = Chain(zero, [1.0], [0.0], [0.0], [1.0])
-    x = Gaussian([0.0], 1.0).sample(5_000, 7)
-    noise = chain.simulate(x, 7)
-    assert abs(np.corrcoef(x[:, 0], noise[:, 0])[0, 1]) < 6 / np.sqrt(5_000)
+    """Who makes x0 from seed 7, by blocks or from a Generator, must not meet the same normals in simulate(x0, 7)."""
+    noise = Chain(zero, [1.0], [0.0], [0.0], [1.0]).simulate(np.zeros((500, 1)), 7)
+    for rng in (7, np.random.default_rng(7)):
+        x = _blocks.map_rows(normals, n=500, row_bytes=48, rng=rng)
+        assert abs(np.corrcoef(x[:, 0], noise[:, 0])[0, 1]) < 6 / np.sqrt(500)
+    x = np.random.default_rng(7).standard_normal(500)
+    assert abs(np.corrcoef(x, noise[:, 0])[0, 1]) < 6 / np.sqrt(500)
 
 
 def test_generators_advance_and_x0_is_left_alone():
