@@ -18,7 +18,7 @@ from refscore.identities import _textbook
 EPS = np.finfo(float).eps
 
 
-def refined(compute, spacing: float, *, finest: float, enough: float = 2e-12):
+def refined(compute, spacing: float, *, finest: float, enough: float = 3e-11):
     """``compute(spacing)``, a dict of arrays, on ever finer lattices until no entry moves by ``enough`` of its size.
 
     The error of a lattice falls faster than geometrically as the spacing shrinks by sqrt 2, so what is left after two
