@@ -25,8 +25,17 @@ APART = [("objectives/explicit.py", "objectives/denoising.py")]
 
 
 def imports(path):
-    """(room, module) pairs of refscore that a file imports, anywhere in it."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    """(room, module) pairs of refscore that a file imports, anywhere in it but for annotations."""
+    tree = ast.parse(path.read_text())
+    annotations = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        for child in node.body
+    }
+    for node in ast.walk(tree):
+        if id(node) in annotations:
+            continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

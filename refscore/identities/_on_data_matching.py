@@ -188,7 +188,8 @@ def _given(ops: Operations, model, r: FinitePosterior, s: np.ndarray, true: np.n
     bound = np.abs(s - true) @ (target_error + law.score_error(r.x[None])[0])
     bound += (np.abs(s) + target_size) @ (2 * s_error + 16 * UNIT * target_size)
     size = float((s**2).sum()) + 2 * variance + float((target_size**2).sum())
-    scale = size + len(s) / level.sigma**2
+    largest = float(np.linalg.norm(r.x) + level.alpha * np.linalg.norm(r.points, axis=1).max()) / level.sigma**2
+    scale = size + len(s) / level.sigma**2 + largest**2
     return left, variance, float(bound) + (len(r.weights) + len(s) + 16) * UNIT * size, scale
 
 

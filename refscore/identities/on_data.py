@@ -77,8 +77,8 @@ def _posterior_covariance(ops: Operations, seed: int, data: np.ndarray, level: L
     for i, r in enumerate(posteriors(data, x, level)):
         mean, mean_error, _ = r.expect(_identity)
         right[i], spread, size = r.expect(partial(_outer, mean), partial(_outer_error, mean, mean_error, r.x / a))
-        # the Jacobian adds up the same sum, with log weights as uncertain again: twice the bound; and the weights, whose
-        # sum over n points is off by n u at most, multiply the identity matrix that cancels
+        # the Jacobian adds up the same sum, with log weights as uncertain again: twice the bound; and the weights,
+        # whose sum over n points is off by n u at most, multiply the identity matrix that cancels
         bound[i] = 2 * spread + UNIT * (16 * size + (len(data) + 16) * np.eye(d) * s * s / a / a)
     left = ops.posterior_covariance(_row_by_row(ops.score_jacobian, law, x), a, s)
     scale = s * s / a / a + float((data**2).sum(axis=1).mean())
@@ -120,8 +120,9 @@ def _outer_error(mean: np.ndarray, mean_error: np.ndarray, x: np.ndarray, block:
 
 
 def _size(x: np.ndarray, data: np.ndarray, level: Level) -> float:
-    """The size of the conditional scores that are averaged: |x~| and sqrt(d) sigma, over sigma^2."""
-    return (float(np.linalg.norm(x)) + np.sqrt(data.shape[1]) * level.sigma) / level.sigma**2
+    """The size of the conditional scores that are averaged: |x~|, sqrt(d) sigma and alpha max |x_i|, over sigma^2."""
+    farthest = level.alpha * float(np.linalg.norm(data, axis=1).max())
+    return (float(np.linalg.norm(x)) + np.sqrt(data.shape[1]) * level.sigma + farthest) / level.sigma**2
 
 
 def _count(x: np.ndarray) -> str:

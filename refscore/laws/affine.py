@@ -10,10 +10,14 @@ such errors add over the steps.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from refscore.densities import Gaussian, GaussianMixture
-from refscore.samplers.chain import Chain
+
+if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
+    from refscore.samplers import Chain
 
 AFFINE = 1e-12
 """Departure from affine, relative to the mean's size, up to which a mean counts as affine; it goes into the error."""

@@ -22,12 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import reduce
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from refscore.densities import GaussianMixture
-from refscore.samplers.chain import Chain
+
+if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
+    from refscore.samplers import Chain
 
 _FINENESS = 0.5
 _TOLERANCE = 1e-13

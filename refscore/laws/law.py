@@ -11,11 +11,15 @@ Anything else is refused: in several dimensions the law has no description of fi
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from refscore.densities import GaussianMixture, PointSet
 from refscore.laws import affine, grid
-from refscore.samplers.chain import Chain
+
+if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
+    from refscore.samplers import Chain
 
 ACCURACY = 1e-10
 """Largest error of the quadrature with which `law` hands out a law."""

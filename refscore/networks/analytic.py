@@ -34,8 +34,11 @@ class AnalyticScore:
         """Empty: gradients of objectives are empty lists."""
         return []
 
-    def __call__(self, x) -> np.ndarray:
-        """grad log p(x), (n, d)."""
+    def __call__(self, x, *t) -> np.ndarray:
+        """grad log p(x), (n, d). It does not depend on time, and refuses one: TypeError."""
+        if t:
+            raise TypeError("AnalyticScore takes x alone: for the score of a law that changes with time pass "
+                            "refscore.processes.MarginalScore(process, density)")
         return self.density.score(x)
 
     def jvp(self, x, v) -> np.ndarray:

@@ -48,7 +48,7 @@ class Opaque:
         s = self._answer(self.model, x, x.shape, "model(x)")
         divergence = getattr(self.model, "divergence", None)
         if divergence is None:
-            raise TypeError(f"model is {self.model!r}, without divergence(x): pass an MLP or AnalyticScore(density)")
+            raise TypeError(f"model is a {_kind(self.model)}, without divergence(x): pass an MLP or AnalyticScore(density)")
         return s, self._answer(divergence, x, x.shape[:1], "model.divergence(x)"), lambda u, c: []
 
     def completed(self, sums: list) -> list:
@@ -71,10 +71,11 @@ def as_model(model, d: int, grad: bool):
     ValueError when a network has not d outputs.
     """
     if not callable(model):
-        raise TypeError(f"model is {model!r}: pass a callable s(x) or s(x, t), such as an MLP or AnalyticScore")
+        hint = "its method .score, or AnalyticScore(density)" if hasattr(model, "score") else "an MLP or AnalyticScore(density)"
+        raise TypeError(f"model is a {_kind(model)}, which cannot be called: pass a callable s(x) or s(x, t), such as {hint}")
     if not hasattr(model, "value_pullback"):
         if grad and getattr(model, "parameters", None) != []:
-            raise TypeError(f"grad is True, but {model!r} has no parameter gradients: pass an MLP, or grad=False")
+            raise TypeError(f"grad is True, but {_kind(model)} has no parameter gradients: pass an MLP, or grad=False")
         return Opaque(model)
     if model.sizes[-1] != d:
         raise ValueError(f"model has {model.sizes[-1]} outputs, x has {d} columns: pass a network with {d} outputs")
@@ -89,3 +90,8 @@ def matching(model, array, shape: tuple[int, ...], name: str, other: str) -> np.
     if array.shape != shape:
         raise ValueError(f"{name} has shape {array.shape}, {other} has {shape}: pass one row for each row of {other}")
     return _validate.finite(np.ascontiguousarray(array, dtype=model.dtype), name)
+
+
+def _kind(model) -> str:
+    """The name of a function, or of an object's class."""
+    return getattr(model, "__name__", type(model).__name__)

@@ -26,16 +26,34 @@ class MarginalScore:
     density: object
     _marginals: dict = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def parameters(self) -> list[np.ndarray]:
+        """Empty: gradients of objectives are empty lists."""
+        return []
+
     def __call__(self, x, t) -> np.ndarray:
+        """grad_x log p_t(x), (n, d)."""
+        return self._at("score", x, t)
+
+    def divergence(self, x, t) -> np.ndarray:
+        """The Laplacian of log p_t, (n,)."""
+        return self._at("score_divergence", x, t)
+
+    def jacobian(self, x, t) -> np.ndarray:
+        """The Hessian of log p_t, (n, d, d)."""
+        return self._at("score_jacobian", x, t)
+
+    def _at(self, method: str, x, t) -> np.ndarray:
+        """The method of p_t at every row, rows of equal time together."""
         if np.ndim(t) == 0:
-            return self.marginal(float(t)).score(x)
+            return getattr(self.marginal(float(t)), method)(x)
         x = _validate.batch(x, dtype=None)
-        times = _validate.times(t, x.shape[0])
-        score = np.empty_like(x)
-        for time in np.unique(times):
-            rows = times == time
-            score[rows] = self.marginal(float(time)).score(x[rows])
-        return score
+        times, rows = np.unique(_validate.times(t, x.shape[0]), return_inverse=True)
+        parts = [getattr(self.marginal(float(time)), method)(x[rows == i]) for i, time in enumerate(times)]
+        result = np.empty((len(x), *parts[0].shape[1:])) if parts else np.empty_like(x)
+        for i, part in enumerate(parts):
+            result[rows == i] = part
+        return result
 
     def marginal(self, t: float):
         """The law p_t."""

@@ -356,7 +356,7 @@ class Standstill(Decay):
 @pytest.mark.parametrize(
     "call, error, message",
     [
-        (lambda: esm("net", X, X), TypeError, "model is 'net': pass a callable"),
+        (lambda: esm("net", X, X), TypeError, "model is a str, which cannot be called"),
         (lambda: esm(NET, X, X[:, :2]), ValueError, r"true_score has shape \(4, 2\), x has \(4, 3\)"),
         (lambda: esm(NET, X, X[:1]), ValueError, r"true_score has shape \(1, 3\)"),
         (lambda: esm(NET, X, X * np.nan), ValueError, r"true_score\[0, 0\] is nan"),
