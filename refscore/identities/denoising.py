@@ -29,19 +29,6 @@ from refscore.processes import OU, VP
 def denoising_score_matching(ops, seed):
     """One noise level (weights one and sigma^2) and along OU and VP at several times; values and parameter gradients."""
     rows: list[tuple] = []
-    for d in DIMENSIONS:
-        for target, density in targets(d).items():
-            models = score_models(density.corrupted(1.0, 0.9), seed)
-            levels = ((0.6, "one"), (0.9, "sigma2")) if d < 3 else ((0.8, "one"),)
-            for sigma, weight in levels:
-                law = ops.corrupted(density, 1.0, sigma)
-                factor = 1.0 if weight == "one" else sigma**2
-
-                def denoise(model, x0, noise, w, sigma=sigma, weight=weight):
-                    return ops.dsm(model, x0, sigma, noise, weight=weight, sample_weight=w, grad=True)
-
-                case = f"{target} d={d}, sigma {sigma}" + _times(weight)
-                yield from _denoising(ops, density, law, 1.0, sigma, factor, models, denoise, case, rows)
     for process, t in ((OU(0.7, 1.3), 0.5), (VP(), 0.35)):
         for d in (1, 2):
             density = mixture(d)
@@ -55,6 +42,19 @@ def denoising_score_matching(ops, seed):
 
                 case = f"mixture d={d}, {type(process).__name__} t {t}" + _times(weight)
                 yield from _denoising(ops, density, law, alpha, sigma, factor, models, along, case, rows)
+    for d in DIMENSIONS:
+        for target, density in targets(d).items():
+            models = score_models(density.corrupted(1.0, 0.9), seed)
+            levels = ((0.6, "one"), (0.9, "sigma2")) if d < 3 else ((0.8, "one"),)
+            for sigma, weight in levels:
+                law = ops.corrupted(density, 1.0, sigma)
+                factor = 1.0 if weight == "one" else sigma**2
+
+                def denoise(model, x0, noise, w, sigma=sigma, weight=weight):
+                    return ops.dsm(model, x0, sigma, noise, weight=weight, sample_weight=w, grad=True)
+
+                case = f"{target} d={d}, sigma {sigma}" + _times(weight)
+                yield from _denoising(ops, density, law, 1.0, sigma, factor, models, denoise, case, rows)
     columns = ("case", *models, "C")
     yield Table("DSM - ESM on the corrupted law for four scores: C = 1/2 (d/sigma^2 - I(q)), times the weight", columns, rows)
 
