@@ -17,7 +17,9 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
+import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -62,17 +64,22 @@ def parallel(threads: int | None = None, executor: Executor | None = None):
         _executor.reset(tokens[1])
 
 
-def map_rows(function: Callable, *arrays: np.ndarray, row_bytes: int, n: int | None = None, rng=None) -> Any:
+def map_rows(
+    function: Callable, *arrays: np.ndarray, row_bytes: int, n: int | None = None, rng=None, label: str | None = None
+) -> Any:
     """``function`` of every block of rows, joined: an array, or a tuple of arrays, with n rows.
 
     ``function(*blocks)`` gets the same rows of every array and returns an array (or a tuple of arrays) with as many
     rows. Without arrays it gets the number of rows. With ``rng`` it also gets ``rng=``, the block's own stream.
-    ``row_bytes``: bytes of temporaries that one row needs.
+    ``row_bytes``: bytes of temporaries that one row needs. With ``label`` a progress bar of that name appears on a
+    terminal's standard error when the work takes more than two seconds.
     """
     n = arrays[0].shape[0] if arrays else n
     assert n is not None
     cuts = _cuts(n, row_bytes)
     results = _in_order(function, arrays, cuts, _entropy(rng))
+    if label is not None and sys.stderr.isatty():
+        results = _shown(results, len(cuts), label)
     outputs: tuple[np.ndarray, ...] | None = None
     single = True
     for (start, stop), result in zip(cuts, results):
@@ -167,6 +174,26 @@ def _in_order(function, arrays, cuts, entropy) -> Iterator:
     finally:
         for future in under_way:
             future.cancel()
+
+
+def _shown(results: Iterator, total: int, label: str) -> Iterator:
+    """The results as they come, with a progress bar once two seconds have passed."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    start, bar, task = time.monotonic(), None, None
+    try:
+        for done, result in enumerate(results, 1):
+            if bar is None and time.monotonic() - start > 2:
+                bar = Progress(console=Console(stderr=True), transient=True)
+                bar.start()
+                task = bar.add_task(label, total=total)
+            if bar is not None and task is not None:
+                bar.update(task, completed=done)
+            yield result
+    finally:
+        if bar is not None:
+            bar.stop()
 
 
 class _OneBlasThread:

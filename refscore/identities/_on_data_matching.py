@@ -45,13 +45,15 @@ class _Sides:
 
 def implicit(ops: Operations, seed: int, points: Points) -> Iterator[Comparison]:
     """B2: ISM = ESM - 1/2 I(q) on the corrupted law, on a line, and on a plane where that is cheap."""
-    compared = list(_on_lattices(ops, seed, points.line, LEVELS, _LINE_WORK, _implicit_sides))
-    if not compared:
+    some = False
+    for found in _on_lattices(ops, seed, points.line, LEVELS, _LINE_WORK, _implicit_sides):
+        some = True
+        yield _comparison(*found)
+    if not some:
         raise ValueError(_TOO_WIDE)
     if points.values.shape[1] > 1:
-        compared += _on_lattices(ops, seed, points.projected(2), LEVELS[:2], _PLANE_WORK, _implicit_sides)
-    for case, sides, bound in compared:
-        yield _comparison(case, sides, bound)
+        for found in _on_lattices(ops, seed, points.projected(2), LEVELS[:2], _PLANE_WORK, _implicit_sides):
+            yield _comparison(*found)
 
 
 def denoising(ops: Operations, seed: int, points: Points) -> Iterator[Comparison | Table]:

@@ -131,6 +131,8 @@ def _count(x: np.ndarray) -> str:
 
 _DATA = "[a, sec. 3]; the law is the user's data set"
 
+_LAW = ("score_sign", "corrupted_sigma_for_variance", "corrupted_means_not_scaled")
+
 STATEMENTS: tuple[Identity, ...] = (
     Identity(
         id="B2.data",
@@ -142,6 +144,17 @@ STATEMENTS: tuple[Identity, ...] = (
         method="ISM against ESM and Fisher information, both by the trapezoidal rule on a lattice over the projection "
         "to the first principal axis (and the first two, where the data are few), with two spacings",
         run=_on_data_matching.implicit,  # type: ignore[arg-type]
+        catches=(
+            *_LAW,
+            "esm_without_half",
+            "esm_mean_over_dims",
+            "esm_sum_over_batch",
+            "esm_norm_not_squared",
+            "ism_trace_doubled",
+            "ism_square_without_half",
+            "ism_trace_sign",
+            "ism_trace_over_d",
+        ),
     ),
     Identity(
         id="B9.data",
@@ -153,6 +166,18 @@ STATEMENTS: tuple[Identity, ...] = (
         method="at given x~: DSM over the posterior as a finite sum against ESM plus the posterior variance; on the "
         "first principal axis: full expectations by the trapezoidal rule, C from the Fisher information",
         run=_on_data_matching.denoising,  # type: ignore[arg-type]
+        catches=(
+            *_LAW,
+            "esm_without_half",
+            "esm_mean_over_dims",
+            "esm_norm_not_squared",
+            "dsm_target_sign",
+            "dsm_target_over_sigma_squared",
+            "dsm_without_half",
+            "dsm_mean_over_dims",
+            "dsm_noise_scaled_by_variance",
+            "dsm_gradient_in_clean_point",
+        ),
     ),
     Identity(
         id="B10.data",
@@ -162,6 +187,12 @@ STATEMENTS: tuple[Identity, ...] = (
         source=_DATA,
         method="mixture density's score against a finite sum over the data points with softmax weights",
         run=_marginal_score,  # type: ignore[arg-type]
+        catches=(
+            *_LAW,
+            "conditional_score_sign",
+            "conditional_score_over_sigma",
+            "conditional_score_alpha_missing",
+        ),
     ),
     Identity(
         id="B12.data",
@@ -172,6 +203,16 @@ STATEMENTS: tuple[Identity, ...] = (
         source="[e], Efron 2011; the law is the user's data set",
         method="score and Jacobian of the mixture density against posterior moments as finite sums over the points",
         run=_tweedie,  # type: ignore[arg-type]
+        catches=(
+            *_LAW,
+            "jacobian_without_posterior_covariance",
+            "tweedie_score_only",
+            "tweedie_sigma_not_squared",
+            "tweedie_alpha_missing",
+            "tweedie_sign",
+            "tweedie_covariance_sigma_once",
+            "tweedie_covariance_alpha_once",
+        ),
     ),
     Identity(
         id="H5.data",
@@ -183,6 +224,31 @@ STATEMENTS: tuple[Identity, ...] = (
         method="propagated law and total variation by distribution functions against a transition matrix on a lattice "
         "and Gauss-Legendre quadrature of |p - q| between its kinks",
         run=_on_data_sampler.sampler_law,  # type: ignore[arg-type]
+        catches=(
+            *_LAW,
+            "sigma_is_variance",
+            "sigma_without_half",
+            "alpha_rate_halved",
+            "alpha_rate_doubled",
+            "reverse_sde_score_at_the_end",
+            "reverse_sde_noise_std_h",
+            "reverse_sde_variance_is_std",
+            "reverse_sde_g_for_g2",
+            "reverse_sde_without_g2",
+            "reverse_sde_frozen_weight_is_g2_h",
+            "reverse_sde_forward_variance",
+            "reverse_sde_forward_sign",
+            "reverse_sde_score_sign",
+            "reverse_sde_equal_steps",
+            "reverse_sde_flow_with_noise",
+            "reverse_sde_rate_halved",
+            "law_variance_twice",
+            "law_std_for_variance",
+            "law_from_standard_normal",
+            "law_one_step_short",
+            "total_variation_not_halved",
+            "total_variation_signed",
+        ),
     ),
 )
 """The statements; their ``run`` takes the points as ``points=``, which `identities` binds."""
