@@ -76,7 +76,8 @@ def _posterior_covariance(ops: Operations, seed: int, data: np.ndarray, level: L
     right, bound = np.empty((len(x), d, d)), np.empty((len(x), d, d))
     for i, r in enumerate(posteriors(data, x, level)):
         mean, mean_error, _ = r.expect(_identity)
-        right[i], spread, size = r.expect(partial(_outer, mean), partial(_outer_error, mean, mean_error, r.x / a))
+        error = partial(_outer_error, mean, mean_error, r.x / a, len(r.points))
+        right[i], spread, size = r.expect(partial(_outer, mean), error)
         # the Jacobian adds up the same sum, with log weights as uncertain again: twice the bound; and the weights,
         # whose sum over n points is off by n u at most, multiply the identity matrix that cancels
         bound[i] = 2 * spread + UNIT * (16 * size + (len(data) + 16) * np.eye(d) * s * s / a / a)
@@ -112,10 +113,10 @@ def _outer(mean: np.ndarray, block: np.ndarray) -> np.ndarray:
     return away[:, :, None] * away[:, None, :]
 
 
-def _outer_error(mean: np.ndarray, mean_error: np.ndarray, x: np.ndarray, block: np.ndarray) -> np.ndarray:
-    """Of the products above: either factor is off by the mean's error and, in the Jacobian, by a few u of (x~, x_i)."""
+def _outer_error(mean: np.ndarray, mean_error: np.ndarray, x: np.ndarray, count: int, block: np.ndarray):
+    """Of the products above: either factor is off by the mean's error and, in the Jacobian, by u of (x~, x_i) a term."""
     away = np.abs(block - mean)
-    off = mean_error + 4 * UNIT * (np.abs(x) + np.abs(block))
+    off = mean_error + (count + 8) * UNIT * (np.abs(x) + np.abs(block))
     return off[:, :, None] * (away + off)[:, None, :] + away[:, :, None] * off[:, None, :]
 
 

@@ -1,0 +1,290 @@
+"""How a verdict is reached: toy identities that hold, fail, raise, and try to pass without evidence."""
+
+import numpy as np
+import pytest
+
+from refscore import mistakes
+from refscore.identities import (
+    REFERENCE,
+    Comparison,
+    Identity,
+    Operations,
+    Table,
+    catalogue,
+    evaluate,
+    identity,
+    on_data,
+    select,
+    verify,
+)
+from refscore.identities._registry import registered
+from refscore.mistakes import mistake
+
+
+def toy(*items, id="T1", verdict=True, catches=()):
+    def run(ops, seed):
+        for item in items:
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    return Identity(id, ("T1",), "toy", "x = x", "nowhere", "twice the same", run, catches, verdict)
+
+
+def outcome(*items, **keywords):
+    return evaluate(toy(*items), **keywords)
+
+
+def test_holds_and_reports_the_case_nearest_its_bound():
+    far = Comparison("far from its bound", np.zeros(2), np.array([0.0, 3e-12]), 1e-11)
+    near = Comparison("near its bound", np.ones((2, 1)), np.array([[1.0], [1 + 9e-13]]), 1e-12, scale=4.0)
+    table = Table("numbers", ("a", "b"), [(1, 2.0)])
+    found = outcome(far, table, near)
+    assert (found.outcome, found.cases, found.message, found.tables) == ("pass", 2, "", (table,))
+    assert found.error == pytest.approx(9e-13 / 4, rel=1e-3) and found.bound == 1e-12 / 4
+    assert found.seconds > 0 and found.id == "T1" and found.statement == "x = x"
+
+
+def test_an_error_above_the_bound_fails_and_says_where():
+    wrong = Comparison("off", np.zeros((2, 3)), np.array([[0, 0, 0], [0, 0, 1e-9]]), 1e-12, scale=10.0)
+    found = outcome(Comparison("fine", 1.0, 1.0, 0.0), wrong)
+    assert found.outcome == "fail" and found.cases == 2
+    assert found.error == pytest.approx(1e-10) and found.bound == pytest.approx(1e-13)
+    assert "1 of 2 cases" in found.message and "[1, 2]" in found.message and "off" in found.message
+
+
+def test_the_bound_itself_is_allowed_and_a_hair_more_is_not():
+    assert outcome(Comparison("at", 1.0, 1.0 + 2**-40, 2.0**-40)).outcome == "pass"
+    assert outcome(Comparison("above", 1.0, 1.0 + 2**-40, 2.0**-40 * (1 - 2**-52))).outcome == "fail"
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        (np.nan, np.nan),
+        (np.nan, 1.0),
+        (1.0, np.inf),
+        (np.inf, np.inf),
+        (np.array([1.0, np.nan]), np.array([1.0, np.nan])),
+    ],
+)
+def test_what_is_not_finite_never_passes(left, right):
+    found = outcome(Comparison("bad", left, right, 1e-12))
+    assert found.outcome == "fail" and "not finite" in found.message and np.isnan(found.error)
+
+
+def test_nothing_is_broadcast():
+    found = outcome(Comparison("shapes", np.zeros((3, 1)), np.zeros(3), 1e-12))
+    assert found.outcome == "fail" and "(3, 1)" in found.message and "(3,)" in found.message
+
+
+@pytest.mark.parametrize("bound", [np.nan, np.inf, -1e-12, "tight", [1e-12, 1e-12]])
+def test_a_bound_that_is_no_bound_fails(bound):
+    assert outcome(Comparison("bound", np.zeros(3), np.zeros(3), bound)).outcome == "fail"
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0, np.nan, np.inf])
+def test_a_scale_that_is_no_scale_fails(scale):
+    assert outcome(Comparison("scale", 0.0, 0.0, 0.0, scale)).outcome == "fail"
+
+
+def test_a_bound_above_1e_10_of_the_scale_is_no_evidence():
+    assert outcome(Comparison("weak", 1.0, 1.0, 1.01e-10)).outcome == "fail"
+    assert "bound too weak" in outcome(Comparison("weak", 1.0, 1.0, 1.01e-10)).message
+    assert outcome(Comparison("scaled", 1.0, 1.0, 1.01e-10, scale=2.0)).outcome == "pass"
+    one_of_three = Comparison("one weak", np.zeros(3), np.zeros(3), np.array([1e-12, 1e-9, 1e-12]))
+    assert outcome(one_of_three).outcome == "fail"
+
+
+def test_bounds_and_scales_may_vary_from_entry_to_entry():
+    left, right = np.array([1.0, 2.0**20]), np.array([1.0, 2.0**20 + 2.0**-23])
+    own = [Comparison("own", left, right, np.array([1e-15, b]), np.array([1.0, 1e6])) for b in (2.0**-23, 2.0**-24)]
+    assert [outcome(c).outcome for c in own] == ["pass", "fail"]
+    swapped = Comparison("swapped", left, right, np.array([2.0**-23, 1e-15]), np.array([1e6, 1.0]))
+    assert outcome(swapped).outcome == "fail"
+
+
+def test_nothing_compared_is_no_pass():
+    assert "nothing was compared" in outcome().message and outcome().outcome == "fail"
+    assert outcome(Table("only a table", ("a",), [(1,)])).outcome == "fail"
+    assert outcome(Comparison("empty", np.zeros(0), np.zeros(0), 1e-12)).outcome == "fail"
+    info = evaluate(toy(Table("only a table", ("a",), [(1,)]), verdict=False))
+    assert info.outcome == "info" and info.error is None
+
+
+def test_an_exception_is_a_failure_with_its_message_and_place():
+    found = outcome(Comparison("first", 1.0, 1.0, 0.0), ValueError("alpha must be positive"))
+    assert found.outcome == "fail" and found.error is None and found.cases == 1
+    assert "ValueError: alpha must be positive" in found.message and "test_registry.py" in found.message
+    assert "first" in found.message
+
+
+def test_what_is_neither_comparison_nor_table_is_refused():
+    assert "TypeError" in outcome((1.0, 1.0)).message
+    assert outcome(Comparison("text", "a", "a", 0.0)).outcome == "fail"
+
+
+def test_interrupts_are_not_swallowed():
+    def run(ops, seed):
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Identity("T", (), "", "", "", "", run))
+
+
+def test_fail_fast_stops_at_the_first_failure():
+    items = [Comparison(str(k), 0.0, 1.0, 1e-12) for k in range(5)]
+    assert outcome(*items, fail_fast=True).cases == 1 and outcome(*items).cases == 5
+
+
+def test_complex_and_boolean_values_compare():
+    assert outcome(Comparison("complex", 1 + 1j, 1 + 1j, 1e-15)).outcome == "pass"
+    assert outcome(Comparison("complex", 1 + 1j, 1 - 1j, 1e-15)).outcome == "fail"
+    assert outcome(Comparison("flag", True, False, 0.0)).outcome == "fail"
+
+
+def test_operations_are_exchanged_by_name_only():
+    wrong = REFERENCE.replace(score=lambda density, x: -x)
+    assert wrong.score(None, 2.0) == -2.0 and REFERENCE.score is Operations.score
+    with pytest.raises(ValueError, match="no operation 'scores'"):
+        REFERENCE.replace(scores=lambda: None)
+    with pytest.raises(TypeError, match="signature"):
+        REFERENCE.replace(score=3)
+
+
+def test_every_operation_reaches_the_package():
+    """Each default calls a function or method that exists: no name is misspelt."""
+    from refscore import densities, distances, laws, networks, objectives, processes, samplers
+
+    g, x, ou = densities.Gaussian([0.3], [[2.0]]), np.array([[0.4], [-1.0]]), processes.OU(0.7, 1.2)
+    model, v = networks.MLP((1, 4, 1), "tanh", 0), np.ones((2, 1))
+    score, o = (lambda x, t: -x), REFERENCE
+    chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
+    same = [
+        (o.logpdf(g, x), g.logpdf(x)),
+        (o.score(g, x), g.score(x)),
+        (o.score_jacobian(g, x), g.score_jacobian(x)),
+        (o.score_divergence(g, x), g.score_divergence(x)),
+        (o.corrupted(g, 0.5, 0.1).cov, g.corrupted(0.5, 0.1).cov),
+        (o.posterior_mean(x, -x, 0.8, 0.4), processes.posterior_mean(x, -x, 0.8, 0.4)),
+        (o.alpha(ou, 0.3), ou.alpha(0.3)),
+        (o.sigma(ou, 0.3), ou.sigma(0.3)),
+        (o.drift(ou, x, 0.3), ou.drift(x, 0.3)),
+        (o.diffusion(ou, 0.3), ou.diffusion(0.3)),
+        (o.corrupt(ou, x, 0.3, v), ou.corrupt(x, 0.3, v)),
+        (o.conditional_score(ou, x, v, 0.3), ou.conditional_score(x, v, 0.3)),
+        (o.marginal(ou, g, 0.3).mean, ou.marginal(g, 0.3).mean),
+        (o.convert(ou, x, v, 0.3, "score", "v"), ou.convert(x, v, 0.3, "score", "v")),
+        (o.transition(ou, 0.1, 0.3), ou.transition(0.1, 0.3)),
+        (o.exponential_step(ou, 0.3, 0.1), ou.exponential_step(0.3, 0.1)),
+        (o.reverse_drift(ou, score, x, 0.3), samplers.reverse_drift(ou, score, x, 0.3)),
+        (o.forward(model, x), model(x)),
+        (o.jvp(model, x, v), model.jvp(x, v)),
+        (o.vjp(model, x, v), model.vjp(x, v)),
+        (o.jacobian(model, x), model.jacobian(x)),
+        (o.divergence(model, x), model.divergence(x)),
+        (o.hutchinson(model, x, v), networks.hutchinson(model, x, v)),
+        (o.hutchinson_variance(np.eye(2), "gaussian"), networks.hutchinson_variance(np.eye(2), "gaussian")),
+        (o.esm(model, x, v, half=False), objectives.esm(model, x, v, half=False)),
+        (o.ism(model, x, half=False), objectives.ism(model, x, half=False)),
+        (o.dsm(model, x, 0.3, v, half=False), objectives.dsm(model, x, 0.3, v, half=False)),
+        (o.dsm_process(lambda x, t: x, ou, x, 0.3, v, "one"), objectives.dsm_process(lambda x, t: x, ou, x, 0.3, v)),
+        (o.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential").b, chain.b),
+        (o.law(chain, g).mean, laws.law(chain, g).mean),
+        (o.total_variation(g, o.corrupted(g, 0.5, 0.1)), distances.total_variation(g, g.corrupted(0.5, 0.1))),
+    ]
+    for left, right in same:
+        np.testing.assert_array_equal(left, right)
+
+
+def test_identities_register_once():
+    keywords = dict(systems=("T9",), title="", statement="", source="", method="")
+    try:
+        identity(id="T9.toy", **keywords)(lambda ops, seed: iter(()))
+        with pytest.raises(ValueError, match="T9.toy"):
+            identity(id="T9.toy", **keywords)(lambda ops, seed: iter(()))
+    finally:
+        registered.pop("T9.toy")
+    with pytest.raises(TypeError, match="tuples"):
+        identity(id="T10", **{**keywords, "systems": "B2"})
+
+
+def test_mistakes_take_the_place_of_their_operation():
+    with pytest.raises(ValueError, match="no operation 'socre'"):
+        mistake("socre", wrong="", right="", seen="")
+    try:
+
+        @mistake("score", wrong="-s", right="s", seen="toy")
+        def toy_score_sign(density, x):
+            return -x
+
+        entry = mistakes.CATALOGUE["toy_score_sign"]
+        assert entry.operations().score(None, 3.0) == -3.0 and entry.operations().logpdf is REFERENCE.logpdf
+        with pytest.raises(ValueError, match="twice"):
+            mistake("score", wrong="", right="", seen="", name="toy_score_sign")(toy_score_sign)
+    finally:
+        mistakes.CATALOGUE.pop("toy_score_sign")
+
+
+IDS = ["A2", "B1", "B1.data", "B2", "B10", "B10.data", "D1.activations", "H5"]
+
+
+@pytest.mark.parametrize(
+    ("only", "chosen"),
+    [
+        (["b1"], ["B1", "B1.data"]),
+        (["B"], ["B1", "B1.data", "B2", "B10", "B10.data"]),
+        (["B10", "a"], ["A2", "B10", "B10.data"]),
+        (["B10.DATA"], ["B10.data"]),
+        (["d1.activations", "D1"], ["D1.activations"]),
+        ([], []),
+    ],
+)
+def test_select_by_id_and_beginning(only, chosen):
+    assert [i.id for i in select(only, [toy(id=k) for k in IDS])] == chosen
+
+
+@pytest.mark.parametrize("name", ["B3", "B11", "C", "", ".", "1", "B1.dat", "B1 0"])
+def test_select_refuses_what_fits_nothing(name):
+    with pytest.raises(LookupError, match="no identity"):
+        select([name], [toy(id=k) for k in IDS])
+
+
+def test_select_names_near_matches():
+    with pytest.raises(LookupError, match="did you mean .*B10.data"):
+        select(["B10.dta"], [toy(id=k) for k in IDS])
+
+
+def test_verify_runs_in_order_and_calls_back():
+    seen = []
+    chosen = [toy(Comparison("one", 1.0, 1.0, 0.0), id="B2"), toy(id="A1")]
+    found = verify(
+        identities=chosen,
+        on_start=lambda i: seen.append(i.id),
+        on_case=lambda case: seen.append(case),
+        on_done=lambda o: seen.append(o.outcome),
+    )
+    assert seen == ["B2", "one", "pass", "A1", "fail"] and [o.id for o in found] == ["B2", "A1"]
+
+
+def test_verify_hands_on_operations_and_seed():
+    def run(ops, seed):
+        yield Comparison("seed", float(seed), ops.score(None, 1.0), 0.0)
+
+    stated = [Identity("T", (), "", "", "", "", run)]
+    ops = REFERENCE.replace(score=lambda density, x: 7.0)
+    assert verify(identities=stated, seed=7, ops=ops)[0].outcome == "pass"
+    assert verify(identities=stated, seed=8, ops=ops)[0].outcome == "fail"
+
+
+def test_the_catalogue_is_in_order_and_complete():
+    """Each entry says what it must say, and every mistake that it promises to catch exists."""
+    stated = catalogue()
+    ids = list(stated)
+    assert ids.index("B2") < ids.index("B9") < ids.index("B10") < ids.index("D1")
+    for i in [*stated.values(), *on_data.STATEMENTS]:
+        assert i.title and i.statement and i.source and i.method and i.systems, i.id
+        assert i.catches, f"{i.id} catches no mistake"
+        unknown = set(i.catches) - set(mistakes.CATALOGUE)
+        assert not unknown, f"{i.id} promises to catch {unknown}, which nobody entered"
