@@ -35,32 +35,27 @@ def denoising_score_matching(ops, seed):
             alpha, sigma = float(ops.alpha(process, t)), float(ops.sigma(process, t))
             law = ops.corrupted(density, alpha, sigma)
             models = {name: _Timeless(model) for name, model in score_models(density.corrupted(alpha, sigma), seed).items()}
-            for weight, factor in (("one", 1.0), ("sigma2", sigma**2)):
+            for weight in ("one", "sigma2"):
 
                 def along(model, x0, noise, w, process=process, t=t, weight=weight):
                     return ops.dsm_process(model, process, x0, np.full(len(x0), t), noise, weight, sample_weight=w)
 
-                case = f"mixture d={d}, {type(process).__name__} t {t}" + _times(weight)
-                yield from _denoising(ops, density, law, alpha, sigma, factor, models, along, case, rows)
+                case = f"mixture d={d}, {type(process).__name__} t {t}"
+                yield from _denoising(ops, density, law, alpha, sigma, weight, models, along, case, rows)
     for d in DIMENSIONS:
         for target, density in targets(d).items():
             models = score_models(density.corrupted(1.0, 0.9), seed)
             levels = ((0.6, "one"), (0.9, "sigma2")) if d < 3 else ((0.8, "one"),)
             for sigma, weight in levels:
                 law = ops.corrupted(density, 1.0, sigma)
-                factor = 1.0 if weight == "one" else sigma**2
 
                 def denoise(model, x0, noise, w, sigma=sigma, weight=weight):
                     return ops.dsm(model, x0, sigma, noise, weight=weight, sample_weight=w, grad=True)
 
-                case = f"{target} d={d}, sigma {sigma}" + _times(weight)
-                yield from _denoising(ops, density, law, 1.0, sigma, factor, models, denoise, case, rows)
-    columns = ("case", *models, "C")
+                case = f"{target} d={d}, sigma {sigma}"
+                yield from _denoising(ops, density, law, 1.0, sigma, weight, models, denoise, case, rows)
+    columns = ("case", "weight", *models, "C")
     yield Table("DSM - ESM on the corrupted law for four scores: C = 1/2 (d/sigma^2 - I(q)), times the weight", columns, rows)
-
-
-def _times(weight: str) -> str:
-    return "" if weight == "one" else ", x sigma^2"
 
 
 class _Timeless:
@@ -73,8 +68,8 @@ class _Timeless:
         return self.model(x)
 
 
-def _denoising(ops, density, law, alpha, sigma, factor, models, denoise, case, rows):
-    d = density.dim
+def _denoising(ops, density, law, alpha, sigma, weight, models, denoise, case, rows):
+    d, factor = density.dim, {"one": 1.0, "sigma2": sigma**2}[weight]
 
     def sums(h):
         x0, noise, w = density.joint_nodes(alpha, sigma, h)
@@ -91,9 +86,13 @@ def _denoising(ops, density, law, alpha, sigma, factor, models, denoise, case, r
         return out
 
     value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.1, 3: 0.22}[d])
-    constant = 0.5 * factor * (d / sigma**2 - float(value["fisher"]))
+    fisher = float(value["fisher"])
+    if len(density.means) == 1:  # a Gaussian's Fisher information in closed form
+        fisher = float(np.trace(np.linalg.inv(alpha**2 * density.cov + sigma**2 * np.eye(d))))
+    constant = 0.5 * factor * (d / sigma**2 - fisher)
     gaps = [float(value[f"dsm {name}"] - factor * value[f"esm {name}"]) for name in models]
-    rows.append((case, *gaps, constant))
+    rows.append((case, weight, *gaps, constant))
+    case = f"{case}, weight {weight}"
     for name in models:
         dsm, esm = float(value[f"dsm {name}"]), factor * float(value[f"esm {name}"])
         slack = bound[f"dsm {name}"] + factor * (bound[f"esm {name}"] + bound["fisher"])

@@ -282,7 +282,7 @@ def _local_errors(ops: Operations, setting: Setting, density, rng) -> Iterator[C
         "euler_maruyama": (_series(u, 2, 1), g2 / r * _series(u, 3, 2), g2 / (2 * r) * _series(2 * u, 2, 1)),
         "exponential": (zero, -g2 / r * _series(u, 2, 2), zero),
     }
-    rows = []
+    rows: list[tuple] = []
     for scheme, (of_x, of_s, of_unit) in expected.items():
         chains = [ops.reverse_sde(process, score, [t, t - step], scheme) for step in h]
         means = np.array([chain.mean(0, x) for chain in chains])
@@ -294,9 +294,10 @@ def _local_errors(ops: Operations, setting: Setting, density, rng) -> Iterator[C
         # the standard deviation is read off x + std, which costs it eps |x|/std
         lost = 8 * EPS * (4 + np.abs(x).max() * _column(np.exp(u) / np.sqrt(w), 3)) * cov_size
         yield Comparison(f"local error of the covariance: {case}", cov, cov_right, lost, cov_size)
-        rows += _orders(scheme, "mean", h, mean_right) + _orders(scheme, "covariance", h, cov_right)
-    title = f"Local errors of one step, {setting.name}, mixture in d = {density.dim}"
-    yield Table(title, ("scheme", "of", "h", "largest error", "order"), rows)
+        columns = *_orders(h, mean_right), *_orders(h, cov_right)
+        rows += [(scheme, *row) for row in zip(h.tolist(), *columns, strict=True)][::2]
+    title = f"Largest local errors of one step and their orders, {setting.name}, mixture in d = {density.dim}"
+    yield Table(title, ("scheme", "h", "of the mean", "order", "of the covariance", "order"), rows)
 
 
 def _column(y, dims: int) -> np.ndarray:
@@ -309,7 +310,7 @@ def _series(u: np.ndarray, first: int, step: int) -> np.ndarray:
     return (u[:, None] ** k / [float(math.factorial(j)) for j in k]).sum(axis=1)
 
 
-def _orders(scheme: str, what: str, h: np.ndarray, error: np.ndarray) -> list[tuple]:
+def _orders(h: np.ndarray, error: np.ndarray) -> tuple[list, list]:
+    """Two columns: the largest entry of the error at each h, and the observed order from the h before."""
     sizes = np.abs(error).reshape(len(h), -1).max(axis=1)
-    orders = [None, *(np.diff(np.log(sizes)) / np.diff(np.log(h))).round(4).tolist()]
-    return [(scheme, what, float(a), float(b), order) for a, b, order in zip(h, sizes, orders, strict=True)]
+    return sizes.tolist(), ["", *(np.diff(np.log(sizes)) / np.diff(np.log(h))).round(2).tolist()]
