@@ -88,20 +88,17 @@ def normalised(values: np.ndarray, columns: tuple[str, ...], notes: tuple[str, .
     centre = unit.mean(axis=0)
     unit -= centre
     unit -= unit.mean(axis=0)  # what rounding left of the mean
-    # one more division by the largest deviation, so that data far from zero but close together keep their squares
-    spread = float(np.abs(unit).max())
-    if spread <= 4 * np.finfo(float).eps:  # equal up to the rounding of the mean
+    if float(np.abs(unit).max()) <= 4 * np.finfo(float).eps:  # equal up to the rounding of the mean
         unit[:] = 0.0
         note = "all rows are equal (up to rounding): centred, not scaled"
         return Dataset(unit, columns, centre * largest, 1.0, (*notes, note))
-    unit /= spread
     rms = float(np.sqrt(np.einsum("ij,ij->", unit, unit) / unit.shape[0]))
     unit /= rms
     with np.errstate(over="ignore"):
-        scale = largest * spread * rms
+        scale = largest * rms
     deviation = unit.std(axis=0)
     small = [name for name, s in zip(columns, deviation) if 0 < s < 1e-8]
-    number = f"{scale:.6g}" if np.isfinite(scale) else f"{largest:.6g} * {spread * rms:.6g}"
+    number = f"{scale:.6g}" if np.isfinite(scale) else f"{largest:.6g} * {rms:.6g}"
     notes = (*notes, f"centred and divided by {number}, the root-mean-square distance from the mean")
     if small:
         advice = "next to the others they are constant; standardise columns in different units first"

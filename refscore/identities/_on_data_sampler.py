@@ -105,8 +105,8 @@ class _OnLattice:
     def __init__(self, points: np.ndarray):
         self.points = points
         narrowest = np.sqrt(2 * (TIMES[-2] - TIMES[-1]))
-        reach = float(np.abs(points).max()) + 12.0
-        self.spacing = float(narrowest) / 24
+        reach = float(np.abs(points).max()) + 9.5
+        self.spacing = float(narrowest) / 20
         self.x = np.arange(-np.ceil(reach / self.spacing), np.ceil(reach / self.spacing) + 1) * self.spacing
         self.scores = {t: self._score(t) for t in TIMES[:-1]}
 

@@ -114,7 +114,7 @@ def _outer(mean: np.ndarray, block: np.ndarray) -> np.ndarray:
 
 
 def _outer_error(mean: np.ndarray, mean_error: np.ndarray, x: np.ndarray, count: int, block: np.ndarray):
-    """Of the products above: either factor is off by the mean's error and, in the Jacobian, by u of (x~, x_i) a term."""
+    """Of these products: either factor is off by the mean's error and, in the Jacobian, by u of (x~, x_i) a term."""
     away = np.abs(block - mean)
     off = mean_error + (count + 8) * UNIT * (np.abs(x) + np.abs(block))
     return off[:, :, None] * (away + off)[:, None, :] + away[:, :, None] * off[:, None, :]
