@@ -26,6 +26,7 @@ diagonal ones), in which corruption C -> alpha^2 C + sigma^2 I is a shift.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -118,11 +119,10 @@ class Components:
     def _largest(self) -> dict[str, float]:
         """Largest values over the components, for the error bounds of the screening."""
         finite = np.isfinite(self.log_weights)
-        root = math.sqrt(self.means.shape[1])  # sqrt(d) times the largest entry bounds the length, and does not overflow
         constants = self._expanded[2] if self.axes is None else self.log_heights
         return {
-            "shift": root * float(np.abs(self.means - self.centre).max()),
-            "pull": root * float(np.abs(self.pull).max()),
+            "shift": _longest(self.means - self.centre),
+            "pull": _longest(self.pull.T),
             "excess": float(self.precision.max() - self.precision.min()) if self.axes is None else float(1 / self.spectrum.min()),
             "constant": float(np.abs(constants[finite]).max()),
             "height": float(self.log_heights.max()),
@@ -214,33 +214,36 @@ class Components:
             q = (whitened * whitened).sum(axis=1)
         return self.log_heights[j] - 0.5 * q, q
 
-    def difference(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(l_k - l_j, s_k - s_j, size) for rows x, with the common parts cancelled by hand; size: sum of |terms| of the first.
+    @cached_property
+    def alike(self) -> bool:
+        """Whether all covariances are equal: C_k - C_j is then zero, and need not be computed."""
+        return bool((self.covs == self.covs[:1]).all())
 
-        The first and the last are extended precision where the machine has it: their range keeps |x|^2/sigma^2 finite.
-        """
+    def log_ratio(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(l_k - l_j, sum of the |terms|) for rows x, the common parts cancelled by hand."""
         u, delta = x - self.means[j], self.means[k] - self.means[j]
-        g = self.solve(j, u)
-        widened = self.widen(k, j, g)
-        steep = self.solve(k, u)
-        pulled = self.solve(k, delta)
-        wide = np.longdouble
-        first = widened.astype(wide) * steep
-        second = pulled.astype(wide) * (2 * u - delta)
         levels = (self.log_weights[k] - self.log_weights[j]) - (self.half_log_det[k] - self.half_log_det[j])
-        log_ratio = levels + 0.5 * (first.sum(axis=1) + second.sum(axis=1))
-        size = np.abs(levels) + 0.5 * (np.abs(first) + np.abs(second)).sum(axis=1)
-        return log_ratio, self.solve(k, delta + widened), size
+        value, size = _inner(self.solve(k, delta), 2 * u - delta)
+        if not self.alike:
+            more, further = _inner(self.widen(k, j, self.solve(j, u)), self.solve(k, u))
+            value, size = value + more, size + further
+        return levels + 0.5 * value, np.abs(levels) + 0.5 * size
+
+    def step(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """s_k - s_j for rows x, the common parts cancelled by hand."""
+        delta = self.means[k] - self.means[j]
+        if not self.alike:
+            delta = delta + self.widen(k, j, self.solve(j, x - self.means[j]))
+        return self.solve(k, delta)
 
     # ---- careful rows: relative to the strongest component ---------------------------------------------------------
 
-    def careful(self, x: np.ndarray, logits: np.ndarray, error: np.ndarray) -> Posterior:
-        """The posterior over components of rows x, exact differences over every component the screening cannot exclude."""
+    def careful(self, x: np.ndarray, logits: np.ndarray, error: np.ndarray, prune: bool = True) -> Posterior:
+        """The posterior over components of rows x, exact differences over every component the screening cannot exclude.
+
+        With ``prune`` those that turn out not to matter are dropped; error bounds want to see them all.
+        """
         n = len(x)
-        if logits.shape[1] == 1:
-            none = np.zeros(0, dtype=np.intp)
-            return Posterior(self, x, np.zeros(n, dtype=np.intp), none, none, np.zeros(0, np.longdouble), np.zeros((0, x.shape[1])),
-                             np.zeros(0, np.longdouble))
         with np.errstate(invalid="ignore", over="ignore"):
             top = logits.max(axis=1)
             known = np.isfinite(top) & np.isfinite(error)
@@ -249,9 +252,11 @@ class Components:
         reference = np.where(known, np.argmax(np.where(np.isnan(logits), -np.inf, logits), axis=1), np.argmax(self.log_heights))
         possible[np.arange(n), reference] = True
         rows, k = np.nonzero(possible)
+        ratio, size = np.zeros((2, len(k)), dtype=np.longdouble)
         for _ in range(4):  # the reference is the strongest component up to rounding: move it until nothing is stronger
             with np.errstate(over="ignore", invalid="ignore"):
-                ratio, step, size = self.difference(x[rows], k, reference[rows])
+                for piece in pieces(len(k), x.shape[1]) if len(self.means) > 1 else ():
+                    ratio[piece], size[piece] = self.log_ratio(x[rows[piece]], k[piece], reference[rows[piece]])
             strongest = np.full(n, -np.inf, dtype=np.longdouble)
             np.maximum.at(strongest, rows, ratio)
             better = (ratio == strongest[rows]) & (ratio > 1)
@@ -259,12 +264,14 @@ class Components:
                 break
             reference[rows[better]] = k[better]
         others = k != reference[rows]
-        return Posterior(self, x, reference, rows[others], k[others], ratio[others], step[others], size[others])
+        if prune:
+            others &= ratio >= -self.reach
+        return Posterior(self, x, reference, rows[others], k[others], ratio[others], size[others])
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Rows x with their reference component, and for every other component that may matter (row, k): l_k - l_j and s_k - s_j."""
+    """Rows x with their reference component j, and the other components that may matter: (row, k, l_k - l_j, size)."""
 
     parts: Components
     x: np.ndarray
@@ -272,9 +279,9 @@ class Posterior:
     rows: np.ndarray
     k: np.ndarray
     log_ratio: np.ndarray
-    step: np.ndarray
     size: np.ndarray
 
+    @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(r of the listed components, r of the reference, log sum_k e^{l_k - l_j})."""
         n = len(self.x)
@@ -285,39 +292,75 @@ class Posterior:
         total = own + sum_by_row(self.rows, listed, n)
         return listed / total[self.rows], own / total, top.astype(np.float64) + np.log(total)
 
-    def steps(self, weights: np.ndarray) -> np.ndarray:
-        """s_k - s_j where the weight is not zero (elsewhere it may have overflowed, and does not matter)."""
-        return np.where(weights[:, None] > 0, self.step, 0.0)
+    def steps(self) -> Iterator[tuple[slice, np.ndarray]]:
+        """(piece of the list, s_k - s_j there), zero where the weight is (it may have overflowed, and does not matter)."""
+        for piece in pieces(len(self.k), self.x.shape[1]):
+            rows = self.rows[piece]
+            step = self.parts.step(self.x[rows], self.k[piece], self.reference[rows])
+            yield piece, np.where(self.weights[0][piece, None] > 0, step, 0.0)
+
+    @cached_property
+    def mean_step(self) -> np.ndarray:
+        """sum_k r_k (s_k - s_j), (n, d)."""
+        total = np.zeros(self.x.shape)
+        for piece, step in self.steps():
+            total += sum_by_row(self.rows[piece], self.weights[0][piece, None] * step, len(total))
+        return total
 
     def log_density(self) -> np.ndarray:
         height, _ = self.parts.log_height_at(self.reference, self.x)
-        return height + self.weights()[2] - 0.5 * self.x.shape[1] * _LOG_2PI
+        return height + self.weights[2] - 0.5 * self.x.shape[1] * _LOG_2PI
 
     def score(self) -> np.ndarray:
-        weights, _, _ = self.weights()
-        own = self.parts.solve(self.reference, self.parts.means[self.reference] - self.x)
-        return own + sum_by_row(self.rows, weights[:, None] * self.steps(weights), len(self.x))
+        return self.parts.solve(self.reference, self.parts.means[self.reference] - self.x) + self.mean_step
 
     def jacobian(self) -> np.ndarray:
         n, dim = self.x.shape
-        weights, own, _ = self.weights()
-        steps = self.steps(weights)
-        mean = sum_by_row(self.rows, weights[:, None] * steps, n)
-        away = steps - mean[self.rows]
-        value = own[:, None, None] * mean[:, :, None] * mean[:, None, :]
-        outer = (weights[:, None, None] * away[:, :, None] * away[:, None, :]).reshape(-1, dim * dim)
-        value += sum_by_row(self.rows, outer, n).reshape(n, dim, dim)
-        precision = self.parts.precision
-        if precision.ndim == 3:
-            value -= own[:, None, None] * precision[self.reference]
-            listed = (weights[:, None, None] * precision[self.k]).reshape(-1, dim * dim)
-            return value - sum_by_row(self.rows, listed, n).reshape(n, dim, dim)
-        diagonal = own[:, None] * precision[self.reference] + sum_by_row(self.rows, weights[:, None] * precision[self.k], n)
-        value[:, range(dim), range(dim)] -= diagonal
+        listed, own, _ = self.weights
+        precision, full = self.parts.precision, self.parts.axes is not None
+        value = own[:, None, None] * self.mean_step[:, :, None] * self.mean_step[:, None, :]
+        spread = own[:, None, None] * precision[self.reference] if full else own[:, None] * precision[self.reference]
+        for piece, step in self.steps():
+            rows, r = self.rows[piece], listed[piece]
+            away = step - self.mean_step[rows]
+            value += sum_by_row(rows, r[:, None, None] * away[:, :, None] * away[:, None, :], n)
+            spread = spread + sum_by_row(rows, r.reshape(-1, *[1] * (precision.ndim - 1)) * precision[self.k[piece]], n)
+        if full:
+            return value - spread
+        value[:, range(dim), range(dim)] -= spread
         return value
 
     def divergence(self) -> np.ndarray:
-        return np.trace(self.jacobian(), axis1=1, axis2=2)
+        listed, own, _ = self.weights
+        trace = self.parts.precision_trace
+        value = own * ((self.mean_step**2).sum(axis=1) - trace[self.reference])
+        for piece, step in self.steps():
+            rows, r = self.rows[piece], listed[piece]
+            away = step - self.mean_step[rows]
+            value += sum_by_row(rows, r * ((away * away).sum(axis=1) - trace[self.k[piece]]), len(value))
+        return value
+
+
+def _longest(rows: np.ndarray) -> float:
+    """The greatest length of a row, scaled so that no square overflows."""
+    scale = float(np.abs(rows).max()) or 1.0
+    return scale * float(np.linalg.norm(rows / scale, axis=1).max())
+
+
+def _inner(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(a.b, |a|.|b|) rowwise; where it overflows, in extended precision if the machine has it: |x|^2/sigma^2 stays finite."""
+    terms = a * b
+    value, size = terms.sum(axis=1), np.abs(terms).sum(axis=1)
+    if np.isfinite(size).all():
+        return value, size
+    terms = a.astype(np.longdouble) * b
+    return terms.sum(axis=1), np.abs(terms).sum(axis=1)
+
+
+def pieces(count: int, dim: int) -> Iterator[slice]:
+    """Cuts of a list of (row, component) pairs, so that arrays with d numbers a pair stay in the cache."""
+    size = max(1, 2**16 // dim)
+    return (slice(i, i + size) for i in range(0, count, size))
 
 
 def by_component(k: np.ndarray, u: np.ndarray, apply) -> np.ndarray:
@@ -332,7 +375,9 @@ def by_component(k: np.ndarray, u: np.ndarray, apply) -> np.ndarray:
 
 
 def sum_by_row(rows: np.ndarray, values: np.ndarray, n: int) -> np.ndarray:
-    """Sums of values (m,) or (m, c) by row index, in order."""
-    if values.ndim == 1:
-        return np.bincount(rows, weights=values, minlength=n)
-    return np.stack([np.bincount(rows, weights=column, minlength=n) for column in values.T], axis=1)
+    """Sums of values (m, ...) by row index; ``rows`` ascends."""
+    total = np.zeros((n, *values.shape[1:]))
+    if len(rows):
+        starts = np.flatnonzero(np.concatenate([[True], rows[1:] != rows[:-1]]))
+        total[rows[starts]] = np.add.reduceat(values, starts, axis=0)
+    return total

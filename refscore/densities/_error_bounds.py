@@ -15,19 +15,25 @@ from __future__ import annotations
 
 import numpy as np
 
-from refscore.densities._components import _LOG_2PI, EASY, UNIT, Components, Posterior, sum_by_row
+from refscore.densities._components import _LOG_2PI, EASY, UNIT, Components, Posterior, pieces, sum_by_row
 
 
 def bounds(parts: Components, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(error of the log-density (n,), error of every entry of the score (n, d)) for a block of rows."""
     logits, base, screening = parts.screen(x)
-    posterior = parts.careful(x, logits, screening)
+    several = len(parts.means) > 1
+    log_bounds, score_bounds = [np.zeros(0)], [np.zeros((0, x.shape[1]))]
     with np.errstate(over="ignore", invalid="ignore"):
-        easy = screening <= EASY
-        floor = np.where(easy & (len(parts.means) > 1), screening, 0.0)
-        value = _log_density_bound(posterior, floor)
-        base_error = (x.shape[1] + 8) * UNIT * np.abs(base) if len(parts.means) > 1 else 0.0
-        return value + np.where(easy, base_error, 0.0), _score_bound(posterior, floor, easy)
+        easy = (screening <= EASY) & several
+        floor = np.where(easy, screening, 0.0)
+        for start in range(0, len(x), group := max(1, 2**18 // len(parts.means))):
+            rows = slice(start, start + group)
+            posterior = parts.careful(x[rows], logits[rows], screening[rows], prune=False)
+            delta = _ratio_errors(posterior, floor[rows])
+            log_bounds.append(_log_density_bound(posterior, delta, floor[rows]))
+            score_bounds.append(_score_bound(posterior, delta, easy[rows]))
+        base_error = (x.shape[1] + 8) * UNIT * np.abs(base)
+        return np.concatenate(log_bounds) + np.where(easy, base_error, 0.0), np.concatenate(score_bounds)
 
 
 def _relative(parts: Components, k: np.ndarray) -> np.ndarray:
@@ -37,14 +43,16 @@ def _relative(parts: Components, k: np.ndarray) -> np.ndarray:
 
 def _ratio_errors(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
     """delta_k for the listed components, (m,)."""
-    parts, k, rows = posterior.parts, posterior.k, posterior.rows
-    j = posterior.reference[rows]
-    dim = posterior.x.shape[1]
-    delta = (2 * dim + 12) * UNIT * posterior.size.astype(np.float64) + floor[rows]
-    delta += 4 * UNIT * (np.abs(parts.log_weights[k]) + np.abs(parts.log_weights[j]) + np.abs(parts.half_log_det[k])
-                         + np.abs(parts.half_log_det[j]))
-    for component in (k, j):
-        delta += _parameter_error(parts, component, posterior.x[rows])
+    parts, x = posterior.parts, posterior.x
+    delta = np.empty(len(posterior.k))
+    for piece in pieces(len(posterior.k), x.shape[1]):
+        k, rows = posterior.k[piece], posterior.rows[piece]
+        j = posterior.reference[rows]
+        part = (2 * x.shape[1] + 12) * UNIT * posterior.size[piece].astype(np.float64) + floor[rows]
+        for component in (k, j):
+            part += 4 * UNIT * (np.abs(parts.log_weights[component]) + np.abs(parts.half_log_det[component]))
+            part += _parameter_error(parts, component, x[rows])
+        delta[piece] = part
     return delta
 
 
@@ -61,51 +69,50 @@ def _parameter_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndar
 
 def _intervals(posterior: Posterior, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(width of the interval of r_k for the listed components, of r_j, of log sum e^L)."""
-    n = len(posterior.x)
+    n, rows = len(posterior.x), posterior.rows
     top = np.zeros(n)
     ratio = np.clip(posterior.log_ratio.astype(np.float64), -1e300, 1e300)
-    np.maximum.at(top, posterior.rows, ratio)
-    shifted = ratio - top[posterior.rows]
+    np.maximum.at(top, rows, ratio)
+    shifted = ratio - top[rows]
     low = np.exp(np.clip(shifted - delta, -745, 700))
     high = np.exp(np.clip(shifted + delta, -745, 700))
     own = np.exp(-top)
-    total_low = own + sum_by_row(posterior.rows, low, n)
-    total_high = own + sum_by_row(posterior.rows, high, n)
-    weights, own_weight, _ = posterior.weights()
-    at_most = np.minimum(high / total_low[posterior.rows], 1)
-    at_least = low / total_high[posterior.rows]
+    total_low = own + sum_by_row(rows, low, n)
+    total_high = own + sum_by_row(rows, high, n)
+    weights, own_weight, _ = posterior.weights
+    at_most, at_least = np.minimum(high / total_low[rows], 1), low / total_high[rows]
     width = np.maximum(at_most - weights, weights - at_least) + 8 * UNIT * weights
     own_width = np.maximum(np.minimum(own / total_low, 1) - own_weight, own_weight - own / total_high) + 8 * UNIT * own_weight
     return np.minimum(width, 1), np.minimum(own_width, 1), np.log(total_high) - np.log(total_low)
 
 
-def _log_density_bound(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
+def _log_density_bound(posterior: Posterior, delta: np.ndarray, floor: np.ndarray) -> np.ndarray:
     parts, x, j = posterior.parts, posterior.x, posterior.reference
     dim = x.shape[1]
     height, q = parts.log_height_at(j, x)
     rounding = (2 * dim + 10) * UNIT * (q + np.abs(parts.log_weights[j]) + np.abs(parts.half_log_det[j]) + dim)
-    _, _, spread = _intervals(posterior, _ratio_errors(posterior, floor))
-    total = posterior.weights()[2]
+    spread, total = _intervals(posterior, delta)[2], posterior.weights[2]
     return rounding + _parameter_error(parts, j, x) + spread + floor + 4 * UNIT * (np.abs(height) + np.abs(total) + _LOG_2PI * dim)
 
 
-def _score_bound(posterior: Posterior, floor: np.ndarray, easy: np.ndarray) -> np.ndarray:
-    parts, x, j, rows, k = posterior.parts, posterior.x, posterior.reference, posterior.rows, posterior.k
+def _score_bound(posterior: Posterior, delta: np.ndarray, easy: np.ndarray) -> np.ndarray:
+    parts, x, j = posterior.parts, posterior.x, posterior.reference
     n, dim = x.shape
-    weights, own_weight, _ = posterior.weights()
-    widths, own_width, _ = _intervals(posterior, _ratio_errors(posterior, floor))
-    steps = np.where((widths > 0)[:, None], posterior.step, 0.0)
-    mean = sum_by_row(rows, weights[:, None] * posterior.steps(weights), n)
-    bound = own_width[:, None] * np.abs(mean) + sum_by_row(rows, widths[:, None] * np.abs(steps - mean[rows]), n)
-    bound += _component_error(parts, j, x)
-    bound += sum_by_row(rows, weights[:, None] * _component_error(parts, k, x[rows]), n)
-    magnitude = np.abs(parts.solve(j, x - parts.means[j])) + np.abs(mean)
-    bound += 8 * UNIT * magnitude
-    if len(parts.means) > 1:  # the screened sum r'(P m) - (r'P) x cancels: its rounding is that of its parts
-        extent = np.abs(x - parts.centre) + np.abs(parts.means - parts.centre).max(axis=0)
-        steepest = parts.solve_magnitude(j, extent) + sum_by_row(rows, weights[:, None] * parts.solve_magnitude(k, extent[rows]), n)
-        bound += np.where(easy[:, None], (len(parts.means) + 2 * dim + 8) * UNIT * steepest, 0.0)
-    return bound
+    weights, mean = posterior.weights[0], posterior.mean_step
+    widths, own_width, _ = _intervals(posterior, delta)
+    extent = np.abs(x - parts.centre) + np.abs(parts.means - parts.centre).max(axis=0)
+    bound = own_width[:, None] * np.abs(mean) + _component_error(parts, j, x)
+    bound += 8 * UNIT * (np.abs(parts.solve(j, x - parts.means[j])) + np.abs(mean))
+    steepest = parts.solve_magnitude(j, extent)
+    for piece in pieces(len(posterior.k), dim):
+        rows, k = posterior.rows[piece], posterior.k[piece]
+        step = np.where((widths[piece] > 0)[:, None], parts.step(x[rows], k, j[rows]), 0.0)
+        part = widths[piece, None] * np.abs(step - mean[rows]) + weights[piece, None] * _component_error(parts, k, x[rows])
+        bound += sum_by_row(rows, part, n)
+        if easy.any():
+            steepest += sum_by_row(rows, weights[piece, None] * parts.solve_magnitude(k, extent[rows]), n)
+    # the screened sum r'(P m) - (r'P) x cancels: its rounding is that of its parts
+    return bound + np.where(easy[:, None], (len(parts.means) + 2 * dim + 8) * UNIT * steepest, 0.0)
 
 
 def _component_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndarray:

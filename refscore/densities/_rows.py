@@ -12,23 +12,28 @@ import numpy as np
 from refscore.densities._components import EASY, Components, Posterior, by_component
 from refscore.densities._error_bounds import bounds
 
+_PAIRS = 1 << 18  # (row, component) pairs that the careful way takes at a time
+
 
 def _with_careful_rows(parts: Components, x: np.ndarray, dense, careful) -> np.ndarray:
     """``dense(logits, base)`` for the whole block, then ``careful(posterior)`` for the rows that the screening leaves unsure."""
     logits, base, error = parts.screen(x)
     hard = np.flatnonzero(~(error <= EASY)) if len(parts.means) > 1 else np.arange(len(x))
+    group = max(1, _PAIRS // len(parts.means))
     with np.errstate(over="ignore", invalid="ignore"):
-        if len(hard) == 0:
-            return dense(logits, base)
-        exact = careful(parts.careful(x[hard], logits[hard], error[hard]))
-        if np.isnan(exact).any():
-            row = x[hard[np.argwhere(np.isnan(exact))[0, 0]]]
-            raise OverflowError(f"at x = {row} parts of the result exceed the range of float64 with opposite signs: "
-                                "keep |x - mean|/variance below 1e300, or rescale the coordinates")
-        if len(hard) == len(x):
-            return exact
+        exact = []
+        for start in range(0, len(hard), group):
+            rows = hard[start : start + group]
+            exact.append(careful(parts.careful(x[rows], logits[rows], error[rows])))
+            if np.isnan(exact[-1]).any():
+                row = x[rows[np.argwhere(np.isnan(exact[-1]))[0, 0]]]
+                raise OverflowError(f"at x = {row} parts of the result exceed the range of float64 with opposite signs: "
+                                    "keep |x - mean|/variance below 1e300, or rescale the coordinates")
+        if len(hard) == len(x) > 0:
+            return np.concatenate(exact)
         value = dense(logits, base)
-        value[hard] = exact
+        if exact:
+            value[hard] = np.concatenate(exact)
         return value
 
 
