@@ -45,8 +45,8 @@ class Components:
     """K Gaussian components in d dimensions.
 
     log_weights (K,), means (K, d), covs (K,) or (K, d) or (K, d, d) as given, spectrum (K, 1) or (K, d), axes (K, d, d)
-    or None, defect (K,): norm of C_k - Q_k diag(lambda_k) Q_k' as computed, ulps: how many units in the last place the
-    parameters may be off (a corrupted density's have been rounded).
+    or None, defect (K,): norm of C_k - Q_k diag(lambda_k) Q_k' as computed, mean_ulps, cov_ulps: how many units in the last
+    place means and covariances may be off (a corrupted density's have been rounded).
     """
 
     log_weights: np.ndarray
@@ -55,13 +55,20 @@ class Components:
     spectrum: np.ndarray
     axes: np.ndarray | None
     defect: np.ndarray
-    ulps: float = 0.0
+    mean_ulps: float = 0.0
+    cov_ulps: float = 0.0
 
     @cached_property
     def half_log_det(self) -> np.ndarray:
         """1/2 log det C_k, (K,)."""
         repeats = self.means.shape[1] / self.spectrum.shape[1]
         return 0.5 * repeats * np.log(self.spectrum).sum(axis=1)
+
+    @cached_property
+    def height_size(self) -> np.ndarray:
+        """|log w_k| + 1/2 sum |log lambda|, (K,): what rounding of the log_heights is proportional to."""
+        repeats = self.means.shape[1] / self.spectrum.shape[1]
+        return np.where(np.isfinite(self.log_weights), -self.log_weights, 0) + 0.5 * repeats * np.abs(np.log(self.spectrum)).sum(1)
 
     @cached_property
     def log_heights(self) -> np.ndarray:
@@ -95,7 +102,8 @@ class Components:
     def pull(self) -> np.ndarray:
         """P_k (m_k - c), (d, K)."""
         away = self.means - self.centre
-        pulled = away * self.precision if self.axes is None else np.einsum("kij,kj->ki", self.precision, away)
+        with np.errstate(over="ignore", invalid="ignore"):
+            pulled = away * self.precision if self.axes is None else np.einsum("kij,kj->ki", self.precision, away)
         return np.ascontiguousarray(pulled.T)
 
     @cached_property
@@ -103,8 +111,9 @@ class Components:
         """(base, excess, const): 1/lambda_k = base + excess_k (None when all are alike), the coefficients of the square."""
         base = self.precision.min(axis=0)
         excess = self.precision - base
-        away = self.means - self.centre
-        return base, np.ascontiguousarray(excess.T) if excess.any() else None, self.log_heights - 0.5 * (away * self.pull.T).sum(1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            constants = self.log_heights - 0.5 * ((self.means - self.centre) * self.pull.T).sum(axis=1)
+        return base, np.ascontiguousarray(excess.T) if excess.any() else None, constants
 
     @cached_property
     def _roots(self) -> tuple[np.ndarray, np.ndarray]:
@@ -118,15 +127,28 @@ class Components:
     @cached_property
     def _largest(self) -> dict[str, float]:
         """Largest values over the components, for the error bounds of the screening."""
-        finite = np.isfinite(self.log_weights)
-        constants = self._expanded[2] if self.axes is None else self.log_heights
-        return {
+        present = np.isfinite(self.log_weights)
+        largest = {
             "shift": _longest(self.means - self.centre),
-            "pull": _longest(self.pull.T),
-            "excess": float(self.precision.max() - self.precision.min()) if self.axes is None else float(1 / self.spectrum.min()),
-            "constant": float(np.abs(constants[finite]).max()),
+            "steepest": float(1 / self.spectrum.min()),
+            "constant": float(self.height_size.max()),
             "height": float(self.log_heights.max()),
         }
+        if self.expands:
+            largest["pull"] = _longest(self.pull.T)
+            largest["excess"] = float(self.precision.max() - self.precision.min())
+            largest["constant"] += float(np.abs(self._expanded[2] - self.log_heights)[present].max())
+        return largest
+
+    @property
+    def centred(self) -> bool:
+        """Whether the screening works relative to the centre, expanded or whitened."""
+        return self.expands or self.axes is not None
+
+    @property
+    def expands(self) -> bool:
+        """Whether the screening expands the square into matrix products (else it sums (x - m)^2 as it stands)."""
+        return self.axes is None and self.means.shape[1] > _DIRECT_DIM
 
     # ---- screening: all components at once, in one matrix product ------------------------------------------------
 
@@ -135,7 +157,7 @@ class Components:
         largest = self._largest
         dim = x.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
-            if self.axes is None and dim > _DIRECT_DIM:
+            if self.expands:
                 base, excess, constants = self._expanded
                 z = x - self.centre
                 squares = z * z
@@ -156,7 +178,7 @@ class Components:
             size = q + largest["constant"]
             if self.axes is not None:
                 length = np.sqrt(((x - self.centre) ** 2).sum(axis=1)) + largest["shift"]
-                size += 2 * np.sqrt(q * dim * largest["excess"]) * length
+                size += 2 * np.sqrt(q * dim * largest["steepest"]) * length
             return logits, 0.0, (dim + 8) * UNIT * size
 
     def _squares(self, x: np.ndarray) -> np.ndarray:
@@ -196,11 +218,13 @@ class Components:
             return np.abs(u) / self.spectrum[k]
         return by_component(k, np.abs(u), lambda j, v: (v @ np.abs(self.axes[j]) / self.spectrum[j]) @ np.abs(self.axes[j]).T)
 
-    def widen(self, k: np.ndarray, j: np.ndarray, g: np.ndarray) -> np.ndarray:
-        """(C_k - C_j) g, the difference taken first."""
-        if self.covs.ndim == 3:
-            return np.einsum("mij,mj->mi", self.covs[k] - self.covs[j], g)
+    def widen(self, k: np.ndarray, j: np.ndarray, g: np.ndarray, magnitude: bool = False) -> np.ndarray:
+        """(C_k - C_j) g, the difference taken first; with ``magnitude`` |C_k - C_j| g."""
         difference = self.covs[k] - self.covs[j]
+        if magnitude:
+            difference = np.abs(difference)
+        if self.covs.ndim == 3:
+            return np.einsum("mij,mj->mi", difference, g)
         return (difference[:, None] if difference.ndim == 1 else difference) * g
 
     def log_height_at(self, j: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -219,15 +243,29 @@ class Components:
         """Whether all covariances are equal: C_k - C_j is then zero, and need not be computed."""
         return bool((self.covs == self.covs[:1]).all())
 
-    def log_ratio(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(l_k - l_j, sum of the |terms|) for rows x, the common parts cancelled by hand."""
-        u, delta = x - self.means[j], self.means[k] - self.means[j]
-        levels = (self.log_weights[k] - self.log_weights[j]) - (self.half_log_det[k] - self.half_log_det[j])
-        value, size = _inner(self.solve(k, delta), 2 * u - delta)
+    def log_ratio(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """l_k - l_j for rows x, the common parts cancelled by hand; -inf where it leaves even the extended range.
+
+        (x - m_j) + (x - m_k) cancels half way between two components, so it is summed with its rounding errors.
+        """
+        middle = _sum_of_differences(x, self.means[j], self.means[k])
+        value = _inner(self.solve(k, self.means[k] - self.means[j]), middle)
         if not self.alike:
-            more, further = _inner(self.widen(k, j, self.solve(j, u)), self.solve(k, u))
-            value, size = value + more, size + further
-        return levels + 0.5 * value, np.abs(levels) + 0.5 * size
+            u = x - self.means[j]
+            value = value + _inner(self.widen(k, j, self.solve(j, u)), self.solve(k, u))
+        value = (self.log_weights[k] - self.log_weights[j]) - (self.half_log_det[k] - self.half_log_det[j]) + 0.5 * value
+        return np.where(np.isnan(value), -np.inf, value)
+
+    def log_ratio_size(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
+        """Sum of the |terms| of `log_ratio`, with |Q| (1/lambda) |Q|' for P: what its rounding is proportional to."""
+        u, delta = x - self.means[j], self.means[k] - self.means[j]
+        middle = np.abs(_sum_of_differences(x, self.means[j], self.means[k]))
+        middle += UNIT * (np.abs(u) + np.abs(x - self.means[k]))
+        size = (self.solve_magnitude(k, delta) * middle).sum(axis=1)
+        if not self.alike:
+            g, steep = self.solve_magnitude(j, u), self.solve_magnitude(k, u)
+            size += (self.widen(k, j, g, magnitude=True) * steep).sum(axis=1)
+        return 0.5 * size + self.height_size[k] + self.height_size[j]
 
     def step(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
         """s_k - s_j for rows x, the common parts cancelled by hand."""
@@ -252,26 +290,28 @@ class Components:
         reference = np.where(known, np.argmax(np.where(np.isnan(logits), -np.inf, logits), axis=1), np.argmax(self.log_heights))
         possible[np.arange(n), reference] = True
         rows, k = np.nonzero(possible)
-        ratio, size = np.zeros((2, len(k)), dtype=np.longdouble)
-        for _ in range(4):  # the reference is the strongest component up to rounding: move it until nothing is stronger
+        ratio = np.zeros(len(k), dtype=np.longdouble)
+        for _ in range(5):  # the reference is the strongest component up to rounding: move it until nothing is stronger
             with np.errstate(over="ignore", invalid="ignore"):
                 for piece in pieces(len(k), x.shape[1]) if len(self.means) > 1 else ():
-                    ratio[piece], size[piece] = self.log_ratio(x[rows[piece]], k[piece], reference[rows[piece]])
+                    ratio[piece] = self.log_ratio(x[rows[piece]], k[piece], reference[rows[piece]])
             strongest = np.full(n, -np.inf, dtype=np.longdouble)
             np.maximum.at(strongest, rows, ratio)
             better = (ratio == strongest[rows]) & (ratio > 1)
             if not better.any():
                 break
             reference[rows[better]] = k[better]
+        else:  # rounding goes round in circles, so far out that l_k itself means nothing: the last reference stands
+            ratio[better] = 0
         others = k != reference[rows]
         if prune:
             others &= ratio >= -self.reach
-        return Posterior(self, x, reference, rows[others], k[others], ratio[others], size[others])
+        return Posterior(self, x, reference, rows[others], k[others], ratio[others])
 
 
 @dataclass(frozen=True, eq=False)
 class Posterior:
-    """Rows x with their reference component j, and the other components that may matter: (row, k, l_k - l_j, size)."""
+    """Rows x with their reference component j, and the other components that may matter: (row, k, l_k - l_j)."""
 
     parts: Components
     x: np.ndarray
@@ -279,7 +319,6 @@ class Posterior:
     rows: np.ndarray
     k: np.ndarray
     log_ratio: np.ndarray
-    size: np.ndarray
 
     @cached_property
     def weights(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -344,17 +383,30 @@ class Posterior:
 def _longest(rows: np.ndarray) -> float:
     """The greatest length of a row, scaled so that no square overflows."""
     scale = float(np.abs(rows).max()) or 1.0
+    if not np.isfinite(scale):
+        return math.inf
     return scale * float(np.linalg.norm(rows / scale, axis=1).max())
 
 
-def _inner(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(a.b, |a|.|b|) rowwise; where it overflows, in extended precision if the machine has it: |x|^2/sigma^2 stays finite."""
-    terms = a * b
-    value, size = terms.sum(axis=1), np.abs(terms).sum(axis=1)
-    if np.isfinite(size).all():
-        return value, size
-    terms = a.astype(np.longdouble) * b
-    return terms.sum(axis=1), np.abs(terms).sum(axis=1)
+def _inner(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """a.b rowwise; where it overflows, in extended precision if the machine has it: |x|^2/sigma^2 stays finite."""
+    value = (a * b).sum(axis=1)
+    return value if np.isfinite(value).all() else (a.astype(np.longdouble) * b).sum(axis=1)
+
+
+def _sum_of_differences(x: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """(x - a) + (x - b) to a relative error of a few units, by error-free sums (Knuth's two-sum)."""
+    first, first_error = _two_sum(x, -a)
+    second, second_error = _two_sum(x, -b)
+    total, total_error = _two_sum(first, second)
+    return total + (total_error + (first_error + second_error))
+
+
+def _two_sum(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """a + b rounded, and exactly what rounding took away."""
+    total = a + b
+    shadow = total - a
+    return total, (a - (total - shadow)) + (b - shadow)
 
 
 def pieces(count: int, dim: int) -> Iterator[slice]:

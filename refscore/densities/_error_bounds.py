@@ -38,7 +38,7 @@ def bounds(parts: Components, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _relative(parts: Components, k: np.ndarray) -> np.ndarray:
     """Relative error of P_k as stored: the defect of the eigendecomposition and the rounding of the parameters."""
-    return parts.defect[k] / parts.spectrum[k].min(axis=1) + parts.ulps * UNIT
+    return parts.defect[k] / parts.spectrum[k].min(axis=1) + parts.cov_ulps * UNIT
 
 
 def _ratio_errors(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
@@ -48,23 +48,20 @@ def _ratio_errors(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
     for piece in pieces(len(posterior.k), x.shape[1]):
         k, rows = posterior.k[piece], posterior.rows[piece]
         j = posterior.reference[rows]
-        part = (2 * x.shape[1] + 12) * UNIT * posterior.size[piece].astype(np.float64) + floor[rows]
-        for component in (k, j):
-            part += 4 * UNIT * (np.abs(parts.log_weights[component]) + np.abs(parts.half_log_det[component]))
-            part += _parameter_error(parts, component, x[rows])
-        delta[piece] = part
+        part = (4 * x.shape[1] + 16) * UNIT * parts.log_ratio_size(x[rows], k, j) + floor[rows]
+        delta[piece] = part + _parameter_error(parts, k, x[rows]) + _parameter_error(parts, j, x[rows])
     return delta
 
 
 def _parameter_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndarray:
     """What the errors of mean and covariance do to l_k(x)."""
     relative = _relative(parts, k)
-    if not relative.any():
+    if not relative.any() and not parts.mean_ulps:
         return relative
     _, q = parts.log_height_at(k, x)
-    slope = np.abs(parts.solve(k, x - parts.means[k]))
-    moved = parts.ulps * UNIT * (slope * np.abs(parts.means[k])).sum(axis=1)
-    return moved + 0.5 * relative * (q + x.shape[1])
+    shift = parts.mean_ulps * UNIT * np.abs(parts.means[k])
+    slope = np.abs(parts.solve(k, x - parts.means[k])) + 0.5 * parts.solve_magnitude(k, shift)
+    return (slope * shift).sum(axis=1) + 0.5 * relative * (q + x.shape[1])
 
 
 def _intervals(posterior: Posterior, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -74,8 +71,8 @@ def _intervals(posterior: Posterior, delta: np.ndarray) -> tuple[np.ndarray, np.
     ratio = np.clip(posterior.log_ratio.astype(np.float64), -1e300, 1e300)
     np.maximum.at(top, rows, ratio)
     shifted = ratio - top[rows]
-    low = np.exp(np.clip(shifted - delta, -745, 700))
-    high = np.exp(np.clip(shifted + delta, -745, 700))
+    low = np.exp(np.minimum(shifted - delta, 700))
+    high = np.exp(np.minimum(shifted + delta, 700))
     own = np.exp(-top)
     total_low = own + sum_by_row(rows, low, n)
     total_high = own + sum_by_row(rows, high, n)
@@ -90,9 +87,10 @@ def _log_density_bound(posterior: Posterior, delta: np.ndarray, floor: np.ndarra
     parts, x, j = posterior.parts, posterior.x, posterior.reference
     dim = x.shape[1]
     height, q = parts.log_height_at(j, x)
-    rounding = (2 * dim + 10) * UNIT * (q + np.abs(parts.log_weights[j]) + np.abs(parts.half_log_det[j]) + dim)
+    rounding = (2 * dim + 10) * UNIT * (q + parts.height_size[j] + dim)
     spread, total = _intervals(posterior, delta)[2], posterior.weights[2]
-    return rounding + _parameter_error(parts, j, x) + spread + floor + 4 * UNIT * (np.abs(height) + np.abs(total) + _LOG_2PI * dim)
+    rounding += 4 * UNIT * (np.abs(height) + np.abs(total) + _LOG_2PI * dim)
+    return rounding + _parameter_error(parts, j, x) + spread + floor + _left_out(parts)
 
 
 def _score_bound(posterior: Posterior, delta: np.ndarray, easy: np.ndarray) -> np.ndarray:
@@ -100,18 +98,22 @@ def _score_bound(posterior: Posterior, delta: np.ndarray, easy: np.ndarray) -> n
     n, dim = x.shape
     weights, mean = posterior.weights[0], posterior.mean_step
     widths, own_width, _ = _intervals(posterior, delta)
-    extent = np.abs(x - parts.centre) + np.abs(parts.means - parts.centre).max(axis=0)
+    # the screened score is a sum over all components; expanded, r'(P m) - (r'P) x, its parts reach from the centre to both
+    spread = np.abs(x - parts.centre) + np.abs(parts.means - parts.centre).max(axis=0) if parts.centred else np.zeros_like(x)
     bound = own_width[:, None] * np.abs(mean) + _component_error(parts, j, x)
+    # a component left out has q/2 <= reach + the difference in height: so steep at most is its score
+    depth = parts.reach + parts.height_size.max() * 2
+    bound += _left_out(parts) * 2 * np.sqrt(2 * depth / parts.spectrum.min())
     bound += 8 * UNIT * (np.abs(parts.solve(j, x - parts.means[j])) + np.abs(mean))
-    steepest = parts.solve_magnitude(j, extent)
+    steepest = parts.solve_magnitude(j, spread + np.abs(x - parts.means[j]))
     for piece in pieces(len(posterior.k), dim):
         rows, k = posterior.rows[piece], posterior.k[piece]
         step = np.where((widths[piece] > 0)[:, None], parts.step(x[rows], k, j[rows]), 0.0)
-        part = widths[piece, None] * np.abs(step - mean[rows]) + weights[piece, None] * _component_error(parts, k, x[rows])
-        bound += sum_by_row(rows, part, n)
+        own = _weighted(weights[piece], _component_error(parts, k, x[rows]))
+        bound += sum_by_row(rows, widths[piece, None] * np.abs(step - mean[rows]) + own, n)
         if easy.any():
-            steepest += sum_by_row(rows, weights[piece, None] * parts.solve_magnitude(k, extent[rows]), n)
-    # the screened sum r'(P m) - (r'P) x cancels: its rounding is that of its parts
+            extent = spread[rows] + np.abs(x[rows] - parts.means[k])
+            steepest += sum_by_row(rows, _weighted(weights[piece], parts.solve_magnitude(k, extent)), n)
     return bound + np.where(easy[:, None], (len(parts.means) + 2 * dim + 8) * UNIT * steepest, 0.0)
 
 
@@ -122,8 +124,18 @@ def _component_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndar
     bound = (2 * dim + 8 if parts.axes is not None else 4) * UNIT * parts.solve_magnitude(k, u)
     slope = parts.solve(k, u)
     if parts.axes is not None:
-        length = np.sqrt((slope * slope).sum(axis=1, keepdims=True))
+        length = np.abs(slope).sum(axis=1, keepdims=True)
         bound = bound + (parts.defect[k] / parts.spectrum[k].min(axis=1))[:, None] * length
-    if parts.ulps:
-        bound = bound + parts.ulps * UNIT * (np.abs(slope) + parts.solve_magnitude(k, np.abs(parts.means[k])))
-    return bound
+    if parts.mean_ulps:
+        bound = bound + parts.mean_ulps * UNIT * parts.solve_magnitude(k, np.abs(parts.means[k]))
+    return bound + parts.cov_ulps * UNIT * parts.solve_magnitude(k, u)
+
+
+def _weighted(weights: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """weights times values rowwise, zero where the weight is, whatever the value."""
+    return np.where(weights[:, None] > 0, weights[:, None] * values, 0.0)
+
+
+def _left_out(parts: Components) -> float:
+    """Bound on the weight of all components that the screening excludes."""
+    return float(len(parts.means) * np.exp(-parts.reach)) if len(parts.means) > 1 else 0.0

@@ -50,10 +50,16 @@ def log_density(parts: Components, x: np.ndarray) -> np.ndarray:
 def score(parts: Components, x: np.ndarray) -> np.ndarray:
     def dense(logits, base):
         weights = parts.dense_weights(logits)
-        value = weights @ parts.pull.T
-        mixed = weights @ parts.precision.reshape(len(parts.means), -1)
-        z = x - parts.centre
-        value -= z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed.reshape(len(x), *parts.precision.shape[1:]), z)
+        if parts.centred:
+            mixed = weights @ parts.precision.reshape(len(parts.means), -1)
+            z = x - parts.centre
+            pulled = z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed.reshape(len(x), *parts.precision.shape[1:]), z)
+            return weights @ parts.pull.T - pulled
+        value = np.empty_like(x)
+        for i in range(x.shape[1]):
+            away = parts.means[:, i] - x[:, i, None]
+            away *= weights * parts.precision[:, min(i, parts.precision.shape[1] - 1)]
+            value[:, i] = away.sum(axis=1)
         return value
 
     return _with_careful_rows(parts, x, dense, Posterior.score)
@@ -75,8 +81,8 @@ def jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
 def divergence(parts: Components, x: np.ndarray) -> np.ndarray:
     def dense(logits, base):
         weights, away = _centred_scores(parts, x, logits)
-        away *= away
-        return (weights * away.sum(axis=2)).sum(axis=1) - weights @ parts.precision_trace
+        away *= np.sqrt(weights)[:, :, None]
+        return (away * away).sum(axis=(1, 2)) - weights @ parts.precision_trace
 
     return _with_careful_rows(parts, x, dense, Posterior.divergence)
 
@@ -87,6 +93,7 @@ def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tup
     away = parts.means - x[:, None, :]
     precision = parts.precision
     away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision
+    away[weights == 0] = 0.0  # it may have overflowed, and does not matter
     away -= np.einsum("nk,nkd->nd", weights, away)[:, None, :]
     return weights, away
 

@@ -64,10 +64,10 @@ class GaussianMixture:
         self._set(weights, Components(log_weights, means, covs, spectrum, axes, defect))
 
     @classmethod
-    def rounded(cls, weights, means, covs, ulps: float) -> GaussianMixture:
-        """A mixture whose means and covariances are known to ``ulps`` units in the last place: the error bounds say so."""
+    def rounded(cls, weights, means, covs, mean_ulps: float, cov_ulps: float) -> GaussianMixture:
+        """A mixture whose parameters are known to so many units in the last place: the error bounds take it into account."""
         exact = GaussianMixture(weights, means, covs)
-        return object.__new__(cls)._set(exact.weights, replace(exact._parts, ulps=ulps))
+        return object.__new__(cls)._set(exact.weights, replace(exact._parts, mean_ulps=mean_ulps, cov_ulps=cov_ulps))
 
     def _set(self, weights: np.ndarray, parts: Components):
         for name, value in (("weights", weights), ("means", parts.means), ("covs", parts.covs)):
@@ -150,13 +150,13 @@ class GaussianMixture:
         """
         alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma", zero=True)
         parts = self._parts
-        a2, s2 = alpha * alpha, sigma * sigma
-        spectrum = a2 * parts.spectrum + s2
+        s2 = sigma * sigma
+        spectrum = alpha * (alpha * parts.spectrum) + s2
         _check_range(spectrum, f"covariance after corruption with alpha = {alpha}, sigma = {sigma}")
-        covs = a2 * parts.covs + (s2 * np.eye(self.dim) if parts.covs.ndim == 3 else s2)
-        defect = a2 * parts.defect
+        covs = alpha * (alpha * parts.covs) + (s2 * np.eye(self.dim) if parts.covs.ndim == 3 else s2)
         return object.__new__(type(self))._set(self.weights, Components(
-            parts.log_weights, alpha * parts.means, covs, spectrum, parts.axes, defect, parts.ulps + 6))
+            parts.log_weights, alpha * parts.means, covs, spectrum, parts.axes, alpha * (alpha * parts.defect),
+            parts.mean_ulps + (0 if _is_power_of_two(alpha) else 1), parts.cov_ulps + 4))
 
     def nodes(self, spacing: float) -> tuple[np.ndarray, np.ndarray]:
         """Nodes (N, d) and weights (N,) with sum w f(x) ~ E f: a lattice of the given spacing in every whitened component.
@@ -301,6 +301,11 @@ def _spacing(spacing) -> float:
     if spacing > 0.9:
         raise ValueError(f"spacing is {spacing}: pass at most 0.9 standard deviations (the weights then sum to 1 within 1e-10)")
     return spacing
+
+
+def _is_power_of_two(value: float) -> bool:
+    """Multiplication by such a number is exact."""
+    return math.frexp(value)[0] == 0.5
 
 
 def _scalar(value):

@@ -82,7 +82,8 @@ class PointSet:
     def corrupted(self, alpha: float, sigma: float) -> GaussianMixture:
         """The law of alpha x + sigma z: sum_i w_i N(alpha x_i, sigma^2 I). alpha >= 0, sigma > 0."""
         alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma")
-        return GaussianMixture.rounded(self.weights, alpha * self.points, np.full(len(self.points), sigma * sigma), ulps=2)
+        variances = np.full(len(self.points), sigma * sigma)
+        return GaussianMixture.rounded(self.weights, alpha * self.points, variances, mean_ulps=float(alpha != 1), cov_ulps=1)
 
     def expectation(self, f):
         """(sum_i w_i f(x_i), bound on its rounding error); f maps (n, d) to (n, ...)."""

@@ -12,9 +12,12 @@ def exact(weights, means, covs, x):
         logs, scores, precisions = [], [], []
         for w, m, c in zip(weights, means, covs, strict=True):
             c = c if isinstance(c, mp.matrix) else mp.matrix(np.asarray(c).tolist())
-            p = c**-1
+            if d > 1 and not any(c[i, j] for i in range(d) for j in range(d) if i != j):  # mpmath calls wide diagonals singular
+                p, determinant = mp.diag([1 / c[i, i] for i in range(d)]), mp.fprod(c[i, i] for i in range(d))
+            else:
+                p, determinant = c**-1, mp.det(c)
             u = point - (m if isinstance(m, mp.matrix) else mp.matrix([mp.mpf(float(v)) for v in m]))
-            logs.append(mp.log(mp.mpf(w)) - (u.T * p * u)[0] / 2 - mp.log(mp.det(c)) / 2 - d * mp.log(2 * mp.pi) / 2)
+            logs.append(mp.log(mp.mpf(w)) - (u.T * p * u)[0] / 2 - mp.log(determinant) / 2 - d * mp.log(2 * mp.pi) / 2)
             scores.append(-p * u)
             precisions.append(p)
         top = max(logs)

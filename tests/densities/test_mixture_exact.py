@@ -150,3 +150,60 @@ def test_overflow_is_infinity_or_refused_never_nan():
             assert not np.isnan(method(x)).any()
         except OverflowError as error:
             assert "rescale" in str(error)
+
+
+@pytest.mark.parametrize("far", [50.0, 1e3, 1e8])
+@pytest.mark.parametrize("kind", ["isotropic", "full"])
+def test_half_way_between_distant_components(far, kind):
+    """Where two posterior weights are comparable, (x - m_j) + (x - m_k) cancels: its roundings decide the score."""
+    rng = np.random.default_rng(int(far))
+    for d in (1, 2, 4):
+        means = far * rng.standard_normal((2, d))
+        if kind == "full":
+            a = rng.standard_normal((d, d))
+            covs = np.stack([a @ a.T + 0.5 * np.eye(d)] * 2)
+        else:
+            covs = np.ones(2)
+        density = GaussianMixture([0.4, 0.6], means, covs)
+        middle = means.mean(axis=0)
+        x = np.concatenate([middle + 0.02 / far * rng.standard_normal((5, d)), [middle]])
+        assert_within_bounds(density, x)
+
+
+@pytest.mark.parametrize("sigma", [1e-8, 1e-9, 1e-12])
+def test_rounded_means_matter_when_sigma_is_tiny(sigma):
+    """0.7 times the point is rounded: at sigma = 1e-9 that is 0.1 sigma, and the log-density at the mean knows it."""
+    point, alpha = 1e6 + 0.1 if sigma > 1e-10 else 1.2, 0.7
+    law = PointSet([[point]]).corrupted(alpha, sigma)
+    with mp.workdps(50):
+        means, covs = [mp.matrix([mp.mpf(alpha) * mp.mpf(point)])], [mp.matrix([[mp.mpf(sigma) ** 2]])]
+    assert_within_bounds(law, law.means, None, [1.0], means, covs)
+
+
+@pytest.mark.parametrize(
+    ("weights", "means", "covs", "x"),
+    [
+        ([0.5, 0.5], [[0.0], [0.0]], [1.0, 1e-300], [[1.0], [0.0], [1e-149]]),
+        ([0.5, 0.5], [[0.0], [1e20]], [1.0, 1e-300], [[0.5], [1e20]]),
+        ([0.5, 0.5], [[0.0], [1e150]], [1.0, 1e-100], [[0.5], [-3.0]]),
+        ([0.5, 0.5], [[0.0] * 5, [1e20] * 5], [1.0, 1e-300], [[0.5] * 5]),
+        ([0.4, 0.3, 0.3], [[0.0] * 4, [10.2, 0, 0, 0], [1e7, 0, 0, 0]], [1.0, 1.0, 1.0], [[0.0] * 4]),
+        ([1.0], [[0.0] * 3], [[1.0851105699191371e-86, 4.152073437014981e-149, 2.2195297976374597e234]], [[0.0] * 3]),
+        ([0.5, 0.5], [[0.0, 0.0], [1e-31, 0.0]], [5.14e-200 * np.eye(2)] * 2, [[1e-31, 2e-31], [0.0, 0.0]]),
+    ],
+)
+def test_wide_ranges_of_scale(weights, means, covs, x):
+    """Components whose scales differ by up to 150 orders of magnitude: plain answers, finite bounds, no overflow."""
+    density = GaussianMixture(weights, means, covs)
+    x = np.array(x)
+    assert_within_bounds(density, x)
+    assert np.isfinite(density.score_error(x)).all() and np.isfinite(density.logpdf_error(x)).all()
+    trace = np.trace(density.score_jacobian(x), axis1=1, axis2=2)
+    np.testing.assert_allclose(density.score_divergence(x), trace, rtol=1e-12)
+
+
+def test_a_tiny_alpha_keeps_its_digits():
+    law = Gaussian([0.0], 1e300).corrupted(1e-160, 0.0)  # variance 1e-20 by way of 1e-320, were alpha squared first
+    with mp.workdps(50):
+        covs = [mp.matrix([[mp.mpf(1e-160) ** 2 * mp.mpf(1e300)]])]
+        assert_within_bounds(law, np.array([[1e-10]]), None, [1.0], [mp.matrix([0])], covs)
