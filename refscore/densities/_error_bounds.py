@@ -50,6 +50,7 @@ def _ratio_errors(posterior: Posterior, floor: np.ndarray) -> np.ndarray:
         j = posterior.reference[rows]
         part = (4 * x.shape[1] + 16) * UNIT * parts.log_ratio_size(x[rows], k, j) + floor[rows]
         delta[piece] = part + _parameter_error(parts, k, x[rows]) + _parameter_error(parts, j, x[rows])
+    delta[np.isneginf(posterior.log_ratio)] = 0  # so far below that no rounding brings it back
     return delta
 
 

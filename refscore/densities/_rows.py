@@ -53,8 +53,9 @@ def score(parts: Components, x: np.ndarray) -> np.ndarray:
         if parts.centred:
             mixed = weights @ parts.precision.reshape(len(parts.means), -1)
             z = x - parts.centre
-            pulled = z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed.reshape(len(x), *parts.precision.shape[1:]), z)
-            return weights @ parts.pull.T - pulled
+            if parts.axes is not None:
+                mixed = mixed.reshape(len(x), *parts.precision.shape[1:])
+            return weights @ parts.pull.T - (z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed, z))
         value = np.empty_like(x)
         for i in range(x.shape[1]):
             away = parts.means[:, i] - x[:, i, None]
