@@ -5,8 +5,9 @@ r"""Expectations under the standard normal law by the trapezoidal rule on a latt
 For f analytic in the strip |Im u_i| < a the error decays like e^{-2 pi a/h} (for entire f like e^{-2 pi^2/h^2}), that
 is, geometrically in the number of nodes a dimension: Trefethen & Weideman, "The exponentially convergent trapezoidal
 rule", SIAM Review 56 (2014), theorem 5.1. Gauss-Hermite nodes converge like e^{-2 a sqrt(2 n)}, slower for the scores of
-mixtures and networks, whose poles lie near the real axis. The lattice is cut at |u| = RADIUS, beyond which the normal
-law has less than 3e-19 of its mass in one dimension.
+mixtures and networks, whose poles lie near the real axis. The lattice is cut at |u| = radius (RADIUS by default), beyond
+which the normal law has less than 3e-19 of its mass in one dimension; what a growing f loses there is seen in the shell
+just inside.
 """
 
 from __future__ import annotations
@@ -19,24 +20,25 @@ import numpy as np
 RADIUS = 9.0
 
 
-def lattice_size(dim: int, spacing: float) -> float:
+def lattice_size(dim: int, spacing: float, radius: float = RADIUS) -> float:
     """About how many nodes `normal_lattice` has: the volume of the ball over that of a cell."""
-    return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * (RADIUS / spacing) ** dim
+    return math.pi ** (dim / 2) / math.gamma(dim / 2 + 1) * (radius / spacing) ** dim
 
 
 @lru_cache(maxsize=8)
-def normal_lattice(dim: int, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+def normal_lattice(dim: int, spacing: float, radius: float = RADIUS) -> tuple[np.ndarray, np.ndarray]:
     """Nodes (N, dim) and weights (N,) with sum w f(u) ~ E f(z), z ~ N(0, I); both read-only.
 
     The lattice is shifted by a third of a cell, so that no symmetry of f hides a wrong sign.
     """
-    line = (np.arange(-math.ceil(RADIUS / spacing) - 1, math.ceil(RADIUS / spacing) + 2) + 1 / 3) * spacing
+    reach = math.ceil(radius / spacing)
+    line = (np.arange(-reach - 1, reach + 2) + 1 / 3) * spacing
     squares = np.zeros(1)
     nodes = np.zeros((1, 0))
     for _ in range(dim):  # grow one dimension at a time and drop what has left the ball: no cube is ever stored
         squares = (squares[:, None] + line**2).ravel()
         nodes = np.column_stack([np.repeat(nodes, len(line), axis=0), np.tile(line, len(nodes))])
-        inside = squares <= RADIUS**2
+        inside = squares <= radius**2
         squares, nodes = squares[inside], nodes[inside]
     weights = np.exp(-0.5 * squares) * (spacing / math.sqrt(2 * math.pi)) ** dim
     nodes.flags.writeable = weights.flags.writeable = False

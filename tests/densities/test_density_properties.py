@@ -202,3 +202,23 @@ def test_a_batch_of_none():
 def test_refusals_name_the_argument_and_the_fix(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("f", "exact"),
+    [
+        (lambda x: x[:, 0] ** 8, 105.0),
+        (lambda x: x[:, 0] ** 20, 654729075.0),
+        (lambda x: np.exp(2 * x[:, 0]), np.exp(2.0)),
+        (lambda x: np.exp(4 * x[:, 0]), np.exp(8.0)),
+        (lambda x: 1 / (1 + x[:, 0] ** 2), 0.65567954241879847154),
+        (lambda x: (x[:, 0] > 0.01) * 1.0, 0.49601064368536843),
+        (lambda x: np.abs(x[:, 0] - 0.1), 0.80187066240942933),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:expectation")
+def test_expectation_is_honest_on_the_standard_normal(f, exact):
+    """Moments, exponentials (mass far out), a pole at distance 1, a jump and a kink."""
+    value, error = Gaussian([0.0], 1.0).expectation(f)
+    assert abs(value - exact) <= error
+    assert error <= 1e-3 * abs(exact)
