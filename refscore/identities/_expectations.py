@@ -53,6 +53,11 @@ def data_nodes(density, alpha, sigma):
     return _textbook.nodes(density, 0.72 / math.sqrt(1 + (1.1 * alpha / sigma) ** 2))
 
 
+POSTERIOR_ROUNDING = 1e-12
+"""Relative error of a posterior mean over nodes: exponents up to 40 matter, each good to 8 eps of itself (7e-14); up to 3e5
+terms are summed (1e-13); the lattice leaves e^{-2 pi^2/0.72^2} = 3e-17 of the largest term. Their sum with room for d."""
+
+
 def posterior_weights(row, x0, w, alpha, sigma):
     """Posterior weights of the nodes x0 at x_t = row."""
     square = ((row - alpha * x0) ** 2).sum(axis=1) / (2 * sigma**2)

@@ -8,7 +8,7 @@ import numpy as np
 
 from refscore.densities import PointSet
 from refscore.identities import _textbook
-from refscore.identities._expectations import data_nodes, flat, posterior_weights, refined
+from refscore.identities._expectations import POSTERIOR_ROUNDING, data_nodes, flat, posterior_weights, refined
 from refscore.identities._models import score_models
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import DIMENSIONS, mixture, targets
@@ -128,7 +128,7 @@ def marginal_score(ops, seed):
                 want = np.array([_posterior(ops, process, row, x0, w, t, alpha, sigma) for row in xt])
                 steep = 1 / sigma * (1 + np.abs(xt).max() / sigma)
                 case = f"{name}, d = {d}, {type(process).__name__} at t = {t}"
-                yield Comparison(case, ops.score(law, xt), want, 1e-12 * steep, steep)
+                yield Comparison(case, ops.score(law, xt), want, POSTERIOR_ROUNDING * steep, steep)
 
 
 def _posterior(ops, process, row, x0, w, t, alpha, sigma):

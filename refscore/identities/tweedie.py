@@ -8,7 +8,7 @@ import numpy as np
 
 from refscore.densities import PointSet
 from refscore.identities import _textbook
-from refscore.identities._expectations import EPS, data_nodes, posterior_weights, refined
+from refscore.identities._expectations import EPS, POSTERIOR_ROUNDING, data_nodes, posterior_weights, refined
 from refscore.identities._registry import Comparison, identity
 from refscore.identities._targets import DIMENSIONS, mixture, targets
 from refscore.processes import OU, VP
@@ -43,10 +43,10 @@ def tweedie(ops, seed):
                 case = f"{name}, d = {d}, alpha = {alpha}, sigma = {sigma}"
                 got = ops.posterior_mean(xt, ops.score(law, xt), alpha, sigma)
                 size = 1 + np.abs(xt).max() / alpha
-                yield Comparison(f"mean: {case}", got, mean, 1e-12 * size, size)
+                yield Comparison(f"mean: {case}", got, mean, POSTERIOR_ROUNDING * size, size)
                 got = ops.posterior_covariance(ops.score_jacobian(law, xt), alpha, sigma)
                 size = (sigma / alpha) ** 2 * (1 + sigma**2 * np.abs(ops.score_jacobian(law, xt)).max())
-                yield Comparison(f"covariance: {case}", got, covariance, 1e-12 * size, size)
+                yield Comparison(f"covariance: {case}", got, covariance, POSTERIOR_ROUNDING * size, size)
             yield from _least_error(ops, d, alpha, sigma)
 
 
@@ -115,7 +115,7 @@ def _minimisers(ops, process, t, rng):
     for target, value in want.items():
         got = ops.convert(process, ops.score(law, xt), xt, t, "score", target)
         size = (1 + np.abs(xt).max()) / min(alpha, sigma)
-        yield Comparison(f"minimiser of the {target} loss, {type(process).__name__}", got, value, 1e-12 * size, size)
+        yield Comparison(f"minimiser of the {target} loss, {type(process).__name__}", got, value, POSTERIOR_ROUNDING * size, size)
 
 
 def _weighted_losses(ops, process, rng):
@@ -147,4 +147,4 @@ def _weighted_losses(ops, process, rng):
         gap = predicted[target] - truth[target]
         want = 0.5 * (gap * gap).sum() / n
         size = want + 0.5 * (predicted[target] ** 2).sum() / n + 0.5 * (truth[target] ** 2).sum() / n
-        yield Comparison(f"weighted DSM is the {target} error, {type(process).__name__}", got, want, 1e-12 * size, size)
+        yield Comparison(f"weighted DSM is the {target} error, {type(process).__name__}", got, want, 256 * EPS * size, size)
