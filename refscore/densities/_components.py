@@ -137,7 +137,7 @@ class Components:
         if self.expands:
             largest["pull"] = _longest(self.pull.T)
             largest["excess"] = float(self.precision.max() - self.precision.min())
-            largest["constant"] += float(np.abs(self._expanded[2] - self.log_heights)[present].max())
+            largest["constant"] += float(np.abs(self._expanded[2][present] - self.log_heights[present]).max())
         return largest
 
     @property

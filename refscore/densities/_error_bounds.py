@@ -62,7 +62,8 @@ def _parameter_error(parts: Components, k: np.ndarray, x: np.ndarray) -> np.ndar
     _, q = parts.log_height_at(k, x)
     shift = parts.mean_ulps * UNIT * np.abs(parts.means[k])
     slope = np.abs(parts.solve(k, x - parts.means[k])) + 0.5 * parts.solve_magnitude(k, shift)
-    return (slope * shift).sum(axis=1) + 0.5 * relative * (q + x.shape[1])
+    spread = np.where(relative > 0, 0.5 * relative * (q + x.shape[1]), 0.0)  # no error stays none where q overflows
+    return np.where(shift > 0, slope * shift, 0.0).sum(axis=1) + spread
 
 
 def _intervals(posterior: Posterior, delta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -207,3 +207,14 @@ def test_a_tiny_alpha_keeps_its_digits():
     with mp.workdps(50):
         covs = [mp.matrix([[mp.mpf(1e-160) ** 2 * mp.mpf(1e300)]])]
         assert_within_bounds(law, np.array([[1e-10]]), None, [1.0], [mp.matrix([0])], covs)
+
+
+def test_components_of_weight_zero_are_not_there():
+    """In every form and dimension, next to the same mixture without them."""
+    for d in (2, 5):
+        means = np.vstack([np.zeros(d), np.ones(d), 1e6 * np.ones(d)])
+        with_zero = GaussianMixture([0.4, 0.6, 0.0], means, [1.0, 0.5, 1e-12])
+        without = GaussianMixture([0.4, 0.6], means[:2], [1.0, 0.5])
+        x = np.concatenate([np.random.default_rng(0).standard_normal((4, d)), means, [[1e9] * d]])
+        assert (np.abs(with_zero.score(x) - without.score(x)) <= with_zero.score_error(x) + without.score_error(x)).all()
+        assert (np.abs(with_zero.logpdf(x) - without.logpdf(x)) <= with_zero.logpdf_error(x) + without.logpdf_error(x)).all()
