@@ -29,6 +29,7 @@ _PER_STD = 8
 _NEGLIGIBLE = 1e-20
 _MAX_POINTS = 1 << 22
 _EQUAL = 1e-10
+_FAR = 1e3
 _BISECTIONS = 48
 
 
@@ -69,19 +70,22 @@ def total_variation(p: GaussianMixture, q: GaussianMixture) -> tuple[float, floa
 def _equal_covariances(p: GaussianMixture, q: GaussianMixture) -> tuple[float, float] | None:
     from scipy.special import erf
 
-    cov, away = p.cov, p.means[0] - q.means[0]
+    cov = p.cov
     spectrum, axes = np.linalg.eigh(cov)
     whiten = axes / np.sqrt(spectrum)
     unequal = 1.5 * float(np.linalg.norm(whiten.T @ (q.cov - cov) @ whiten))
     if not unequal <= _EQUAL:
         return None
-    delta = float(np.linalg.norm(away @ whiten))
-    size = float(np.linalg.norm((np.abs(p.means[0]) + np.abs(q.means[0])) @ np.abs(whiten)))
+    with np.errstate(over="ignore", invalid="ignore"):
+        delta = float(np.linalg.norm((p.means[0] - q.means[0]) @ whiten))
+        size = float(np.linalg.norm((np.abs(p.means[0]) + np.abs(q.means[0])) @ np.abs(whiten)))
+    relative = 4 * p.dim * _EPS * float(spectrum[-1] / spectrum[0])
+    if not delta < _FAR:  # or past float64; if half of it at least is no rounding, 1 - TV < e^(-_FAR^2/32)
+        return 1.0, unequal + 4 * _EPS if relative < 0.5 else 1.0
     value = float(erf(delta / np.sqrt(8)))
     # erf' <= 2/sqrt(pi); means are taken as given, so only their difference, C^{-1/2} and the norm are rounded
     slope = 0.4 * np.exp(-(delta**2) / 8)
-    rounding = slope * _EPS * (size + 4 * p.dim * delta * float(spectrum[-1] / spectrum[0])) + 4 * _EPS * value
-    return value, float(unequal + rounding)
+    return value, float(unequal + slope * (_EPS * size + relative * delta) + 4 * _EPS * value)
 
 
 def _one_dimension(p: GaussianMixture, q: GaussianMixture) -> tuple[float, float]:
@@ -134,7 +138,9 @@ class _LogRatio:
         if not len(x):
             return x, x
         log_p, log_q = self._p.logpdf(x[:, None]), self._q.logpdf(x[:, None])
-        return log_p - log_q, 8 * _EPS * (4 + np.abs(log_p) + np.abs(log_q))
+        with np.errstate(invalid="ignore"):  # where one density only is past float64, the sign is clear
+            ratio = log_p - log_q
+        return ratio, np.where(np.isinf(ratio), 0.0, 8 * _EPS * (4 + np.abs(log_p) + np.abs(log_q)))
 
     def slope(self, x: np.ndarray) -> np.ndarray:
         if not len(x):

@@ -135,6 +135,13 @@ def test_extremes():
         assert 1 - value <= error <= 1e-12
     value, error = total_variation(unit, Gaussian([0.0], 1e-200))
     assert 1 - value <= error <= 1e-12
+    # whitened distances of 1e160 (its square overflows) and of 1e314
+    for p, q in ((1e150, 0.0), (1e304, -1e304), (1e308, -1e308)):
+        assert total_variation(Gaussian([p], 1e-20), Gaussian([q], 1e-20)) == (1.0, pytest.approx(0, abs=4 * EPS))
+        value, error = total_variation(Gaussian([p, 0.0], [1e-20, 1.0]), Gaussian([q, 0.0], [1e-20, 1.0]))
+        assert value == 1 and error == 1  # closed form, condition 1e20: the distance is all rounding
+    value, error = total_variation(Gaussian([1e150], 1e-20), Gaussian([0.0], 2e-20))  # by roots, log p/q = inf
+    assert 1 - value <= error <= 1e-12
     # swapped components: the same law in another order
     value, error = total_variation(MIX, GaussianMixture(MIX.weights[::-1], MIX.means[::-1], MIX.covs[::-1]))
     assert value <= error <= 1e-12
