@@ -3,8 +3,8 @@
 A score network's Jacobian contains phi', and the parameter gradient of anything that contains the Jacobian (implicit
 and sliced score matching) contains phi''. Every function here
 
-* evaluates value, slope and curvature from the same exponential, with no overflow for any finite argument;
-* has an absolute error of a few eps (softplus, its slope, and silu have a relative error of a few eps);
+* evaluates value, slope and curvature from one or two exponentials, with no overflow for any finite argument;
+* has an absolute error of a few eps (tanh, softplus, their derivatives, and silu have a relative error of a few eps);
 * keeps float32;
 * takes complex arguments (all but relu are analytic), so that imag phi(z + ih)/h gives phi'(z) by another road.
 
@@ -52,12 +52,13 @@ class Activation:
 
 
 def _tanh(z, order: int) -> Jet:
-    """phi' = 1 - phi^2, phi'' = -2 phi phi'."""
+    """phi' = sech^2 with sech z = e^-|z| (1 + |phi|), where nothing cancels (1 - phi^2 would);  phi'' = -2 phi phi'."""
     value = np.tanh(z)
     if order == 0:
         return value, None, None
-    slope = value * value
-    np.subtract(1, slope, out=slope)
+    slope = np.exp(_minus_abs(z))
+    slope *= 1 + np.abs(value) if z.dtype.kind == "f" else 1 + np.where(z.real > 0, value, -value)
+    slope *= slope
     return value, slope, -2 * value * slope if order == 2 else None
 
 
