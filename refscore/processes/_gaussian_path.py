@@ -31,6 +31,7 @@ import numpy as np
 from refscore import _validate
 
 PARAMETRISATIONS = ("score", "eps", "x0", "v")
+_WEAKER = "use other units, in which the diffusion is weaker"
 
 
 class GaussianPath(ABC):
@@ -67,11 +68,13 @@ class GaussianPath(ABC):
     def sigma(self, t):
         """Noise standard deviation sigma_t = sqrt(V(0, t)); 0 at t = 0."""
         t = self._time(t)
-        return self._transition_std(np.zeros_like(t), t)
+        with np.errstate(over="ignore"):
+            return _representable(self._transition_std(np.zeros_like(t), t), "sigma_t", _WEAKER)
 
     def variance(self, t):
-        """sigma_t^2."""
-        return np.square(self.sigma(t))
+        """sigma_t^2; refused, like sigma_t and the variance of a transition, where it exceeds float64."""
+        with np.errstate(over="ignore"):
+            return _representable(np.square(self.sigma(t)), "the variance sigma_t^2", _WEAKER)
 
     def drift(self, x, t) -> np.ndarray:
         """f(x, t) = -rate(t) x, shape (n, d)."""
@@ -115,7 +118,10 @@ class GaussianPath(ABC):
         Semigroup: alpha_t = alpha_{t|s} alpha_s and sigma_t^2 = alpha_{t|s}^2 sigma_s^2 + V(s, t).
         """
         s, t = self._interval(s, t)
-        return np.exp(-self._integrated_rate(s, t)), np.square(self._transition_std(s, t))
+        with np.errstate(over="ignore"):
+            variance = np.square(self._transition_std(s, t))
+        _representable(variance, "the variance of the transition", _WEAKER)
+        return np.exp(-self._integrated_rate(s, t)), variance
 
     def covariance(self, s, t):
         """Cov(x_s, x_t | x_0) of one coordinate, s <= t: alpha_{t|s} sigma_s^2."""

@@ -52,7 +52,8 @@ class OU(GaussianPath):
             return self.beta * (t - s)
 
     def _transition_std(self, s, t):
-        return self.g * np.sqrt(_expm1_over(-2 * self.beta, t - s))
+        h = t - s  # 1 - e^{-2x} = (1 - e^{-x})(1 + e^{-x}): 2 beta could exceed float64
+        return self.g * np.sqrt(_expm1_over(-self.beta, h) * (0.5 + 0.5 * np.exp(-self._integrated_rate(s, t))))
 
     def _frozen_score_weight(self, s, t):
         return self.g * (self.g * _expm1_over(self.beta, t - s))

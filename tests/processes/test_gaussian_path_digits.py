@@ -92,3 +92,18 @@ def test_far_end():
     assert process.alpha(1e200) == 0
     assert process.sigma(1e200) == pytest.approx(1e80 / np.sqrt(2e200), rel=4 * EPS)
     assert OU(2.0, 3.0).sigma(1e6) == pytest.approx(1.5, rel=4 * EPS)
+    # 2 beta exceeds float64; the spacing of subnormal numbers near 1/(2 beta) = 5e-309 is 1e-15 of it
+    assert OU(1e308, 1.0).sigma(1.0) == pytest.approx(np.sqrt(0.5) * 1e-154, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    "compute, message",
+    [
+        (lambda: OU(1.0, 1e200).variance(1.0), r"the variance sigma_t\^2 exceeds the range of float64"),
+        (lambda: OU(1.0, 1e200).transition(0.0, 1.0), "the variance of the transition exceeds the range of float64"),
+        (lambda: OU(0.0, 1e200).sigma(1e300), "sigma_t exceeds the range of float64"),
+    ],
+)
+def test_what_exceeds_float64_is_refused(compute, message):
+    with pytest.raises(ValueError, match=message):
+        compute()
