@@ -130,3 +130,12 @@ def test_refusals():
         pass
     with pytest.raises(TypeError, match="concurrent.futures.Executor"), parallel(executor="cluster"):
         pass
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 31, 32, 33, 65, 4097])
+def test_every_row_is_in_exactly_one_block(n):
+    """16 rows a block; n on both sides of its multiples."""
+    x = np.arange(1.0, n + 1)[:, None]
+    np.testing.assert_array_equal(_blocks.map_rows(partial(affine, 1.5 * np.eye(1)), x, row_bytes=1 << 14), np.tanh(1.5 * x))
+    total, count = _blocks.sum_rows(column_sums, x, row_bytes=1 << 14)
+    assert count == n and total[0] == n * (n + 1) / 2

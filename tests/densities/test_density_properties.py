@@ -222,3 +222,18 @@ def test_expectation_is_honest_on_the_standard_normal(f, exact):
     value, error = Gaussian([0.0], 1.0).expectation(f)
     assert abs(value - exact) <= error
     assert error <= 1e-3 * abs(exact)
+
+
+def test_moments_of_a_weighted_point_set():
+    points = PointSet([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0]], [0.5, 0.25, 0.25])
+    np.testing.assert_allclose(points.mean, [0.5, 1.0], rtol=1e-15)
+    np.testing.assert_allclose(points.cov, [[0.75, -0.5], [-0.5, 3.0]], rtol=1e-15)
+    value, error = points.expectation(lambda x: x[:, 0] ** 2 + x[:, 1])
+    assert abs(value - 2.0) <= error < 1e-14
+
+
+def test_nodes_carry_the_weights_of_the_components():
+    density = GaussianMixture([0.2, 0.8], [[-1.0], [1.5]], [0.5, 0.2])
+    x, w = density.nodes(0.4)
+    np.testing.assert_allclose([w.sum(), w @ x[:, 0]], [1.0, density.mean[0]], rtol=1e-12)
+    np.testing.assert_allclose(w @ (x[:, 0] - density.mean[0]) ** 2, density.cov[0, 0], rtol=1e-12)

@@ -297,3 +297,22 @@ def test_a_rough_score_comes_with_its_error():
 def test_wrong_kinds_are_refused():
     with pytest.raises(TypeError, match="initial is ndarray"):
         law(chain_for(UNEVEN, "exponential")[0], np.zeros(3))
+
+
+def test_the_difference_of_two_laws_is_the_integral():
+    from scipy.special import erf
+
+    from refscore.laws.grid import _difference, _Nodes
+    for away in (0.01, 0.3, 2.0):
+        p, q = (_Nodes(np.ones(1), np.array([m]), 1.0) for m in (0.0, away))
+        assert _difference(p, q) == pytest.approx(2 * erf(away / np.sqrt(8)), rel=0.02)
+
+
+def test_a_weighted_point_set_keeps_its_weights():
+    from refscore.laws import law
+    from refscore.samplers import Chain
+    chain = Chain(lambda x, t: np.tanh(x), [2.0, 1.0], [0.5, 1.0], [1.0, 1.0], [0.0, 0.3])
+    points = PointSet([[-1.0], [2.0]], [0.2, 0.8])
+    after = law(chain[:1], points)
+    np.testing.assert_array_equal(after.weights, [0.2, 0.8])
+    np.testing.assert_array_equal(law(chain, points).weights, [0.2, 0.8])

@@ -43,3 +43,16 @@ def test_a_score_without_time_says_so():
         dsm_process(AnalyticScore(DATA), PROCESS, X, 0.5, X)
     with pytest.raises(TypeError, match=r"\.score, or AnalyticScore"):
         ism(DATA, X)
+
+
+def test_times_close_to_each_other_are_not_confused():
+    data, process = GaussianMixture([0.3, 0.7], [[-1.0], [1.0]], [0.5, 0.2]), OU(0.7, 1.3)
+    score, x = MarginalScore(process, data), np.array([[0.3]])
+    for t in (0.3, 0.301, 0.3, 0.3001, 0.3, 0.32, 0.34, 0.3):
+        np.testing.assert_array_equal(score(x, t), process.marginal(data, t).score(x))
+
+
+def test_beyond_the_overflow_of_beta_t_the_process_is_stationary():
+    process = OU(1e200, 1e100)
+    assert process.sigma(1e200) == pytest.approx(np.sqrt(0.5), rel=1e-14)
+    assert process.alpha(1e200) == 0

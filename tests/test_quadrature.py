@@ -1,0 +1,28 @@
+"""The lattice and the simplex behind expectations."""
+
+import numpy as np
+import pytest
+
+from refscore import _quadrature
+
+
+def test_the_lattice_has_no_symmetry():
+    u, _ = _quadrature.normal_lattice(2, 0.5)
+    assert not set(map(tuple, np.round(u, 9))) & set(map(tuple, np.round(-u, 9)))
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 5])
+def test_the_simplex_carries_two_moments(d):
+    corners = _quadrature.simplex(d)
+    np.testing.assert_allclose(corners.mean(axis=0), 0, atol=1e-15)
+    np.testing.assert_allclose(corners.T @ corners / (d + 1), np.eye(d), atol=1e-15)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_the_lattice_integrates_polynomials_and_waves(d):
+    """Even moments 1, 3, 15 and E cos u.z = e^{-|u|^2/2}; the lattice leaves e^{-2 pi^2/h^2} = 3e-35 at h = 0.5."""
+    z, w = _quadrature.normal_lattice(d, 0.5)
+    for power, moment in ((0, 1), (2, 1), (4, 3), (6, 15)):
+        assert w @ z[:, 0] ** power == pytest.approx(moment, rel=1e-12)
+    u = np.arange(1, d + 1) / 2
+    assert w @ np.cos(z @ u) == pytest.approx(np.exp(-u @ u / 2), rel=1e-12)
