@@ -206,9 +206,9 @@ class GaussianMixture:
         value, error : arrays of f's trailing shape (floats for scalar f)
             The error is an estimate. For smooth f the changes c0, c1, c2 of the last four lattices, relative to E|f|, fall
             faster than geometrically, c' < c^1.2, and what is left is taken for twice the series c2 (r + r^2 + ...),
-            r = max(c2/c1, c1/c0) <= 0.9; otherwise (kinks, jumps) for ten times the largest of them. To it come what f has in the outermost shell of the
-            lattice, which is widened until that is rounding, and rounding. A RuntimeWarning says when the estimate is above
-            ``tolerance``.
+            r = max(c2/c1, c1/c0) <= 0.9; otherwise (kinks, jumps) for ten times the largest of them. To it come rounding and
+            what f has in the outermost shell of the lattice, which is widened until that is rounding. A RuntimeWarning
+            says when the estimate is above ``tolerance``.
 
         Raises
         ------
