@@ -3,14 +3,19 @@
 If m(x) = c + A x, the kernel N(m(x), v I) takes sum_j w_j N(mu_j, C_j) to sum_j w_j N(c + A mu_j, A C_j A' + v I): for
 one component the closed recursion of a Gaussian target (systems H5). Whether m is affine is found by probing: A from
 central differences over a span that loses no digits, then checked at points all over the law. What the check cannot see
-is a departure between its points; what it does see is turned into a bound. If the computed mean is off by at most delta
-then the kernel is off by at most delta/sqrt(2 pi v) in total variation, and as kernels never increase total variation,
-such errors add over the steps.
+is a departure between its points (`law` says how far apart they are); what it does see is turned into a bound.
+
+Error. Let the mean of step j be off by at most delta_j, and let the steps after it map x to Phi_j x + noise, noise since
+and with step j of covariance V_j. Exchanging the steps one by one, each exchange shifts Gaussians N(., V_j) by
+Phi_j delta_j, so together they cost sum_j |V_j^{-1/2} Phi_j| delta_j/sqrt(2 pi) in total variation: a contracting chain
+forgets. Covariances rounded by dC_j end as Phi_j dC_j Phi_j', which costs at most 3/2 |C^{-1/2} Phi_j dC_j Phi_j' C^{-1/2}|_F
+with C the last covariance (Devroye, Mehrabian & Reddad 2018).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -24,30 +29,55 @@ AFFINE = 1e-12
 
 _EPS = np.finfo(np.float64).eps
 _CENTRES = 64
+_FINE = 1024
+_REACH = 9.0
 
 
-def push(chain: Chain, k: int, law: GaussianMixture) -> tuple[GaussianMixture, float] | None:
-    """The law after step k and the error it adds in total variation; None where m_k is not affine.
+class Step(NamedTuple):
+    """x -> slope x + c + sqrt(v) z, how far off its mean may be, and how far off the covariances."""
 
-    The error covers rounding and the departure seen by the check; it knows nothing of the error of the score itself.
+    slope: np.ndarray
+    v: float
+    mean_error: float
+    cov_error: float
+
+
+def push(chain: Chain, k: int, law: GaussianMixture) -> tuple[GaussianMixture, Step] | None:
+    """The law after step k, and the step with its errors; None where m_k is not affine.
+
+    The errors cover rounding and the departure seen by the check; they know nothing of the error of the score itself.
     """
     centre = law.mean
     constant, slope = _probe(chain, k, centre, np.sqrt(np.diag(law.cov)))
-    points = _check_points(law)
-    means = chain.mean(k, points)
-    departure = float(np.abs(means - (constant + (points - centre) @ slope.T)).max())
-    size = float(np.abs(means).max()) + float(np.sqrt(np.trace(law.cov)))
-    if not departure <= AFFINE * size:
-        return None
+    departure = size = 0.0
+    for points in _check_points(law):
+        means = chain.mean(k, points)
+        departure = max(departure, float(np.abs(means - (constant + (points - centre) @ slope.T)).max()))
+        size = max(size, float(np.abs(means).max()) + float(np.sqrt(np.trace(law.cov))))
+        if not departure <= AFFINE * size:
+            return None
     v = float(chain.v[k])
     covs = slope @ _full(law) @ slope.T + v * np.eye(law.dim)
     covs = (covs + covs.transpose(0, 2, 1)) / 2
     after = _mixture(law.weights, constant + (law.means - centre) @ slope.T, covs)
-    spectra = np.linalg.eigvalsh(covs)
-    shortest = np.sqrt(v if v > 0 else spectra.min())
-    # TV of two Gaussians <= 3/2 |C^{-1/2} dC C^{-1/2}|_F (Devroye, Mehrabian & Reddad 2018), dC of a few eps |C|
-    rounding = 8 * law.dim * _EPS * float((spectra.max(axis=1) / spectra.min(axis=1)).max())
-    return after, (departure + 4 * _EPS * size) / (np.sqrt(2 * np.pi) * shortest) + rounding
+    largest = float(np.trace(covs, axis1=1, axis2=2).max())
+    return after, Step(slope, v, np.sqrt(law.dim) * (departure + 4 * _EPS * size), 8 * law.dim * _EPS * largest)
+
+
+def error(steps: list[Step], law: GaussianMixture) -> float:
+    """Bound on the error in total variation of ``law``, the law after these steps (module docstring)."""
+    if not steps:
+        return 0.0
+    whiten = np.linalg.inv(np.linalg.cholesky(_full(law)))
+    flow, noise, total = np.eye(law.dim), np.zeros((law.dim, law.dim)), 0.0
+    for step in reversed(steps):
+        noise = noise + step.v * flow @ flow.T
+        spread = np.linalg.norm(whiten @ flow, axis=(1, 2)).max()
+        # without noise since, there is the spread of the law only: enough for rounding, which shifts it as a whole
+        shift = np.linalg.norm(np.linalg.solve(np.linalg.cholesky(noise), flow)) if noise.any() else spread
+        total += shift * step.mean_error / np.sqrt(2 * np.pi) + 1.5 * spread**2 * step.cov_error
+        flow = flow @ step.slope
+    return float(total)
 
 
 def _probe(chain: Chain, k: int, centre: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,13 +89,18 @@ def _probe(chain: Chain, k: int, centre: np.ndarray, std: np.ndarray) -> tuple[n
     return values[0], ((values[1 : dim + 1] - values[dim + 1 :]) / (2 * span[:, None])).T
 
 
-def _check_points(law: GaussianMixture) -> np.ndarray:
-    """Points along the axes and in random directions up to 8 standard deviations away, and centres of components."""
+def _check_points(law: GaussianMixture) -> Iterator[np.ndarray]:
+    """Along the axes and in random directions up to 8 standard deviations away, and centres; then finely, if d = 1."""
     directions = np.random.default_rng(5).standard_normal((16, law.dim))
     units = np.concatenate([np.eye(law.dim), directions])
     away = np.concatenate([r * units for r in (-8, -3, -1, 1, 3, 8)]) * np.sqrt(np.diag(law.cov))
-    stride = max(1, len(law.means) // _CENTRES)
-    return np.concatenate([law.mean + away, law.means[::stride]])
+    centres = law.means[:: max(1, len(law.means) // _CENTRES)]
+    yield np.concatenate([law.mean + away, centres])
+    if law.dim == 1:
+        reach = _REACH * np.sqrt(law.covs.reshape(-1)[:: max(1, len(law.means) // _CENTRES)])
+        yield (centres[:, 0] + np.linspace(-1, 1, _FINE // len(centres))[:, None] * reach).reshape(-1, 1)
+        if len(law.means) > 1:
+            yield law.mean + np.linspace(-_REACH, _REACH, _FINE)[:, None] * np.sqrt(law.cov)
 
 
 def _full(law: GaussianMixture) -> np.ndarray:

@@ -316,3 +316,37 @@ def test_a_weighted_point_set_keeps_its_weights():
     after = law(chain[:1], points)
     np.testing.assert_array_equal(after.weights, [0.2, 0.8])
     np.testing.assert_array_equal(law(chain, points).weights, [0.2, 0.8])
+
+
+def test_a_narrow_feature_is_not_overlooked():
+    """Half the target's mass within 0.02 of 0.37: the affine shortcut would be off by 1.0e-2, and so would wide quadrature."""
+    target = GaussianMixture([0.5, 0.5], [[0.0], [0.37]], [1.0, 0.003**2])
+    chain = Chain(lambda x, t: target.score(x), [0.0], [1.0], [0.1], [0.2])
+    density, error = law_with_error(chain, Gaussian([0.0], 1.0))
+    x, w = panels(-9, 9, 0.001)
+    p, y = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi), np.linspace(-6, 6, 301)
+    mean = chain.mean(0, x[:, None])[:, 0]
+    exact = [np.exp(-((z - mean) ** 2) / 0.4) / np.sqrt(0.4 * np.pi) @ (w * p) for z in y]
+    distance = 0.04 * np.abs(np.exp(density.logpdf(y[:, None])) - exact).sum() / 2
+    assert distance <= error
+    if error > 1e-10:
+        with pytest.raises(ValueError, match="known only to"):
+            law(chain, Gaussian([0.0], 1.0))
+
+
+def test_affine_rounding_counts():
+    """Means of 1e8 in steps of width 0.8 are rounded by 1e-8 each: not known to 1e-10."""
+    far = Gaussian([1e8], 1.0)
+    chain = Chain(lambda x, t: far.score(x), [0.0] * 20, [1.0] * 20, [0.3] * 20, [0.6] * 20)
+    assert 1e-8 < law_with_error(chain, Gaussian([0.0], 1.0))[1] < 1e-6
+    with pytest.raises(ValueError, match="known only to"):
+        law(chain, Gaussian([0.0], 1.0))
+
+
+@pytest.mark.parametrize("spectrum", [[0.75], [1e-6], [1.0, 1e-6], [1.0, 1e-3, 1e-6]])
+def test_long_affine_chains_are_handed_out(spectrum):
+    """A contracting chain forgets its roundings, so 1024 steps stay far from the 1e-10 that `law` promises."""
+    axes = np.linalg.qr(np.random.default_rng(4).normal(size=(len(spectrum),) * 2))[0]
+    target = Gaussian(np.arange(1.0, 1 + len(spectrum)), (axes * spectrum) @ axes.T)
+    chain = reverse_sde(STANDARD, MarginalScore(STANDARD, target), np.linspace(3, 0, 1025), "exponential")
+    assert isinstance(law(chain, STANDARD.marginal(target, 3.0)), Gaussian)
