@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from refscore.densities._components import _LOG_2PI, EASY, UNIT, Components, Posterior, pieces, sum_by_row
+from refscore.densities._components import EASY, UNIT, Components
+from refscore.densities._posterior import _LOG_2PI, Posterior, pieces, sum_by_row
 
 
 def bounds(parts: Components, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -9,8 +9,9 @@ import math
 
 import numpy as np
 
-from refscore.densities._components import EASY, Components, Posterior, by_component
+from refscore.densities._components import EASY, Components, by_component
 from refscore.densities._error_bounds import bounds
+from refscore.densities._posterior import Posterior
 
 _PAIRS = 1 << 18  # (row, component) pairs that the careful way takes at a time
 
