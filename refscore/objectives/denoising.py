@@ -5,7 +5,7 @@ grad log q(x~|x_0) = -(x~ - alpha x_0)/sigma^2 = -z/sigma, and
 
     J_DSM(s) = E lambda 1/2 ||s(x~) + z/sigma||^2 = E lambda [J_ESM on the law of x~] + C
 
-(Vincent 2011, sec. 4.3), C not depending on s. One noise level has alpha = 1; a process has alpha(t), sigma(t) and a
+(Vincent 2011), C not depending on s. One noise level has alpha = 1; a process has alpha(t), sigma(t) and a
 model s(x, t). Weights lambda: 'one' is the score error itself; 'sigma2' (lambda = sigma^2) the noise error
 1/2 ||sigma s + z||^2; or a function lambda(t). Time itself carries no weight: for an integral over [0, T] draw t
 uniformly and multiply by T.
@@ -59,7 +59,7 @@ def dsm(
     float (rows (n,) with over_batch='none'), or (float, [dW1, db1, ...]) with ``grad``.
 
     Raises ValueError or TypeError for sigma <= 0, shapes that differ, values that are not finite, unknown conventions.
-    Source: [c, "Theorem (denoising score matching)"], [d, "Denoising score matching"]; Vincent 2011, eq. 9.
+    Source: [c, "Theorem (denoising score matching)"], [d, "Denoising score matching"]; Vincent 2011.
     """
     convention = Convention(half, over_dims, over_batch, sample_weight, grad)
     n, _ = _validate.batch(x0, name="x0", dtype=None).shape
