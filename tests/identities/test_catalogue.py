@@ -1,0 +1,37 @@
+"""The whole catalogue: every identity holds for several seeds, and sees every mistake that it names, by numbers.
+
+A new identity or mistake is tested here without another line.
+"""
+
+import pytest
+
+from refscore import identities, mistakes
+
+IDENTITIES = list(identities.catalogue().values())
+PAIRS = [(i, name) for i in IDENTITIES for name in i.catches]
+
+
+@pytest.mark.parametrize("seed", [0, 3, pytest.param(2024, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda i: i.id)
+def test_holds_whatever_the_seed(identity, seed):
+    outcome = identities.evaluate(identity, seed=seed)
+    assert outcome.outcome == "pass", outcome.message
+
+
+@pytest.mark.parametrize(("identity", "name"), PAIRS, ids=lambda v: v if isinstance(v, str) else v.id)
+def test_every_named_mistake_is_caught_by_numbers(identity, name):
+    """By a comparison that fails by far (ten times its bound), not by an exception nor by a bound that is too tight."""
+    outcome = identities.evaluate(identity, mistakes.CATALOGUE[name].operations(), fail_fast=True)
+    assert outcome.outcome == "fail" and "raised" not in outcome.message, outcome.message
+    assert outcome.error is not None and not outcome.error <= 10 * outcome.bound, outcome.message  # NaN: a shape that does not fit
+
+
+def test_every_mistake_is_named_and_every_name_is_a_mistake():
+    named = {name for identity in IDENTITIES for name in identity.catches}
+    assert named == set(mistakes.CATALOGUE), named ^ set(mistakes.CATALOGUE)
+    assert all(m.wrong and m.right and m.seen for m in mistakes.CATALOGUE.values())
+
+
+def test_every_identity_is_complete():
+    for identity in IDENTITIES:
+        assert identity.statement and identity.source and identity.method and identity.catches, identity.id
