@@ -41,7 +41,7 @@ columns of the table:
   bound    what rounding and quadrature can explain at most, derived, never above 1e-10
   verdict  pass: error <= bound in every case; fail: not so; info: numbers reported without a verdict
   time     seconds
-Below it: why each failure failed, then tables of numbers (constants beside their closed forms, convergence orders).
+Above it: tables of numbers (constants beside their closed forms, convergence orders). Below it: why each failure failed.
 
 with --data FILE the density is your own data set, one row a point:
   CSV with or without header (comma, semicolon with decimal commas, tab, blanks) or a .npy array. Text columns and rows

@@ -1,4 +1,6 @@
-"""A report on the terminal: the verdicts, why some fail, the numbers reported without verdict, one summary line.
+"""A report on the terminal: the numbers reported without verdict, the verdicts, why some fail, one summary line.
+
+What one looks for comes last, where a terminal stands when the run ends.
 
 Readable at 80 columns and, without colour, in the log of a build server (there the width is that of the environment
 variable COLUMNS, or 80). All text is printed as it is: brackets in a title are brackets, not markup.
@@ -27,14 +29,14 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
     console.print(f"refscore {report.version}, {report.command}, seed {report.seed}")
     for note in report.notes:
         console.print(Text("  " + note), style="dim")
-    console.print(_verdicts(report))
-    for outcome in report.outcomes:
-        if outcome.outcome == "fail":
-            console.print(Text.assemble((f"{outcome.id} fails: ", _STYLE["fail"]), outcome.message, "\n"))
     for outcome in report.outcomes:
         for table in outcome.tables:
             console.print(Text(f"{outcome.id}: {table.title}", style="bold"))
             console.print(_numbers(table, console.width))
+    console.print(_verdicts(report))
+    for outcome in report.outcomes:
+        if outcome.outcome == "fail":
+            console.print(Text.assemble((f"{outcome.id} fails: ", _STYLE["fail"]), outcome.message, "\n"))
     console.print(Text(summary(report), style="bold " + ("green" if report.holds else "red")))
 
 
@@ -78,7 +80,9 @@ def _verdicts(report: Report) -> Grid:
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("verdict", no_wrap=True)
     grid.add_column("time", justify="right", no_wrap=True)
-    for o in report.outcomes:
+    for before, o in zip((None, *report.outcomes), report.outcomes):
+        if before is not None and before.id[0] != o.id[0]:
+            grid.add_section()
         grid.add_row(*_row(o))
     return grid
 
