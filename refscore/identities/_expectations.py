@@ -21,20 +21,24 @@ EPS = np.finfo(float).eps
 def refined(compute, spacing: float, *, finest: float, enough: float = 3e-11):
     """``compute(spacing)``, a dict of arrays, on ever finer lattices until no entry moves by ``enough`` of its size.
 
-    The error of a lattice falls faster than geometrically as the spacing shrinks by sqrt 2, so what is left after two
-    changes c1, c2 is below c2 (c2/c1). Returns the dict of the finest lattice and a dict of bounds: twice that, plus rounding.
+    The error of a lattice is e^{-2 pi a/h} times a phase, so a change c relative to the value becomes c^sqrt(2) as the spacing
+    h shrinks by sqrt 2. A phase can make one change small by accident: what counts is the envelope e' = max(c', e^sqrt(2)) of all
+    changes so far. Returns the dict of the finest lattice and a dict of bounds: twice e' (e'/e), plus rounding.
     """
     values = [compute(spacing)]
-    changes: list[dict] = []
+    envelope: dict[str, float] = {}
     while True:
         spacing /= math.sqrt(2)
         values.append(compute(spacing))
-        last = values[-1]
-        floor = {k: 64 * EPS * (1 + np.abs(last[k]).max()) for k in last}
-        changes.append({k: max(float(np.abs(np.asarray(last[k]) - values[-2][k]).max()), floor[k]) for k in last})
-        if len(changes) > 1:
-            bound = {k: floor[k] + 2 * changes[-1][k] * min(1.0, changes[-1][k] / changes[-2][k]) for k in last}
-            if spacing / math.sqrt(2) < finest or all(bound[k] <= enough / EPS / 64 * floor[k] for k in last):
+        last, before = values[-1], envelope
+        size = {k: 1 + float(np.abs(last[k]).max()) for k in last}
+        envelope = {}
+        for k in last:
+            change = float(np.abs(np.asarray(last[k]) - values[-2][k]).max()) / size[k]
+            envelope[k] = max(change, 64 * EPS, min(before.get(k, 0.0), 1.0) ** math.sqrt(2))
+        if before:
+            bound = {k: size[k] * (64 * EPS + 2 * envelope[k] * min(1.0, envelope[k] / before[k])) for k in last}
+            if spacing / math.sqrt(2) < finest or all(bound[k] <= enough * size[k] for k in last):
                 return last, bound
 
 
