@@ -87,6 +87,11 @@ class MLP:
         self.sizes = (self.weights[0].shape[0], *(W.shape[1] for W in self.weights))
 
     @property
+    def outputs(self) -> int:
+        """Number of columns of s(x)."""
+        return self.sizes[-1]
+
+    @property
     def parameters(self) -> list[np.ndarray]:
         """[W1, b1, W2, b2, ...], read-only."""
         return [array for layer in zip(self.weights, self.biases, strict=True) for array in layer]
@@ -116,12 +121,12 @@ class MLP:
     def vjp(self, x, u, t=None) -> np.ndarray:
         """Ds(x)'u, (n, d), the gradient in x of u.s(x) for u (n, out): reverse mode."""
         x, time = self.checked(x, t)
-        return self._mapped(self._vjps, x, time, self._like(u, (x.shape[0], self.sizes[-1]), "u"))
+        return self._mapped(self._vjps, x, time, self._like(u, (x.shape[0], self.outputs), "u"))
 
     def jacobian(self, x, t=None) -> np.ndarray:
         """Ds(x), (n, out, d): entry [i, k, j] is ds_k/dx_j at row i. By ``out`` reverse passes."""
         x, time = self.checked(x, t)
-        return self._mapped(self._jacobians, x, time, tangents=self.sizes[-1])
+        return self._mapped(self._jacobians, x, time, tangents=self.outputs)
 
     def divergence(self, x, t=None) -> np.ndarray:
         """tr Ds(x), (n,): in closed form up to two hidden layers (`refscore.networks.divergence`), else by d JVPs."""
@@ -138,14 +143,14 @@ class MLP:
     def gradient(self, x, u, t=None) -> list[np.ndarray]:
         """Parameter gradient [W1*, b1*, ...] of the sum over rows of u.s(x); ``u`` (n, out)."""
         x, time = self.checked(x, t)
-        u = self._like(u, (x.shape[0], self.sizes[-1]), "u")
+        u = self._like(u, (x.shape[0], self.outputs), "u")
         return self._summed(self._gradients, x, time, u)
 
     def jvp_gradient(self, x, v, u, w, t=None) -> list[np.ndarray]:
         """Parameter gradient of the sum over rows of u.s(x) + w.(Ds(x) v); ``v`` (n, d), ``u`` and ``w`` (n, out)."""
         x, time = self.checked(x, t)
         v = self._like(v, x.shape, "v")
-        u, w = (self._like(a, (x.shape[0], self.sizes[-1]), name) for a, name in ((u, "u"), (w, "w")))
+        u, w = (self._like(a, (x.shape[0], self.outputs), name) for a, name in ((u, "u"), (w, "w")))
         return self._summed(self._jvp_gradients, x, time, v, u, w, tangents=1)
 
     def divergence_gradient(self, x, c, t=None) -> list[np.ndarray]:
@@ -195,7 +200,7 @@ class MLP:
         """The gradient [W1*, b1*, ...] from the sums over all rows: what needs parameters alone is done here, once."""
         gradient = sums[: 2 * len(self.weights)]
         if len(sums) > len(gradient):
-            closed.add_coupling_gradient(gradient, self.weights, self.sizes[-1], sums[-1])
+            closed.add_coupling_gradient(gradient, self.weights, self.outputs, sums[-1])
         return gradient
 
     def prepare_trace(self) -> int:
@@ -203,7 +208,7 @@ class MLP:
 
         Returns the tangents that a row will carry: 0 where the closed form serves, else d.
         """
-        return 0 if self._closed and self._coupling is not None else self.sizes[-1]
+        return 0 if self._closed and self._coupling is not None else self.outputs
 
     def row_bytes(self, tangents: int = 0) -> int:
         """Bytes of temporaries that a row needs, as `_blocks` counts them; at most what gives `LEAST_ROWS` rows."""
@@ -230,13 +235,13 @@ class MLP:
 
     @cached_property
     def _coupling(self) -> np.ndarray:
-        return closed.coupling(self.weights, self.sizes[-1])
+        return closed.coupling(self.weights, self.outputs)
 
     def _square(self, x, t) -> tuple[np.ndarray, np.ndarray]:
         x, time = self.checked(x, t)
-        if x.shape[1] != self.sizes[-1]:
+        if x.shape[1] != self.outputs:
             raise ValueError(
-                f"the network maps {x.shape[1]} dimensions to {self.sizes[-1]}, so its Jacobian has no trace: "
+                f"the network maps {x.shape[1]} dimensions to {self.outputs}, so its Jacobian has no trace: "
                 f"a score network has as many outputs as x has columns"
             )
         return x, time

@@ -2,7 +2,7 @@
 
 A network (`refscore.networks.MLP`, or anything with the same methods) is evaluated block by block and pulls cotangents
 back to its parameters: ``checked``, ``value_pullback``, ``divergence_pullback``, ``completed``, ``row_bytes``,
-``prepare_trace``, ``dtype``, ``sizes``.
+``prepare_trace``, ``dtype``, ``outputs``.
 
 Any other callable ``s(x)`` or ``s(x, t)``, such as ``density.score`` or an `AnalyticScore`, is `Opaque`: it is called
 once, on the whole batch and in the calling thread, and its answer is checked. It has no parameters to differentiate in.
@@ -77,8 +77,8 @@ def as_model(model, d: int, grad: bool):
         if grad and getattr(model, "parameters", None) != []:
             raise TypeError(f"grad is True, but {_kind(model)} has no parameter gradients: pass an MLP, or grad=False")
         return Opaque(model)
-    if model.sizes[-1] != d:
-        raise ValueError(f"model has {model.sizes[-1]} outputs, x has {d} columns: pass a network with {d} outputs")
+    if model.outputs != d:
+        raise ValueError(f"model has {model.outputs} outputs, x has {d} columns: pass a network with {d} outputs")
     return model
 
 
