@@ -7,15 +7,8 @@ Without hidden layers s = x W_1 + b_1, the score of a Gaussian when W_1 is symme
 makes Ds symmetric: the output is in general not the gradient of anything, so not the score of any density.
 
 The calculus is in `refscore.networks.backprop` (forward, tangents, backward) and `refscore.networks.divergence` (the
-closed form of tr Ds); this module checks arguments, cuts batches into row blocks, and offers two things:
-
-* to users: ``model(x)``, ``jvp``, ``vjp``, ``jacobian``, ``divergence``, and the parameter gradients ``gradient``,
-  ``jvp_gradient``, ``divergence_gradient``;
-* to objectives, on one block of rows: ``value_pullback`` and ``divergence_pullback`` and ``jvp_pullback``, which
-  return the values and the function that pulls cotangents back to sums of parameter gradients, in one pass; and
-  ``completed``, which turns the sums over all blocks into the gradient.
-
-``divergence_by_jvp`` and ``divergence_gradient_by_jvp`` reach the same numbers through d tangents, for any depth.
+closed form of tr Ds, up to two hidden layers); this module holds the parameters and evaluates blocks of rows. What users
+call is in `refscore.networks.network`.
 """
 
 from __future__ import annotations
@@ -31,12 +24,13 @@ from refscore import _blocks, _validate
 from refscore.networks import divergence as closed
 from refscore.networks.activations import Activation, activation
 from refscore.networks.backprop import Rows
+from refscore.networks.network import Network
 
 LEAST_ROWS = 256
 """Rows (times tangents) that a block has at least: below, reading the weights costs more than multiplying by them."""
 
 
-class MLP:
+class MLP(Network):
     """A multilayer perceptron with random weights; `MLP.from_arrays` takes given ones.
 
     Parameters
@@ -106,65 +100,6 @@ class MLP:
     def __repr__(self) -> str:
         return f"MLP(sizes={self.sizes}, activation={self.activation.name!r}, dtype={self.dtype})"
 
-    # ---- values and derivatives in x ---------------------------------------------------------------------------
-
-    def __call__(self, x, t=None) -> np.ndarray:
-        """s(x) or s(x, t), (n, out). ``t``: scalar or (n,), any finite numbers."""
-        x, time = self.checked(x, t)
-        return self._mapped(self._values, x, time)
-
-    def jvp(self, x, v, t=None) -> np.ndarray:
-        """Ds(x) v, (n, out), the derivative of s along v (n, d): forward mode."""
-        x, time = self.checked(x, t)
-        return self._mapped(self._jvps, x, time, self._like(v, x.shape, "v"), tangents=1)
-
-    def vjp(self, x, u, t=None) -> np.ndarray:
-        """Ds(x)'u, (n, d), the gradient in x of u.s(x) for u (n, out): reverse mode."""
-        x, time = self.checked(x, t)
-        return self._mapped(self._vjps, x, time, self._like(u, (x.shape[0], self.outputs), "u"))
-
-    def jacobian(self, x, t=None) -> np.ndarray:
-        """Ds(x), (n, out, d): entry [i, k, j] is ds_k/dx_j at row i. By ``out`` reverse passes."""
-        x, time = self.checked(x, t)
-        return self._mapped(self._jacobians, x, time, tangents=self.outputs)
-
-    def divergence(self, x, t=None) -> np.ndarray:
-        """tr Ds(x), (n,): in closed form up to two hidden layers (`refscore.networks.divergence`), else by d JVPs."""
-        x, time = self._square(x, t)
-        return self._mapped(self._traces, x, time, tangents=self.prepare_trace())
-
-    def divergence_by_jvp(self, x, t=None) -> np.ndarray:
-        """tr Ds(x), (n,), as the sum of e_k.(Ds e_k) over d tangents: any depth, d times the work."""
-        x, time = self._square(x, t)
-        return self._mapped(self._traces_by_jvp, x, time, tangents=x.shape[1])
-
-    # ---- derivatives in the parameters, summed over rows ---------------------------------------------------------
-
-    def gradient(self, x, u, t=None) -> list[np.ndarray]:
-        """Parameter gradient [W1*, b1*, ...] of the sum over rows of u.s(x); ``u`` (n, out)."""
-        x, time = self.checked(x, t)
-        u = self._like(u, (x.shape[0], self.outputs), "u")
-        return self._summed(self._gradients, x, time, u)
-
-    def jvp_gradient(self, x, v, u, w, t=None) -> list[np.ndarray]:
-        """Parameter gradient of the sum over rows of u.s(x) + w.(Ds(x) v); ``v`` (n, d), ``u`` and ``w`` (n, out)."""
-        x, time = self.checked(x, t)
-        v = self._like(v, x.shape, "v")
-        u, w = (self._like(a, (x.shape[0], self.outputs), name) for a, name in ((u, "u"), (w, "w")))
-        return self._summed(self._jvp_gradients, x, time, v, u, w, tangents=1)
-
-    def divergence_gradient(self, x, c, t=None) -> list[np.ndarray]:
-        """Parameter gradient of the sum over rows of c tr Ds(x), ``c`` (n,): closed form up to two hidden layers."""
-        x, time = self._square(x, t)
-        c = self._like(c, x.shape[:1], "c")
-        return self.completed(self._summed(self._divergence_gradients, x, time, c, tangents=self.prepare_trace()))
-
-    def divergence_gradient_by_jvp(self, x, c, t=None) -> list[np.ndarray]:
-        """The same gradient through d tangents: the sum of c e_k.(Ds e_k), any depth."""
-        x, time = self._square(x, t)
-        c = self._like(c, x.shape[:1], "c")
-        return self._summed(self._divergence_gradients_by_jvp, x, time, c, tangents=x.shape[1])
-
     # ---- for objectives: one block of rows, arguments as `checked` returns them ------------------------------------
 
     def value_pullback(self, x, time, grad: bool = True) -> tuple[np.ndarray, Callable]:
@@ -190,11 +125,9 @@ class MLP:
 
         return rows.output, trace, pullback
 
-    def divergence_pullback_by_jvp(self, x, time, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
-        """As `divergence_pullback`, through d tangents."""
-        basis = _basis(x)
-        s, columns, pullback = self.jvp_pullback(x, time, basis, grad)
-        return s, np.einsum("knk->n", columns), lambda u, c: pullback(u, c[:, None] * basis)
+    def vjps(self, x, time, u) -> np.ndarray:
+        """(Ds)'u_k, (k, n, d), for k cotangents u (k, n, out)."""
+        return self._rows(x, time, order=1).vjp(u, x.shape[1])
 
     def completed(self, sums: list[np.ndarray]) -> list[np.ndarray]:
         """The gradient [W1*, b1*, ...] from the sums over all rows: what needs parameters alone is done here, once."""
@@ -227,7 +160,7 @@ class MLP:
             return x, np.empty((len(x), 0), self.dtype)
         return x, _validate.times(t, len(x), signed=True).astype(self.dtype)[:, None]
 
-    # ---- plumbing: block functions, bound methods so that they can be pickled ----------------------------------
+    # ---- plumbing ----------------------------------------------------------------------------------------------
 
     @property
     def _closed(self) -> bool:
@@ -237,62 +170,8 @@ class MLP:
     def _coupling(self) -> np.ndarray:
         return closed.coupling(self.weights, self.outputs)
 
-    def _square(self, x, t) -> tuple[np.ndarray, np.ndarray]:
-        x, time = self.checked(x, t)
-        if x.shape[1] != self.outputs:
-            raise ValueError(
-                f"the network maps {x.shape[1]} dimensions to {self.outputs}, so its Jacobian has no trace: "
-                f"a score network has as many outputs as x has columns"
-            )
-        return x, time
-
-    def _like(self, array, shape: tuple[int, ...], name: str) -> np.ndarray:
-        if np.shape(array) != shape:
-            raise ValueError(f"{name} has shape {np.shape(array)}: pass shape {shape}, one row for each row of x")
-        return _validate.finite(np.ascontiguousarray(array, dtype=self.dtype), name)
-
     def _rows(self, x, time, order: int) -> Rows:
         return Rows(self.weights, self.biases, self.activation, np.concatenate([x, time], axis=1), order)
-
-    def _values(self, x, time):
-        return self._rows(x, time, 0).output
-
-    def _jvps(self, x, time, v):
-        return self._rows(x, time, 1).jvp(v[None])[0]
-
-    def _vjps(self, x, time, u):
-        return self._rows(x, time, 1).vjp(u, x.shape[1])
-
-    def _jacobians(self, x, time):
-        rows = self._rows(x, time, 1)
-        return rows.vjp(_basis(rows.output), x.shape[1]).swapaxes(0, 1)
-
-    def _traces(self, x, time):
-        return self.divergence_pullback(x, time, grad=False)[1]
-
-    def _traces_by_jvp(self, x, time):
-        return np.einsum("knk->n", self._rows(x, time, 1).jvp(_basis(x)))
-
-    def _gradients(self, x, time, u):
-        return self.value_pullback(x, time)[1](u)
-
-    def _jvp_gradients(self, x, time, v, u, w):
-        return self.jvp_pullback(x, time, v[None])[2](u, w[None])
-
-    def _divergence_gradients(self, x, time, c):
-        s, _, pullback = self.divergence_pullback(x, time)
-        return pullback(np.zeros_like(s), c)
-
-    def _divergence_gradients_by_jvp(self, x, time, c):
-        s, _, pullback = self.divergence_pullback_by_jvp(x, time)
-        return pullback(np.zeros_like(s), c)
-
-    def _mapped(self, function, *arrays, tangents: int = 0) -> np.ndarray:
-        result = _blocks.map_rows(function, *arrays, row_bytes=self.row_bytes(tangents))
-        return _finite(result)
-
-    def _summed(self, function, *arrays, tangents: int = 0) -> list[np.ndarray]:
-        return [_finite(a) for a in _blocks.sum_rows(function, *arrays, row_bytes=self.row_bytes(tangents))]
 
 
 def _parameter(array, name: str, ndim: int, dtype) -> np.ndarray:
@@ -303,13 +182,3 @@ def _parameter(array, name: str, ndim: int, dtype) -> np.ndarray:
         raise ValueError(f"{name} has shape {array.shape}: pass shape {wanted}, no width being 0")
     _validate.finite(array, name).flags.writeable = False
     return array
-
-
-def _basis(rows: np.ndarray) -> np.ndarray:
-    """e_1, ..., e_d at every one of n rows (n, d): (d, n, d)."""
-    n, d = rows.shape
-    return np.broadcast_to(np.eye(d, dtype=rows.dtype)[:, None], (d, n, d))
-
-
-def _finite(array: np.ndarray) -> np.ndarray:
-    return _validate.finite(array, "the network's result (its weights or arguments are too large for its dtype)")
