@@ -1,7 +1,34 @@
-"""What training minimises, as functions of explicit noise: `esm`, `ism`, `dsm`, `dsm_process`."""
+"""What training minimises, as functions of explicit noise and directions, each with a hand-written parameter gradient.
 
-from refscore.objectives.denoising import dsm, dsm_process
+explicit    esm                                     the Fisher divergence to a given score
+implicit    ism                                     the same without the true score, exact trace
+sliced      psm, ssm, ssm_vr; sliced_variance       along random directions
+denoising   dsm, dsm_process; prediction_weight     regression on the noise kernel's score: one level, or along a process
+integrated  dsm_integrated, time_nodes              over a stretch of time
+ncsn        ncsn                                    over a ladder of noise levels
+ddpm        ddpm_simple                             noise prediction as published
+"""
+
+from refscore.objectives.ddpm import ddpm_simple
+from refscore.objectives.denoising import dsm, dsm_process, prediction_weight
 from refscore.objectives.explicit import esm
 from refscore.objectives.implicit import ism
+from refscore.objectives.integrated import dsm_integrated, time_nodes
+from refscore.objectives.ncsn import ncsn
+from refscore.objectives.sliced import psm, sliced_variance, ssm, ssm_vr
 
-__all__ = ["dsm", "dsm_process", "esm", "ism"]
+__all__ = [
+    "ddpm_simple",
+    "dsm",
+    "dsm_integrated",
+    "dsm_process",
+    "esm",
+    "ism",
+    "ncsn",
+    "prediction_weight",
+    "psm",
+    "sliced_variance",
+    "ssm",
+    "ssm_vr",
+    "time_nodes",
+]

@@ -1,7 +1,7 @@
 """What an objective asks of a model.
 
 A network (`refscore.networks.MLP`, or anything with the same methods) is evaluated block by block and pulls cotangents
-back to its parameters: ``checked``, ``value_pullback``, ``divergence_pullback``, ``completed``, ``row_bytes``,
+back to its parameters: ``checked``, ``value_pullback``, ``jvp_pullback``, ``divergence_pullback``, ``completed``, ``row_bytes``,
 ``prepare_trace``, ``dtype``, ``outputs``.
 
 Any other callable ``s(x)`` or ``s(x, t)``, such as ``density.score`` or an `AnalyticScore`, is `Opaque`: it is called
@@ -11,6 +11,7 @@ once, on the whole batch and in the calling thread, and its answer is checked. I
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,15 @@ class Opaque:
     def value_pullback(self, x, time, grad: bool = True):
         """s, and a pullback to no parameters."""
         return self._answer(self.model, x, x.shape, "model(x)"), lambda u: []
+
+    def jvp_pullback(self, x, time, v, grad: bool = True):
+        """s, Ds v_k (k, n, d) for directions v (k, n, d), and a pullback to no parameters."""
+        s = self._answer(self.model, x, x.shape, "model(x)")
+        jvp = getattr(self.model, "jvp", None)
+        if jvp is None:
+            raise TypeError(f"model is a {_kind(self.model)}, without jvp(x, v): pass an MLP or AnalyticScore(density)")
+        tangents = [self._answer(partial(jvp, x), w, x.shape, "model.jvp(x, v)") for w in v]
+        return s, np.stack(tangents), lambda u, w: []
 
     def prepare_trace(self) -> int:
         """Nothing to prepare."""

@@ -14,7 +14,7 @@ from plain_network import CASES, SIZES, MpNetwork, batch, forward, jacobian, mp_
 from refscore import parallel
 from refscore._blocks import BLOCK_BYTES
 from refscore.networks import MLP, AnalyticScore
-from refscore.objectives import dsm, dsm_process, esm, ism
+from refscore.objectives import ddpm_simple, dsm, dsm_integrated, dsm_process, esm, ism, ncsn, psm, ssm, ssm_vr
 
 EPS = np.finfo(float).eps
 N = 5
@@ -68,9 +68,16 @@ def losses(sizes):
     """Name -> (objective of a model, its canonical rows from (s, J, t) of a plain network)."""
     x, z, score, t, sigma = data(sizes)
     column = sigma[:, None]
+    v = np.random.default_rng(seed=7).normal(size=(3, *x.shape))
 
     def half_square(r):
         return 0.5 * np.array([sum(e * e for e in row) for row in r])
+
+    def curves(J, w):
+        return np.mean([[r @ A @ r for r, A in zip(u, J, strict=True)] for u in w], axis=0)
+
+    def along(s, w):
+        return np.mean([(u * s).sum(axis=1) ** 2 / 2 for u in w], axis=0)
 
     def kernel_score(noisy, centre, std):
         return -(noisy - centre) / std**2
@@ -94,6 +101,22 @@ def losses(sizes):
             lambda s, J: sigma**2 * half_square(s - kernel_score(x + column * z, x, column)),
         ),
     }
+    for name, directions in (("", v), (", one direction", v[:1])):
+        given = v if not name else v[0]
+        table[f"psm{name}"] = (
+            partial(psm, x=x, v=given, true_score=score, t=t), x, lambda s, J, w=directions: along(s - score, w))
+        table[f"ssm{name}"] = (partial(ssm, x=x, v=given, t=t), x, lambda s, J, w=directions: along(s, w) + curves(J, w))
+        table[f"ssm_vr{name}"] = (
+            partial(ssm_vr, x=x, v=given, t=t), x, lambda s, J, w=directions: half_square(s) + curves(J, w))
+    targets = {"eps": z, "x0": x, "v": z - column * x}
+    for predicts, target in targets.items():
+        factor = {"eps": sigma**-2, "x0": sigma**-4, "v": (sigma * (1 + sigma**2)) ** -2}[predicts]
+        for weight, other in (("one", factor), ("sigma2", sigma**2 * factor), ("prediction", np.ones(N))):
+            table[f"dsm of {predicts}, {weight}"] = (
+                partial(dsm, x0=x, sigma=sigma, noise=z, t=t, weight=weight, predicts=predicts),
+                x + column * z,
+                lambda m, J, target=target, other=other: other * half_square(m - target),
+            )
     if t is not None:
         alpha, std = Decay().alpha(t)[:, None], Decay().sigma(t)[:, None]
         noisy = alpha * x + std * z
@@ -107,6 +130,20 @@ def losses(sizes):
                 noisy,
                 lambda s, J, factor=factor: factor * half_square(s - kernel_score(noisy, alpha * x, std)),
             )
+        for predicts, target, factor in (("eps", z, std**-2), ("x0", x, (alpha / std**2) ** 2),
+                                         ("v", alpha * z - std * x, (alpha / std / (alpha**2 + std**2)) ** 2)):
+            table[f"dsm_process of {predicts}"] = (
+                partial(dsm_process, process=Decay(), x0=x, t=t, noise=z, weight=plus_one, predicts=predicts),
+                noisy,
+                lambda m, J, target=target, factor=factor: (1 + 2 * t) * factor[:, 0] * half_square(m - target),
+            )
+        table["dsm_integrated"] = (
+            partial(dsm_integrated, process=Decay(), x0=x, t=t, noise=z, t_min=0.05, t_max=1.3),
+            noisy,
+            lambda s, J: 1.25 * half_square(s + z / std),
+        )
+        table["ddpm_simple"] = (
+            partial(ddpm_simple, process=Decay(), x0=x, index=t, noise=z), noisy, lambda m, J: half_square(m - z))
     return table
 
 
@@ -298,6 +335,11 @@ def test_same_bits_for_any_number_of_threads(sizes):
                 ism(subject, x, t=t, grad=True),
                 dsm(subject, x, 0.3, z, t=t, grad=True),
                 dsm_process(subject, Decay(), x, t, z, plus_one, grad=True),
+                psm(subject, x, z, score, t=t, grad=True),
+                ssm(subject, x, np.stack([z, score]), t=t, grad=True),
+                ssm_vr(subject, x, z, t=t, grad=True),
+                ncsn(subject, x, [1.3, 0.4, 0.2], np.arange(n) % 3, z, grad=True),
+                ddpm_simple(subject, Decay(), x, t, z, grad=True),
             ]
             rows = [dsm_process(subject, Decay(), x, t, z, over_batch="none")]
         results.append([array for value, gradient in pairs for array in (value, *gradient)] + rows)
@@ -329,6 +371,9 @@ def test_models_without_parameters():
         partial(esm, x=x, true_score=z),
         partial(ism, x=x),
         partial(dsm, x0=x, sigma=0.3, noise=z),
+        partial(psm, x=x, v=z, true_score=x),
+        partial(ssm, x=x, v=np.stack([z, 2 * z, x])),
+        partial(ssm_vr, x=x, v=z, over_batch="none"),
         partial(esm, x=x, true_score=z, over_batch="none"),
     ):
         assert np.abs(objective(s) - objective(twin)).max() <= 1e2 * EPS * np.abs(objective(twin)).max()
@@ -338,6 +383,8 @@ def test_models_without_parameters():
         esm(Line().score, x, z, grad=True)
     with pytest.raises(TypeError, match=r"without divergence\(x\)"):
         ism(Line().score, x)
+    with pytest.raises(TypeError, match=r"without jvp\(x, v\)"):
+        ssm(Line().score, x, z)
 
 
 X = np.full((4, 3), 0.5)
@@ -386,7 +433,7 @@ class Standstill(Decay):
         (lambda: dsm(NET, X, np.nan, X), ValueError, r"sigma\[0\] is nan"),
         (lambda: dsm(NET, X, "small", X), TypeError, "sigma has dtype"),
         (lambda: dsm(NET, X, 1.0, X[:3]), ValueError, r"noise has shape \(3, 3\), x0 has \(4, 3\)"),
-        (lambda: dsm(NET, X, 1.0, X, weight="sigma"), ValueError, "weight is 'sigma': choose one of 'one', 'sigma2'"),
+        (lambda: dsm(NET, X, 1.0, X, weight="sigma"), ValueError, "weight is 'sigma': choose one of 'one', 'sigma2', 'prediction'"),
         (lambda: dsm_process(TIMED, NoScales(), X, 0.1, X), TypeError, r"process is .*, without alpha\(t\)"),
         (lambda: dsm_process(TIMED, Standstill(), X, 0.1, X), ValueError, r"process.sigma\(t\) is 0.0 at row 0"),
         (lambda: dsm_process(TIMED, Decay(), X, np.ones(3), X), ValueError, r"t has shape \(3,\)"),
@@ -395,6 +442,27 @@ class Standstill(Decay):
         (lambda: dsm_process(TIMED, Decay(), X, 0.1, X, lambda t: -t), ValueError, r"weight\(t\) is -0.1"),
         (lambda: dsm_process(TIMED, Decay(), X, 0.1, X, lambda t: t[:2]), ValueError, r"weight\(t\) has shape \(2,\)"),
         (lambda: dsm_process(NET, Decay(), X, 0.1, X), ValueError, "leave out t"),
+        (lambda: dsm(NET, X, 1.0, X, predicts="noise"), ValueError, "predicts is 'noise': choose one of 'score', 'eps', 'x0', 'v'"),
+        (lambda: dsm(NET, X, 1.0, X, weight=lambda s: s), ValueError, "weight is <function"),
+        (lambda: ssm(NET, X, X[0]), ValueError, r"v has shape \(3,\), x has \(4, 3\)"),
+        (lambda: ssm(NET, X, X[:, :2]), ValueError, r"v has shape \(4, 2\)"),
+        (lambda: ssm_vr(NET, X, X[:1]), ValueError, r"v has shape \(1, 3\)"),
+        (lambda: ssm_vr(NET, X, np.empty((0, 4, 3))), ValueError, r"v has shape \(0, 4, 3\).*'m', 4, 3"),
+        (lambda: ssm(NET, X, X * np.nan), ValueError, r"v\[0, 0\] is nan"),
+        (lambda: psm(NET, X, X, X[:1]), ValueError, r"true_score has shape \(1, 3\)"),
+        (lambda: dsm_integrated(TIMED, Decay(), X, 0.1, X, t_max=0.05), ValueError, r"t runs from 0.1 to 0.1: draw it from"),
+        (lambda: dsm_integrated(TIMED, Decay(), X, 0.1, X, t_max=1, t_min=0.2), ValueError, r"t_max\] = \[0.2, 1\]"),
+        (lambda: dsm_integrated(TIMED, Decay(), X, 0.1, X, t_max=1, t_min=1), ValueError, "time runs from t_min up to t_max"),
+        (lambda: ddpm_simple(TIMED, Decay(), X, 0, X), ValueError, r"process.sigma\(t\) is 0.0 at row 0"),
+        (lambda: ncsn(TIMED, X, [], [0] * 4, X), ValueError, r"sigmas has shape \(0,\): pass the ladder"),
+        (lambda: ncsn(TIMED, X, 0.5, [0] * 4, X), ValueError, r"sigmas has shape \(\)"),
+        (lambda: ncsn(TIMED, X, [1, 0.0], [0] * 4, X), ValueError, "sigmas is 0.0 at row 1"),
+        (lambda: ncsn(TIMED, X, [1, 0.5], [0, 1, 2, 0], X), ValueError, "0 to 2: with 2 sigmas it counts 0, ..., 1"),
+        (lambda: ncsn(TIMED, X, [1, 0.5], [0, 1, -1, 0], X), ValueError, "index runs from -1 to 1"),
+        (lambda: ncsn(TIMED, X, [1, 0.5], 0, X), ValueError, r"index has dtype int64 and shape \(\)"),
+        (lambda: ncsn(TIMED, X, [1, 0.5], [0.0] * 4, X), ValueError, "index has dtype float64"),
+        (lambda: ncsn(TIMED, X, [1, 0.5], None, X), ValueError, r"noise has shape \(4, 3\): with index=None .* \(2, 4, 3\)"),
+        (lambda: ncsn(TIMED, X, [1, 0.5], [0] * 4, X, weight="lambda"), ValueError, "weight is 'lambda'"),
     ],
 )
 def test_refusals(call, error, message):
