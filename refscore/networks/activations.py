@@ -1,7 +1,8 @@
-"""Activations phi with phi' and phi'', which is all that a network's derivatives need.
+"""Activations phi with phi' and phi'', which is all that a network's derivatives need, and phi''' for those of energies.
 
 A score network's Jacobian contains phi', and the parameter gradient of anything that contains the Jacobian (implicit
-and sliced score matching) contains phi''. Every function here
+and sliced score matching) contains phi''. When the score is itself a derivative, s = -grad E, all of this is one order
+higher. Every function here
 
 * evaluates value, slope and curvature from one or two exponentials, with no overflow for any finite argument;
 * has an absolute error of a few eps (tanh, softplus, their derivatives, and silu have a relative error of a few eps);
@@ -29,10 +30,12 @@ class Activation:
     """A function phi applied entry by entry: ``phi(z)``, ``phi.slope(z)`` = phi'(z), ``phi.curvature(z)`` = phi''(z).
 
     ``jet(z, order)`` gives (phi, phi', phi'') up to ``order`` in one go, with None for what was not asked.
+    ``phi.third(z)`` = phi'''(z), by ``third_derivative``, which an activation of one's own needs in an energy alone.
     """
 
     name: str
     jet: Callable[[Any, int], Jet]
+    third_derivative: Callable[[Any], np.ndarray] | None = None
 
     def __call__(self, z) -> np.ndarray:
         """phi(z), in the shape and dtype of z; complex z too."""
@@ -49,6 +52,15 @@ class Activation:
         curvature = self.jet(_floating(z), 2)[2]
         assert curvature is not None
         return curvature
+
+    def third(self, z) -> np.ndarray:
+        """phi'''(z), in the shape and dtype of z; complex z too. ValueError when the activation was made without it."""
+        if self.third_derivative is None:
+            raise ValueError(
+                f"activation {self.name!r} has no third derivative, which gradients of an energy's Jacobian contain: "
+                f"pass Activation(name, jet, third_derivative)"
+            )
+        return self.third_derivative(_floating(z))
 
 
 def _tanh(z, order: int) -> Jet:
@@ -94,6 +106,33 @@ def _relu(z, order: int) -> Jet:
     return _positive_part(z), slope, np.zeros_like(z) if order == 2 else None
 
 
+def _third_tanh(z) -> np.ndarray:
+    """2 phi' (3 phi^2 - 1)."""
+    value, slope, _ = _tanh(z, 1)
+    return 2 * slope * (3 * value * value - 1)
+
+
+def _third_softplus(z) -> np.ndarray:
+    """p q (q - p)."""
+    p, q = _logistic(z, np.exp(_minus_abs(z)))
+    return p * q * (q - p)
+
+
+def _third_silu(z) -> np.ndarray:
+    """p q [3 (q - p) + z (1 - 6 p q)]."""
+    p, q = _logistic(z, np.exp(_minus_abs(z)))
+    return p * q * (3 * (q - p) + z * (1 - 6 * p * q))
+
+
+def _third_sin(z) -> np.ndarray:
+    return -np.cos(z)
+
+
+def _third_relu(z) -> np.ndarray:
+    """0 almost everywhere."""
+    return np.zeros_like(z)
+
+
 def _logistic(z, e) -> tuple[np.ndarray, np.ndarray]:
     """p = 1/(1 + e^-z) and 1 - p, from e = e^-|z|: neither tail cancels."""
     small, large = e / (1 + e), 1 / (1 + e)
@@ -116,8 +155,14 @@ def _floating(z) -> np.ndarray:
 
 
 ACTIVATIONS = {
-    function.__name__[1:]: Activation(function.__name__[1:], function)
-    for function in (_tanh, _softplus, _silu, _sin, _relu)
+    function.__name__[1:]: Activation(function.__name__[1:], function, third)
+    for function, third in (
+        (_tanh, _third_tanh),
+        (_softplus, _third_softplus),
+        (_silu, _third_silu),
+        (_sin, _third_sin),
+        (_relu, _third_relu),
+    )
 }
 
 

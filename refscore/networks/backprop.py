@@ -77,7 +77,7 @@ class Rows:
         for l in reversed(range(len(self.weights))):
             dW = self.inputs[l].T @ u
             if w is not None:
-                dW[: self.a_tangents[l].shape[-1]] += _outer(self.a_tangents[l], w)
+                dW[: self.a_tangents[l].shape[-1]] += outer(self.a_tangents[l], w)
             gradient[:0] = [dW, u.sum(axis=0)]
             if l == 0:
                 break
@@ -99,6 +99,6 @@ def _affine(a, W, b) -> np.ndarray:
     return z
 
 
-def _outer(a, b) -> np.ndarray:
+def outer(a, b) -> np.ndarray:
     """The sum of a_i b_i' over all leading axes: one matrix product."""
     return a.reshape(-1, a.shape[-1]).T @ b.reshape(-1, b.shape[-1])

@@ -25,25 +25,25 @@ RELATIVE = {("tanh", 0), ("tanh", 1), ("tanh", 2), ("softplus", 0), ("softplus",
 
 def functions(name):
     phi = ACTIVATIONS[name]
-    return phi, phi.slope, phi.curvature
+    return phi, phi.slope, phi.curvature, phi.third
 
 
-@pytest.mark.parametrize("order", [0, 1, 2])
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", EXACT)
 def test_fifty_digits(name, order):
     """Eight eps: at most four roundings and two library functions of at most one ulp (eps) each enter a result.
 
-    They are relative errors of factors bounded by 1 (sin, silu's derivatives), hence absolute errors of the
+    They are relative errors of factors bounded by 1 (sin, silu's derivatives, all third ones), hence absolute errors of the
     result, or of factors without subtraction (RELATIVE).
     """
     with mp.workdps(80):
-        exact = EXACT[name][order] or (lambda z: mp.diff(EXACT[name][0], z, 2))
+        exact = (*EXACT[name], None)[order] or (lambda z: mp.diff(EXACT[name][0], z, order))
         truth = np.array([float(exact(mp.mpf(float(z)))) for z in POINTS])
     error = np.abs(functions(name)[order](POINTS) - truth)
     assert (error <= 8 * EPS * (np.abs(truth) if (name, order) in RELATIVE else np.maximum(1, np.abs(truth)))).all()
 
 
-@pytest.mark.parametrize("order", [0, 1])
+@pytest.mark.parametrize("order", [0, 1, 2])
 @pytest.mark.parametrize("name", EXACT)
 def test_complex_step(name, order):
     """imag f(z + ih)/h is f'(z), truncation h^2 = 1e-200; rounding as above, on either side."""
@@ -69,10 +69,10 @@ def test_no_overflow_and_the_right_limits(name, dtype):
     assert np.isfinite(right).all() and np.isfinite(left).all()
     zero, one = np.zeros_like(z), np.ones_like(z)
     if name == "tanh":
-        assert np.array_equal(right, [one, zero, zero]) and np.array_equal(left, [-one, zero, zero])
+        assert np.array_equal(right, [one, *[zero] * 3]) and np.array_equal(left, [-one, *[zero] * 3])
     if name in ("softplus", "silu", "relu"):  # e^-709 = 1e-308 is the largest tail among these points
-        np.testing.assert_allclose(right, [z, one, zero], rtol=EPS, atol=1e-300)
-        np.testing.assert_allclose(left, [zero, zero, zero], rtol=0, atol=1e-300)
+        np.testing.assert_allclose(right, [z, one, zero, zero], rtol=EPS, atol=1e-300)
+        np.testing.assert_allclose(left, [zero] * 4, rtol=0, atol=1e-300)
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -88,7 +88,7 @@ def test_relu():
     z = np.array([-2.0, -0.0, 0.0, 3.0])
     relu = ACTIVATIONS["relu"]
     assert np.array_equal(relu(z), [0, 0, 0, 3]) and np.array_equal(relu.slope(z), [0, 0, 0, 1])
-    assert np.array_equal(relu.curvature(z), [0, 0, 0, 0])
+    assert np.array_equal(relu.curvature(z), [0, 0, 0, 0]) and np.array_equal(relu.third(z), [0, 0, 0, 0])
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)
@@ -97,7 +97,7 @@ def test_one_jet_is_its_parts_and_keeps_its_argument(name):
     jets = [ACTIVATIONS[name].jet(z, order) for order in (0, 1, 2)]
     assert np.array_equal(z, POINTS)
     assert [[part is None for part in jet] for jet in jets] == [[False, True, True], [False, False, True], [False] * 3]
-    for part, f in zip(jets[2], functions(name), strict=True):
+    for part, f in zip(jets[2], functions(name)[:3], strict=True):
         assert np.array_equal(part, f(z))
 
 
@@ -110,6 +110,8 @@ def test_names():
     assert activation("sin") is ACTIVATIONS["sin"]
     own = Activation("identity", lambda z, order: (z, np.ones_like(z), np.zeros_like(z)))
     assert activation(own) is own
+    with pytest.raises(ValueError, match="'identity' has no third derivative.*pass Activation"):
+        own.third(1.0)
     with pytest.raises(ValueError, match="'gelu': choose one of 'tanh'"):
         activation("gelu")
     with pytest.raises(TypeError, match="activation is .*tanh.*: pass one of"):
