@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from refscore.networks import MLP, AnalyticScore
+from refscore.networks import MLP, AnalyticScore, EnergyMLP
 from refscore.objectives import esm
 
 WIDTH = 10
@@ -59,10 +59,20 @@ def random_network(dim: int, seed: int, activation: str = "silu", hidden: int = 
     return MLP((dim + takes_time, *[WIDTH] * hidden, dim), activation, rng)
 
 
+def random_energy(dim: int, seed: int, activation: str = "silu", hidden: int = 2, takes_time: bool = False) -> EnergyMLP:
+    """An energy network with random weights and biases."""
+    rng = np.random.default_rng((seed, dim, hidden, takes_time, 1))
+    return EnergyMLP((dim + takes_time, *[WIDTH] * hidden, 1), activation, rng, takes_time=takes_time)
+
+
+def trained_energy(density, seed: int, activation: str = "tanh", hidden: int = 2) -> EnergyMLP:
+    """A random energy network, trained as `trained_network` is: its score is the gradient of something."""
+    return _trained(_by_parameters(density), seed, activation, hidden, True)
+
+
 def trained_network(density, seed: int, activation: str = "softplus", hidden: int = 2) -> MLP:
     """A random network after `STEPS` Adam steps on explicit score matching at `POINTS` samples of ``density``."""
-    parameters = tuple((a.shape, a.tobytes()) for a in (density.weights, density.means, density.covs))
-    return _trained(_ByParameters(density, parameters), seed, activation, hidden)
+    return _trained(_by_parameters(density), seed, activation, hidden, False)
 
 
 class _ByParameters:
@@ -78,12 +88,16 @@ class _ByParameters:
         return self.parameters == other.parameters
 
 
+def _by_parameters(density) -> _ByParameters:
+    return _ByParameters(density, tuple((a.shape, a.tobytes()) for a in (density.weights, density.means, density.covs)))
+
+
 @lru_cache(maxsize=64)
-def _trained(key: _ByParameters, seed: int, activation: str, hidden: int) -> MLP:
+def _trained(key: _ByParameters, seed: int, activation: str, hidden: int, energy: bool) -> Any:
     density = key.density
     x = density.sample(POINTS, np.random.default_rng((seed, density.dim, 2)))
     target = density.score(x)
-    model = random_network(density.dim, seed + 1, activation, hidden)
+    model = (random_energy if energy else random_network)(density.dim, seed + 1, activation, hidden)
     first = [np.zeros_like(a) for a in model.parameters]
     second = [np.zeros_like(a) for a in model.parameters]
     for step in range(1, STEPS + 1):

@@ -14,7 +14,7 @@ from refscore.identities import _plain
 from refscore.identities._models import random_network, trained_network
 from refscore.identities._registry import Comparison
 from refscore.identities._targets import mixture
-from refscore.networks import MLP
+from refscore.networks import MLP, EnergyMLP
 
 SMOOTH = ("tanh", "softplus", "silu", "sin")
 ROWS = 5
@@ -23,15 +23,16 @@ ROWS = 5
 class Case:
     """A network, points, times (one a row, or none), and directions; its sizes as `_plain` derives them."""
 
-    def __init__(self, name: str, model: MLP, d: int, rng: np.random.Generator):
+    def __init__(self, name: str, model: MLP | EnergyMLP, d: int, rng: np.random.Generator):
         self.name, self.model, self.d = name, model, d
         self.x = rng.standard_normal((ROWS, d))
         self.t = (rng.uniform(0.1, 1.0, ROWS),) if model.sizes[0] > d else ()
         self.rows = _plain.rows(self.x, *self.t)
         self.v = rng.standard_normal((ROWS, d))
-        self.u, self.w = rng.standard_normal((2, ROWS, model.sizes[-1]))
+        self.u, self.w = rng.standard_normal((2, ROWS, model.outputs))
         self.c = rng.standard_normal(ROWS)
         self.size = _plain.Size(model, self.rows, d)
+        self.jet: tuple = _plain.VALUE[model.activation.name], _plain.SLOPE[model.activation.name]
 
     def plain(self, x) -> np.ndarray:
         """s at real or complex x, by the plain forward pass."""
@@ -42,12 +43,11 @@ class Case:
         return Comparison(f"{what}, {self.name}", left, right, bound=self.size.rounding * size, scale=size)
 
     def gradients(self, what: str, left, f: Callable, **arguments) -> Iterator[Comparison]:
-        """``left`` = [W1*, b1*, ...] against complex steps of f(parameters, rows, phi, slope, **arguments).
+        """``left`` = [W1*, b1*, ...] against complex steps of f(parameters, rows, *jet, **arguments), jet = (phi, phi').
 
         f is a polynomial with positive coefficients in all it is given, so that the same f of absolute values is its size.
         """
-        phi, slope = _plain.VALUE[self.model.activation.name], _plain.SLOPE[self.model.activation.name]
-        right = _plain.gradient(lambda p: f(p, self.rows, phi, slope, **arguments), self.model.parameters)
+        right = _plain.gradient(lambda p: f(p, self.rows, *self.jet, **arguments), self.model.parameters)
         sizes = self.size.gradient(f, **{k: np.abs(a) for k, a in arguments.items()})
         for i, (a, b, size) in enumerate(zip(left, right, sizes, strict=True)):
             bound = (self.size.rounding + ROWS * _plain.EPS) * size  # the sum over rows adds its own roundings
@@ -57,9 +57,8 @@ class Case:
 
     def loss(self, what: str, found: tuple, f: Callable, **arguments) -> Iterator[Comparison]:
         """``found`` = (value, gradient) against f and its complex steps."""
-        phi, slope = _plain.VALUE[self.model.activation.name], _plain.SLOPE[self.model.activation.name]
         value, gradient = found
-        right = f(self.model.parameters, self.rows, phi, slope, **arguments)
+        right = f(self.model.parameters, self.rows, *self.jet, **arguments)
         size = self.size.value(f, **{k: np.abs(a) for k, a in arguments.items()})
         bound = (self.size.rounding + ROWS * _plain.EPS) * size
         yield Comparison(f"{what}, {self.name}", np.asarray(value), np.asarray(right), bound=bound, scale=size)

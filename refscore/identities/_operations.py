@@ -18,10 +18,10 @@ from types import SimpleNamespace
 METHODS = {  # object: its methods
     "density": "logpdf score score_jacobian score_divergence corrupted",
     "process": "alpha sigma drift diffusion corrupt conditional_score marginal convert transition exponential_step",
-    "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient",
+    "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
     "activation": "slope curvature",
 }
-UNDER_ANOTHER_NAME = {"forward": "__call__", "activate": "__call__", "parameter_gradient": "gradient"}
+UNDER_ANOTHER_NAME = {"forward": "__call__", "activate": "__call__", "parameter_gradient": "gradient", "energy_gradient": "parameter_gradient"}
 FUNCTIONS = {  # room: its functions
     "processes": "posterior_mean posterior_covariance",
     "networks": "hutchinson hutchinson_variance probes",

@@ -43,6 +43,12 @@ SLOPE: dict[str, Callable] = {
     "silu": lambda z: (1 + np.exp(-z) + z * np.exp(-z)) / (1 + np.exp(-z)) ** 2,
     "sin": np.cos,
 }
+CURVATURE: dict[str, Callable] = {
+    "tanh": lambda z: -2 * np.tanh(z) / np.cosh(z) ** 2,
+    "softplus": lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2,
+    "silu": lambda z: np.exp(-z) / (1 + np.exp(-z)) ** 2 * (2 - z * np.tanh(z / 2)),
+    "sin": lambda z: -np.sin(z),
+}
 
 
 def forward(parameters: Sequence, a, phi: Callable) -> np.ndarray:
@@ -63,6 +69,20 @@ def jacobians(parameters: Sequence, a, d: int, phi: Callable, slope: Callable) -
         product = (product * slope(z)[..., None, :]) @ after[..., None, :, :]
     rows = np.broadcast_shapes(product.shape[:-2], a.shape[:-1])  # without hidden layers the product is the same for all rows
     return np.broadcast_to(product, rows + product.shape[-2:])
+
+
+def hessians(parameters: Sequence, a, d: int, phi: Callable, slope: Callable, curvature: Callable) -> np.ndarray:
+    """Second derivatives of the first output of every row in the first d inputs, (..., n, d, d): forward mode, twice."""
+    layers = _layers(parameters)
+    first, second = layers[0][0][..., None, :d, :], np.zeros((1, d, d, 1))
+    for (W, b), (after, _) in zip(layers, layers[1:], strict=False):
+        z = a @ W + b
+        a = phi(z)
+        bent = first[..., :, None, :] * first[..., None, :, :] * curvature(z)[..., None, None, :]
+        second = (second * slope(z)[..., None, None, :] + bent) @ after[..., None, None, :, :]
+        first = (first * slope(z)[..., None, :]) @ after[..., None, :, :]
+    rows = np.broadcast_shapes(second.shape[:-3], a.shape[:-1])
+    return np.broadcast_to(second[..., 0], (*rows, d, d))
 
 
 def traces(parameters: Sequence, a, d: int, phi: Callable, slope: Callable) -> np.ndarray:
@@ -110,8 +130,10 @@ def _layers(parameters: Sequence) -> list[tuple[Any, Any]]:
 class Size:
     """Sizes of a network's derivatives at rows a, as the module docstring derives them, and the rounding relative to them."""
 
+    jet: tuple
+
     def __init__(self, model, a: np.ndarray, d: int):
-        self.d, self.inputs = d, np.abs(a)
+        self.jet, self.d, self.inputs = (above, steeper), d, np.abs(a)
         self.parameters = [np.abs(p) for p in model.parameters]
         value, error, largest = np.asarray(a, float), np.zeros_like(a, float), 0.0
         counts = [4 * (W.shape[0] + 8) for W in self.parameters[0::2]]
@@ -135,12 +157,12 @@ class Size:
         return product.T
 
     def value(self, f: Callable, **arguments) -> float:
-        """Of f(parameters, rows, phi, slope, **arguments), f having positive coefficients and ``arguments`` no signs."""
-        return float(np.real(f(self.parameters, self.inputs, above, steeper, **arguments)))
+        """Of f(parameters, rows, *jet, **arguments), f having positive coefficients and ``arguments`` no signs."""
+        return float(np.real(f(self.parameters, self.inputs, *self.jet, **arguments)))
 
     def gradient(self, f: Callable, **arguments) -> list[np.ndarray]:
         """Of the parameter gradient of such an f."""
-        return gradient(lambda p: f(p, self.inputs, above, steeper, **arguments), self.parameters)
+        return gradient(lambda p: f(p, self.inputs, *self.jet, **arguments), self.parameters)
 
 
 def above(z):
@@ -151,3 +173,8 @@ def above(z):
 def steeper(z):
     """Never below |phi'|, with slope 1 along a complex step."""
     return 1.1 + 1j * np.imag(z)
+
+
+def sharper(z):
+    """Never below |phi''|, with slope 2 along a complex step."""
+    return 1 + 2j * np.imag(z)

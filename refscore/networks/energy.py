@@ -67,9 +67,14 @@ class EnergyMLP(Network):
         self.network, self.takes_time, self.dtype = network, bool(takes_time), network.dtype
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths (in, hidden, ..., 1) of E."""
+        return self.network.sizes
+
+    @property
     def outputs(self) -> int:
         """Number of columns of s(x): d."""
-        return self.network.sizes[0] - self.takes_time
+        return self.sizes[0] - self.takes_time
 
     @property
     def parameters(self) -> list[np.ndarray]:

@@ -158,6 +158,7 @@ def test_every_operation_reaches_the_package():
 
     g, x, ou = densities.Gaussian([0.3], [[2.0]]), np.array([[0.4], [-1.0]]), processes.OU(0.7, 1.2)
     model, v = networks.MLP((1, 4, 1), "tanh", 0), np.ones((2, 1))
+    potential = networks.EnergyMLP((1, 4, 1), "tanh", 0)
     score, o = (lambda x, t: -x), REFERENCE
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
     same = [
@@ -183,6 +184,8 @@ def test_every_operation_reaches_the_package():
         (o.vjp(model, x, v), model.vjp(x, v)),
         (o.jacobian(model, x), model.jacobian(x)),
         (o.divergence(model, x), model.divergence(x)),
+        (o.energy(potential, x), potential.energy(x)),
+        (o.energy_gradient(potential.energy, x, v[:, 0])[0], potential.energy.parameter_gradient(x, v[:, 0])[0]),
         (o.hutchinson(model, x, v), networks.hutchinson(model, x, v)),
         (o.hutchinson_variance(np.eye(2), "gaussian"), networks.hutchinson_variance(np.eye(2), "gaussian")),
         (o.esm(model, x, v, half=False), objectives.esm(model, x, v, half=False)),

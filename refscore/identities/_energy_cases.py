@@ -1,0 +1,103 @@
+"""Energy networks on which derivatives are tried, and the same derivatives of E written plainly.
+
+A plain score is minus a product of Jacobians of E, a plain Jacobian of it minus the second derivatives of E by forward mode
+twice: polynomials with positive coefficients (but for that sign) in weights, activations and phi', phi'', so that bounds follow
+as in `_plain`. A term contains twice as many factors as one of a network without the derivative: hence twice the rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from refscore.identities import _plain
+from refscore.identities._models import trained_energy
+from refscore.identities._network_cases import SMOOTH, Case
+from refscore.identities._registry import Comparison
+from refscore.identities._targets import mixture
+from refscore.networks import EnergyMLP
+
+
+class EnergyCase(Case):
+    """An energy network with points, times and directions; ``plain`` is its score."""
+
+    def __init__(self, name: str, model: EnergyMLP, d: int, rng: np.random.Generator):
+        super().__init__(name, model, d, rng)
+        self.jet = (*self.jet, _plain.CURVATURE[model.activation.name], -1)
+        self.size.jet = (*self.size.jet, _plain.sharper, 1)
+        self.size.rounding *= 2
+
+    def energy(self, x) -> np.ndarray:
+        """E at real or complex x, (n,), by the plain forward pass."""
+        return _plain.values(self.model, x, *self.t)[:, 0]
+
+    def plain(self, x) -> np.ndarray:
+        return scores(self.model.parameters, _plain.rows(x, *self.t), *self.jet, d=self.d)
+
+    def compare(self, what: str, left, right, size) -> Comparison:
+        """As for any case; where the size is 0 (an affine energy bends nowhere) exact equality is asked for."""
+        return Comparison(f"{what}, {self.name}", left, right, self.size.rounding * size, np.where(size > 0, size, 1.0))
+
+    def sizes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Of E (n,), of s (n, d), of Ds (n, d, d)."""
+        p, a, jet = self.size.parameters, self.size.inputs, self.size.jet
+        s, J = (f(p, a, *jet, d=self.d).real for f in (scores, jacobians))
+        return self.size.values()[:, 0], s, J
+
+
+def cases(seed: int) -> Iterator[EnergyCase]:
+    """0 to 3 hidden layers, with and without time, random and trained."""
+    rng = np.random.default_rng((seed, 3))
+    for d in (1, 2, 3):
+        for hidden in (0, 1, 2, 3):
+            for k, activation in enumerate(SMOOTH if hidden else ("tanh", "tanh")):
+                time = (d + hidden + k) % 2
+                sizes = (d + time, *(5, 4, 6)[:hidden], 1)
+                name = f"{activation} energy {sizes}{' with time' if time else ''}"
+                yield EnergyCase(name, EnergyMLP(sizes, activation, rng, takes_time=bool(time)), d, rng)
+        yield EnergyCase(f"trained energy, d = {d}", trained_energy(mixture(d), seed), d, rng)
+
+
+# What gradients are taken of, as one writes it; phi, phi', phi'' and the sign of s = -grad E are handed in: sizes have no sign.
+
+
+def scores(p, a, phi, slope, curvature, sign, *, d):
+    """s, (..., n, d)"""
+    return sign * _plain.jacobians(p, a, d, phi, slope)[..., 0]
+
+
+def jacobians(p, a, phi, slope, curvature, sign, *, d):
+    """Ds, (..., n, d, d)"""
+    return sign * _plain.hessians(p, a, d, phi, slope, curvature)
+
+
+def energies(p, a, phi, *jet, c):
+    """sum c E"""
+    return (c * _plain.forward(p, a, phi)[..., 0]).sum(axis=-1)
+
+
+def linear(p, a, *jet, u):
+    """sum u.s"""
+    return (u * scores(p, a, *jet, d=u.shape[1])).sum(axis=(-2, -1))
+
+
+def tangent(p, a, *jet, u, v, w):
+    """sum u.s + w.(Ds v)"""
+    J = jacobians(p, a, *jet, d=v.shape[1])
+    return linear(p, a, *jet, u=u) + (v[:, :, None] * J * w[:, None, :]).sum(axis=(-3, -2, -1))
+
+
+def divergence(p, a, *jet, c, d):
+    """sum c tr Ds"""
+    return (c * np.trace(jacobians(p, a, *jet, d=d), axis1=-2, axis2=-1)).sum(axis=-1)
+
+
+def squares(p, a, *jet, c, shift):
+    """sum c 1/2 ||s + shift||^2"""
+    return 0.5 * (c * ((scores(p, a, *jet, d=shift.shape[1]) + shift) ** 2).sum(axis=-1)).sum(axis=-1)
+
+
+def implicit(p, a, *jet, c, d):
+    """sum c (1/2 ||s||^2 + tr Ds)"""
+    return squares(p, a, *jet, c=c, shift=np.zeros((1, d))) + divergence(p, a, *jet, c=c, d=d)
