@@ -7,6 +7,7 @@ than inputs and fewer, random and trained.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,8 @@ class Case:
     """A network, points, times (one a row, or none), and directions; its sizes as `_plain` derives them."""
 
     def __init__(self, name: str, model: MLP | EnergyMLP, d: int, rng: np.random.Generator):
-        self.name, self.model, self.d = name, model, d
+        self.name, self.d = name, d
+        self.model: Any = model
         self.x = rng.standard_normal((ROWS, d))
         self.t = (rng.uniform(0.1, 1.0, ROWS),) if model.sizes[0] > d else ()
         self.rows = _plain.rows(self.x, *self.t)

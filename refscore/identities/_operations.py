@@ -21,7 +21,12 @@ METHODS = {  # object: its methods
     "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
     "activation": "slope curvature",
 }
-UNDER_ANOTHER_NAME = {"forward": "__call__", "activate": "__call__", "parameter_gradient": "gradient", "energy_gradient": "parameter_gradient"}
+UNDER_ANOTHER_NAME = {
+    "forward": "__call__",
+    "activate": "__call__",
+    "parameter_gradient": "gradient",
+    "energy_gradient": "parameter_gradient",
+}
 FUNCTIONS = {  # room: its functions
     "processes": "posterior_mean posterior_covariance",
     "networks": "hutchinson hutchinson_variance probes",

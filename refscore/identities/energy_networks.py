@@ -139,18 +139,18 @@ def work(ops, seed):
         if d == 1:
             continue
         plane = np.linalg.qr(rng.standard_normal((d, 2)))[0].T
-        for kind, models in (("energy", energy), ("free", free)):
-            for name, model in models.items():
-                loop, error, size = _around(ops, model, x0, plane)
-                area, area_error, area_size = _inside(ops, model, x0, plane)
-                bound, scale = error + area_error, size + area_size
-                case = f"{name} {kind} network, d = {d}"
-                yield Comparison(f"circle = disc, {case}", loop, area, bound, scale)
-                if kind == "energy":
-                    yield Comparison(f"no work around a circle, {case}", loop, np.zeros(()), bound, scale)
-                else:
-                    yield refuted(f"no work around a circle, {case}", loop, 0.0, gap=area, bound=bound, scale=scale)
-                rows.append((case, float(loop), float(area)))
+        every = [("energy", *item) for item in energy.items()] + [("free", *item) for item in free.items()]
+        for kind, name, network in every:
+            loop, error, size = _around(ops, network, x0, plane)
+            area, area_error, area_size = _inside(ops, network, x0, plane)
+            bound, scale = error + area_error, size + area_size
+            case = f"{name} {kind} network, d = {d}"
+            yield Comparison(f"circle = disc, {case}", loop, area, bound, scale)
+            if kind == "energy":
+                yield Comparison(f"no work around a circle, {case}", loop, np.zeros(()), bound, scale)
+            else:
+                yield refuted(f"no work around a circle, {case}", loop, 0.0, gap=area, bound=bound, scale=scale)
+            rows.append((case, float(loop), float(area)))
     yield Table("Work of the score around a circle of radius 1/2", ("score", "line integral", "integral of the curl"), rows)
 
 

@@ -109,6 +109,7 @@ def _relu(z, order: int) -> Jet:
 def _third_tanh(z) -> np.ndarray:
     """2 phi' (3 phi^2 - 1)."""
     value, slope, _ = _tanh(z, 1)
+    assert slope is not None
     return 2 * slope * (3 * value * value - 1)
 
 

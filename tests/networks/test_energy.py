@@ -43,7 +43,9 @@ def second_difference(function, row, i, j, step):
     return total / (4 * step**2)
 
 
-@pytest.mark.parametrize("sizes, name", [((2, 3, 1), "tanh"), ((3, 4, 1), "silu"), ((2, 3, 4, 1), "softplus"), ((2, 3, 2, 3, 1), "sin")])
+@pytest.mark.parametrize(
+    "sizes, name", [((2, 3, 1), "tanh"), ((3, 4, 1), "silu"), ((2, 3, 4, 1), "softplus"), ((2, 3, 2, 3, 1), "sin")]
+)
 def test_eighty_digits(sizes, name):
     """E, s, Ds, tr Ds and the gradients of sum c tr Ds and sum u.s in every parameter; 1e2 roundings of products of parameters."""
     takes_time = sizes[0] == 3
