@@ -16,7 +16,7 @@ from refscore.identities._models import trained_energy
 from refscore.identities._network_cases import SMOOTH, Case
 from refscore.identities._registry import Comparison
 from refscore.identities._targets import mixture
-from refscore.networks import EnergyMLP
+from refscore.networks import EnergyMLP, FourierFeatures
 
 
 class EnergyCase(Case):
@@ -30,10 +30,10 @@ class EnergyCase(Case):
 
     def energy(self, x) -> np.ndarray:
         """E at real or complex x, (n,), by the plain forward pass."""
-        return _plain.values(self.model, x, *self.t)[:, 0]
+        return _plain.values(self.model, x, *self.columns)[:, 0]
 
     def plain(self, x) -> np.ndarray:
-        return scores(self.model.parameters, _plain.rows(x, *self.t), *self.jet, d=self.d)
+        return scores(self.model.parameters, _plain.rows(x, *self.columns), *self.jet, d=self.d)
 
     def compare(self, what: str, left, right, size) -> Comparison:
         """As for any case; where the size is 0 (an affine energy bends nowhere) exact equality is asked for."""
@@ -56,6 +56,8 @@ def cases(seed: int) -> Iterator[EnergyCase]:
                 sizes = (d + time, *(5, 4, 6)[:hidden], 1)
                 name = f"{activation} energy {sizes}{' with time' if time else ''}"
                 yield EnergyCase(name, EnergyMLP(sizes, activation, rng, takes_time=bool(time)), d, rng)
+        name, features = f"silu energy, Fourier features of t, d = {d}", FourierFeatures([0.4, 1.1, -0.6])
+        yield EnergyCase(name, EnergyMLP((d + 1, 5, 4, 1), "silu", rng, features=features), d, rng)
         yield EnergyCase(f"trained energy, d = {d}", trained_energy(mixture(d), seed), d, rng)
 
 

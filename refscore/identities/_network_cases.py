@@ -1,7 +1,7 @@
 """Networks on which derivatives are tried, each with points, directions and the sizes from which bounds follow.
 
-0 to 3 hidden layers of different widths (a transposed weight does not even fit), with and without time, with more outputs
-than inputs and fewer, random and trained.
+0 to 3 hidden layers of different widths (a transposed weight does not even fit), with and without time and its features, with
+more outputs than inputs and fewer, random and trained.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from refscore.identities import _plain
 from refscore.identities._models import random_network, trained_network
 from refscore.identities._registry import Comparison
 from refscore.identities._targets import mixture
-from refscore.networks import MLP, EnergyMLP
+from refscore.networks import MLP, EnergyMLP, FourierFeatures
 
 SMOOTH = ("tanh", "softplus", "silu", "sin")
 ROWS = 5
@@ -28,17 +28,23 @@ class Case:
         self.name, self.d = name, d
         self.model: Any = model
         self.x = rng.standard_normal((ROWS, d))
-        self.t = (rng.uniform(0.1, 1.0, ROWS),) if model.sizes[0] > d else ()
-        self.rows = _plain.rows(self.x, *self.t)
+        self.t: tuple = (rng.uniform(0.1, 1.0, ROWS),) if model.sizes[0] > d else ()
+        self.rows = _plain.rows(self.x, *self.columns)
         self.v = rng.standard_normal((ROWS, d))
         self.u, self.w = rng.standard_normal((2, ROWS, model.outputs))
         self.c = rng.standard_normal(ROWS)
         self.size = _plain.Size(model, self.rows, d)
         self.jet: tuple = _plain.VALUE[model.activation.name], _plain.SLOPE[model.activation.name]
 
+    @property
+    def columns(self) -> tuple:
+        """What the network has beside x: nothing, t, or the features of t."""
+        gamma = self.model.features
+        return self.t if gamma is None else tuple(_plain.features(gamma.frequencies, self.t[0], gamma.log).T)
+
     def plain(self, x) -> np.ndarray:
         """s at real or complex x, by the plain forward pass."""
-        return _plain.values(self.model, x, *self.t)
+        return _plain.values(self.model, x, *self.columns)
 
     def compare(self, what: str, left, right, size) -> Comparison:
         """left = right, up to the rounding that comes with quantities of this size."""
@@ -77,6 +83,8 @@ def cases(seed: int, *, square: bool = False) -> Iterator[Case]:
                 sizes = (d + time, *(5, 4, 6)[:hidden], d)
                 name = f"{activation} {sizes}{' with time' if time else ''}" if hidden else f"affine {sizes}"
                 yield Case(name, MLP(sizes, activation, rng), d, rng)
+        name = f"silu, Fourier features of log t, d = {d}"
+        yield Case(name, MLP((d + 1, 5, 4, d), "silu", rng, features=FourierFeatures([0.3, -0.7], log=True)), d, rng)
         activation = SMOOTH[d % 4]
         yield Case(f"trained {activation}, d = {d}", trained_network(mixture(d), seed, activation), d, rng)
     if not square:

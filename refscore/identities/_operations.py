@@ -26,6 +26,7 @@ UNDER_ANOTHER_NAME = {
     "activate": "__call__",
     "parameter_gradient": "gradient",
     "energy_gradient": "parameter_gradient",
+    "time_features": "__call__",
 }
 FUNCTIONS = {  # room: its functions
     "processes": "posterior_mean posterior_covariance",

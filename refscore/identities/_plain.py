@@ -104,8 +104,15 @@ def gradient(f: Callable, parameters: Sequence) -> list[np.ndarray]:
 
 
 def rows(x, *t) -> np.ndarray:
-    """Input rows: x with t, when given, as last column."""
+    """Input rows: x with t, when given, as last column, or with the columns of its features."""
     return np.column_stack([x, *(np.broadcast_to(time, len(x)) for time in t)])
+
+
+def features(frequencies, t, log: bool) -> np.ndarray:
+    """[sin 2 pi B t, cos 2 pi B t] as the parts of e^{2 pi i B t}, whole turns taken off before multiplying by 2 pi."""
+    turns = np.outer(np.log(t) if log else t, frequencies)
+    wave = np.exp(2j * np.pi * (turns - np.round(turns)))
+    return np.hstack([wave.imag, wave.real])
 
 
 def values(model, x, *t) -> np.ndarray:

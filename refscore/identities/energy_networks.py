@@ -97,8 +97,8 @@ def gradients_of_energies(ops, seed):
         yield from case.loss("ESM", ops.esm(model, x, u, **options), squares, c=weight, shift=-u)
         yield from case.loss("ISM", ops.ism(model, x, **options), implicit, c=weight, d=d)
         noisy, steps = copy.copy(case), sigma[:, None] * v
-        noisy.rows, noisy.size = _plain.rows(x + steps, *t), copy.copy(case.size)
-        noisy.size.inputs = _plain.rows(np.abs(x) + np.abs(steps), *t)
+        noisy.rows, noisy.size = _plain.rows(x + steps, *case.columns), copy.copy(case.size)
+        noisy.size.inputs = np.abs(_plain.rows(np.abs(x) + np.abs(steps), *case.columns))
         yield from noisy.loss("DSM", ops.dsm(model, x, sigma, v, **options), squares, c=weight, shift=v / sigma[:, None])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from refscore.identities import _plain
 from refscore.identities._network_cases import ROWS, SMOOTH, cases, implicit, linear, squares, tangent
 from refscore.identities._registry import Comparison, identity
-from refscore.networks import ACTIVATIONS
+from refscore.networks import ACTIVATIONS, FourierFeatures
 
 
 @identity(
@@ -139,7 +139,48 @@ def gradients_of_objectives(ops, seed):
         yield from case.loss("ESM", ops.esm(model, x, case.u, **options), squares, c=c, shift=-case.u)
         yield from case.loss("ISM", ops.ism(model, x, **options), implicit, c=c, d=d)
         noisy, steps = copy.copy(case), sigma[:, None] * case.v
-        noisy.rows = _plain.rows(x + steps, *case.t)
-        noisy.size = _plain.Size(model, _plain.rows(np.abs(x) + np.abs(steps), *case.t), d)
+        noisy.rows = _plain.rows(x + steps, *case.columns)
+        noisy.size = _plain.Size(model, _plain.rows(np.abs(x) + np.abs(steps), *case.columns), d)
         found = ops.dsm(model, x, sigma, case.v, weight=name, **options)
         yield from noisy.loss("DSM", found, squares, c=c * squared, shift=case.v / sigma[:, None])
+
+
+@identity(
+    id="D1.fourier",
+    systems=("D1",),
+    title="Fourier features of time and of noise levels",
+    statement=r"\gamma(\tau)\cdot\gamma(\tau') = \textstyle\sum_j \cos 2\pi B_j(\tau-\tau'),\quad \tau = t \text{ or } \log\sigma",
+    source="Tancik et al. 2020; Song et al. 2021",
+    method="features by hand vs parts of e^{2 pi i B tau}, their kernel vs cosines of differences, logarithms of ratios",
+    catches=(
+        "features_without_two_pi",
+        "features_pi_for_two_pi",
+        "features_cosines_first",
+        "features_sines_twice",
+        "features_interleaved",
+        "features_without_logarithm",
+        "features_logarithm_to_base_two",
+    ),
+)
+def fourier_features(ops, seed):
+    """gamma itself (sines, then cosines), its kernel, and for noise levels the same kernel at all scales, 1e-3 to 1e3.
+
+    An angle 2 pi B tau has a few roundings of its size, which enter sine and cosine with slope at most 1.
+    """
+    rng = np.random.default_rng(seed)
+    B = 3 * rng.standard_normal(7)
+    for log in (False, True):
+        gamma = FourierFeatures(B, log)
+        t = 10 ** rng.uniform(-3, 3, 20) if log else rng.uniform(-2, 2, 20)
+        tau = np.log(t) if log else t
+        found, name = ops.time_features(gamma, t), "log t" if log else "t"
+        bound = 8 * np.pi * _plain.EPS * (np.abs(tau[:, None] * B) + 1)
+        both = np.tile(bound, 2)
+        yield Comparison(f"gamma({name})", found, _plain.features(B, t, log), both)
+        cosines = np.cos(2 * np.pi * (tau[:, None, None] - tau[:, None]) * B)
+        sums = bound.sum(axis=1)
+        yield Comparison(f"kernel of {name}", found @ found.T, cosines.sum(axis=2), 2 * (sums[:, None] + sums), len(B))
+        if log:
+            scaled = ops.time_features(gamma, 8 * t)  # a power of two: ratios are the same to the last bit
+            spread = 2 * (sums[:, None] + sums) + 64 * np.pi * _plain.EPS * np.abs(B).sum() * np.log(8)
+            yield Comparison("ratios alone matter", scaled @ scaled.T, found @ found.T, 2 * spread, len(B))

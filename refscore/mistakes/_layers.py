@@ -11,7 +11,7 @@ from refscore.networks.backprop import Rows
 def rows(model: MLP, x, t: tuple) -> Rows:
     """The rows x (and t) on their way through the network, with slopes and curvatures kept."""
     a0, time = model.checked(x, *t)
-    return Rows(model.weights, model.biases, model.activation, np.concatenate([a0, time], axis=1), 2)
+    return Rows(model.weights, model.biases, model.activation, model.inputs(a0, time), 2)
 
 
 def slopes(model: MLP, x, t: tuple) -> list[np.ndarray]:

@@ -50,6 +50,53 @@ def curvature_tanh_without_slope(activation, z):
     return -2 * np.tanh(z) if activation.name == "tanh" else activation.curvature(z)
 
 
+# --- features of time ---
+
+
+def _angles(features, t):
+    return 2 * np.pi * np.outer(np.log(t) if features.log else t, features.frequencies)
+
+
+def _sines_cosines(angle):
+    return np.hstack([np.sin(angle), np.cos(angle)])
+
+
+@mistake("time_features", wrong="sin B t", right="sin 2 pi B t", seen="frequencies in radians, drawn as if in cycles")
+def features_without_two_pi(features, t):
+    return _sines_cosines(_angles(features, t) / (2 * np.pi))
+
+
+@mistake("time_features", wrong="sin pi B t", right="sin 2 pi B t", seen="positional encodings with 2^k pi")
+def features_pi_for_two_pi(features, t):
+    return _sines_cosines(_angles(features, t) / 2)
+
+
+@mistake("time_features", wrong="[cos, sin]", right="[sin, cos]", seen="two conventions; weights of one loaded into the other")
+def features_cosines_first(features, t):
+    return np.hstack([np.cos(_angles(features, t)), np.sin(_angles(features, t))])
+
+
+@mistake("time_features", wrong="[sin, sin]", right="[sin, cos]", seen="copied line")
+def features_sines_twice(features, t):
+    return np.tile(np.sin(_angles(features, t)), 2)
+
+
+@mistake("time_features", wrong="sin, cos, sin, cos, ...", right="all sines, then all cosines", seen="stack, then reshape")
+def features_interleaved(features, t):
+    angle = _angles(features, t)
+    return np.stack([np.sin(angle), np.cos(angle)], axis=-1).reshape(len(angle), -1)
+
+
+@mistake("time_features", wrong="tau = sigma", right="tau = log sigma", seen="noise level handed on as it is")
+def features_without_logarithm(features, t):
+    return _sines_cosines(2 * np.pi * np.outer(t, features.frequencies))
+
+
+@mistake("time_features", wrong="log2 sigma", right="log sigma", seen="number of octaves for the natural logarithm")
+def features_logarithm_to_base_two(features, t):
+    return _sines_cosines(_angles(features, t) / (np.log(2) if features.log else 1))
+
+
 # --- values and derivatives in x ---
 
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from refscore.networks.activations import Activation
+from refscore.networks.fourier import FourierFeatures
 from refscore.networks.mlp import MLP
 from refscore.networks.network import Network
 from refscore.networks.second_order import EnergyRows, polarised
@@ -36,22 +37,37 @@ class EnergyMLP(Network):
         Widths (d, hidden, ..., 1) of E, or (d + 1, hidden, ..., 1) with ``takes_time``.
     activation, rng, dtype : as for `MLP`.
     takes_time : bool
-        Whether E depends on t too, its last input.
+        Whether E depends on t too, its last input; Fourier features of t imply it.
+    features : FourierFeatures, optional
+        As for `MLP`.
 
     Attributes: ``network``, the MLP E; ``takes_time``.
     """
 
     def __init__(
-        self, sizes: Sequence[int], activation: str | Activation, rng, dtype: Any = np.float64, *, takes_time: bool = False
+        self,
+        sizes: Sequence[int],
+        activation: str | Activation,
+        rng,
+        dtype: Any = np.float64,
+        features: FourierFeatures | None = None,
+        *,
+        takes_time: bool = False,
     ):
-        self._set(MLP(sizes, activation, rng, dtype), takes_time)
+        self._set(MLP(sizes, activation, rng, dtype, features), takes_time)
 
     @classmethod
     def from_arrays(
-        cls, weights: Sequence, biases: Sequence, activation: str | Activation, *, takes_time: bool = False
+        cls,
+        weights: Any,
+        biases: Sequence | None = None,
+        activation: str | Activation | None = None,
+        features: FourierFeatures | None = None,
+        *,
+        takes_time: bool = False,
     ) -> EnergyMLP:
-        """The energy network with these weights, a list of (in, out), the last one (in, 1), and biases."""
-        return cls._of(MLP.from_arrays(weights, biases, activation), takes_time)
+        """The energy network with these weights, a list of (in, out), the last one (in, 1), and biases; or a module's."""
+        return cls._of(MLP.from_arrays(weights, biases, activation, features), takes_time)
 
     @classmethod
     def _of(cls, network: MLP, takes_time: bool) -> EnergyMLP:
@@ -62,9 +78,10 @@ class EnergyMLP(Network):
     def _set(self, network: MLP, takes_time: bool) -> None:
         if network.outputs != 1:
             raise ValueError(f"sizes is {network.sizes}, with {network.outputs} outputs: an energy has one, (d, ..., 1)")
+        takes_time = bool(takes_time) or network.features is not None
         if network.sizes[0] == takes_time:
             raise ValueError(f"sizes is {network.sizes}, and the only input is time: pass (d + 1, ..., 1) with takes_time=True")
-        self.network, self.takes_time, self.dtype = network, bool(takes_time), network.dtype
+        self.network, self.takes_time, self.dtype = network, takes_time, network.dtype
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -85,6 +102,11 @@ class EnergyMLP(Network):
     def activation(self) -> Activation:
         """The activation of E."""
         return self.network.activation
+
+    @property
+    def features(self) -> FourierFeatures | None:
+        """What E sees in place of t."""
+        return self.network.features
 
     @property
     def energy(self) -> Energy:
@@ -144,8 +166,8 @@ class EnergyMLP(Network):
         return self.network.row_bytes(2 * tangents + 1)
 
     def _rows(self, x, time, order: int) -> EnergyRows:
-        a0 = np.concatenate([x, time], axis=1)
-        return EnergyRows(self.network.weights, self.network.biases, self.activation, a0, x.shape[1], order)
+        E = self.network
+        return EnergyRows(E.weights, E.biases, E.activation, E.inputs(x, time), x.shape[1], order)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     s = phi(... phi(a_0 W_1 + b_1) ...) W_L + b_L,        a_0 = x  or  (x, t)
 
-Weights are (in, out); t is appended as the last input column, and every derivative "in x" is in the first d columns.
+Weights are (in, out); t, or its Fourier features, are appended after x, and every derivative "in x" is in the first d columns.
 Without hidden layers s = x W_1 + b_1, the score of a Gaussian when W_1 is symmetric and negative definite. Nothing
 makes Ds symmetric: the output is in general not the gradient of anything, so not the score of any density.
 
@@ -22,8 +22,10 @@ import numpy as np
 
 from refscore import _blocks, _validate
 from refscore.networks import divergence as closed
+from refscore.networks import modules
 from refscore.networks.activations import Activation, activation
 from refscore.networks.backprop import Rows
+from refscore.networks.fourier import FourierFeatures
 from refscore.networks.network import Network
 
 LEAST_ROWS = 256
@@ -43,28 +45,51 @@ class MLP(Network):
         Source of the weights AND biases, all N(0, 1/in): no symmetry is left in which a mistake could hide.
     dtype : float64 (default) or float32
         Of the parameters, hence of everything the model computes.
+    features : FourierFeatures, optional
+        What the first layer sees in place of t: W_1 is then (d + features.width, hidden), ``sizes`` is (d + 1, ...) as without.
 
     The parameters are read-only arrays: `with_parameters` makes the model with other ones.
     """
 
-    def __init__(self, sizes: Sequence[int], activation: str | Activation, rng, dtype: Any = np.float64):
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str | Activation,
+        rng,
+        dtype: Any = np.float64,
+        features: FourierFeatures | None = None,
+    ):
         widths = [_validate.count(size, f"sizes[{i}]") for i, size in enumerate(sizes)]
         if len(widths) < 2:
             raise ValueError(f"sizes is {tuple(widths)}: give at least an input and an output width, as in (d, 16, d)")
+        widths[0] += _extra(features)
         draw = _validate.generator(rng).standard_normal
         weights = [draw((m, k)) / np.sqrt(m) for m, k in pairwise(widths)]
         biases = [draw(k) / np.sqrt(m) for m, k in pairwise(widths)]
-        self._set([np.asarray(W, dtype) for W in weights], [np.asarray(b, dtype) for b in biases], activation)
+        self._set([np.asarray(W, dtype) for W in weights], [np.asarray(b, dtype) for b in biases], activation, features)
 
     @classmethod
-    def from_arrays(cls, weights: Sequence, biases: Sequence, activation: str | Activation) -> MLP:
-        """The MLP with these weights, a list of (in, out), and biases, a list of (out,). All float32 stays float32."""
+    def from_arrays(
+        cls,
+        weights: Any,
+        biases: Sequence | None = None,
+        activation: str | Activation | None = None,
+        features: FourierFeatures | None = None,
+    ) -> MLP:
+        """The MLP with these weights, a list of (in, out), and biases, a list of (out,). All float32 stays float32.
+
+        Alone, ``weights`` is a torch module or a list of linear layers and activation modules (`refscore.networks.modules`).
+        """
+        if biases is None and activation is None:
+            weights, biases, activation = modules.layers(weights)
+        elif biases is None or activation is None:
+            raise TypeError("biases and activation go together: pass both, or a module with linear layers and activations alone")
         model = cls.__new__(cls)
-        model._set(list(weights), list(biases), activation)
+        model._set(list(weights), list(biases), activation, features)
         return model
 
-    def _set(self, weights: list, biases: list, which: str | Activation) -> None:
-        self.activation = activation(which)
+    def _set(self, weights: list, biases: list, which: str | Activation, features: FourierFeatures | None) -> None:
+        self.activation, self.features = activation(which), features
         if len(weights) != len(biases) or not weights:
             raise ValueError(f"weights has {len(weights)} arrays, biases {len(biases)}: pass one of each a layer")
         arrays = [np.asarray(array) for array in (*weights, *biases)]
@@ -78,7 +103,12 @@ class MLP(Network):
                     f"weights[{l}] has shape {W.shape}, biases[{l}] {b.shape}, the layer before {before} outputs: "
                     f"weights are (in, out), biases (out,), so pass weights[{l}] of shape ({before}, {b.size})"
                 )
-        self.sizes = (self.weights[0].shape[0], *(W.shape[1] for W in self.weights))
+        self.sizes = (self.weights[0].shape[0] - _extra(features), *(W.shape[1] for W in self.weights))
+        if features is not None and self.sizes[0] < 2:
+            raise ValueError(
+                f"weights[0] has {len(self.weights[0])} rows, features {features.width} columns, which leaves no input for x: "
+                f"pass weights[0] with d + {features.width} rows, sizes (d + 1, ...)"
+            )
 
     @property
     def outputs(self) -> int:
@@ -95,10 +125,11 @@ class MLP(Network):
         given, wanted = [np.shape(a) for a in arrays], [a.shape for a in self.parameters]
         if given != wanted:
             raise ValueError(f"arrays have shapes {given}: pass arrays like those of .parameters, {wanted}")
-        return MLP.from_arrays(arrays[0::2], arrays[1::2], self.activation)
+        return MLP.from_arrays(arrays[0::2], arrays[1::2], self.activation, self.features)
 
     def __repr__(self) -> str:
-        return f"MLP(sizes={self.sizes}, activation={self.activation.name!r}, dtype={self.dtype})"
+        features = "" if self.features is None else f", features={self.features}"
+        return f"MLP(sizes={self.sizes}, activation={self.activation.name!r}, dtype={self.dtype}{features})"
 
     # ---- for objectives: one block of rows, arguments as `checked` returns them ------------------------------------
 
@@ -145,11 +176,13 @@ class MLP(Network):
 
     def row_bytes(self, tangents: int = 0) -> int:
         """Bytes of temporaries that a row needs, as `_blocks` counts them; at most what gives `LEAST_ROWS` rows."""
-        kept = 4 * (1 + tangents) * self.dtype.itemsize * sum(self.sizes)
+        kept = 4 * (1 + tangents) * self.dtype.itemsize * (sum(self.sizes) + _extra(self.features))
         return min(kept, (1 + tangents) * _blocks.BLOCK_BYTES // LEAST_ROWS)
 
     def checked(self, x, t=None, name: str = "x") -> tuple[np.ndarray, np.ndarray]:
-        """x (n, d) and the time columns, (n, 1) or, without time, (n, 0), in the model's dtype."""
+        """x (n, d) and t (n, 1) or, without time, (n, 0), in the model's dtype; t for Fourier features in float64."""
+        if t is None and self.features is not None:
+            raise ValueError("t is missing, but the network has Fourier features of it: pass t")
         columns, d = np.shape(x)[-1] if np.ndim(x) == 2 else None, self.sizes[0] - (t is not None)
         if columns not in (None, d):
             inputs = f"{self.sizes[0]} inputs" + (" of which t is the last" if t is not None else "")
@@ -158,7 +191,14 @@ class MLP(Network):
         x = _validate.batch(x, name=name, dtype=self.dtype)
         if t is None:
             return x, np.empty((len(x), 0), self.dtype)
-        return x, _validate.times(t, len(x), signed=True).astype(self.dtype)[:, None]
+        time = _validate.times(t, len(x), signed=True)[:, None]
+        return x, time.astype(self.dtype) if self.features is None else time
+
+    def inputs(self, x, time) -> np.ndarray:
+        """a_0: x and t, or the features of t, side by side."""
+        if self.features is not None:
+            time = self.features(time[:, 0]).astype(self.dtype)
+        return np.concatenate([x, time], axis=1)
 
     # ---- plumbing ----------------------------------------------------------------------------------------------
 
@@ -171,7 +211,14 @@ class MLP(Network):
         return closed.coupling(self.weights, self.outputs)
 
     def _rows(self, x, time, order: int) -> Rows:
-        return Rows(self.weights, self.biases, self.activation, np.concatenate([x, time], axis=1), order)
+        return Rows(self.weights, self.biases, self.activation, self.inputs(x, time), order)
+
+
+def _extra(features: FourierFeatures | None) -> int:
+    """Rows that W_1 has beyond ``sizes[0]``."""
+    if features is not None and not isinstance(features, FourierFeatures):
+        raise TypeError(f"features is {features!r}: pass FourierFeatures(frequencies), or None for t itself")
+    return 0 if features is None else features.width - 1
 
 
 def _parameter(array, name: str, ndim: int, dtype) -> np.ndarray:

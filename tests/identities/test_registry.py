@@ -158,6 +158,7 @@ def test_every_operation_reaches_the_package():
 
     g, x, ou = densities.Gaussian([0.3], [[2.0]]), np.array([[0.4], [-1.0]]), processes.OU(0.7, 1.2)
     model, v = networks.MLP((1, 4, 1), "tanh", 0), np.ones((2, 1))
+    features = networks.FourierFeatures([0.3, -1.0])
     potential = networks.EnergyMLP((1, 4, 1), "tanh", 0)
     score, o = (lambda x, t: -x), REFERENCE
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
@@ -184,6 +185,7 @@ def test_every_operation_reaches_the_package():
         (o.vjp(model, x, v), model.vjp(x, v)),
         (o.jacobian(model, x), model.jacobian(x)),
         (o.divergence(model, x), model.divergence(x)),
+        (o.time_features(features, v[:, 0]), features(v[:, 0])),
         (o.energy(potential, x), potential.energy(x)),
         (o.energy_gradient(potential.energy, x, v[:, 0])[0], potential.energy.parameter_gradient(x, v[:, 0])[0]),
         (o.hutchinson(model, x, v), networks.hutchinson(model, x, v)),
