@@ -64,3 +64,28 @@ def corrupted_means_not_scaled(density, alpha, sigma):
 @mistake("corrupted", wrong="equal weights", right="w_i", seen="importance weights of the data forgotten")
 def corrupted_point_weights_dropped(density, alpha, sigma):
     return PointSet(density.points).corrupted(alpha, sigma)
+
+
+@mistake("corrupted", wrong="alpha (x + sigma z)", right="alpha x + sigma z", seen="noise added before the signal is scaled")
+def corrupted_noise_scaled_too(density, alpha, sigma):
+    return density.corrupted(alpha, alpha * sigma)
+
+
+@mistake("corrupted", wrong="C + (sigma^2 + 1e-6) I", right="C + sigma^2 I",
+         seen="a jitter that makes the Cholesky factor of a singular covariance exist")
+def corrupted_with_jitter(density, alpha, sigma):
+    return density.corrupted(alpha, np.hypot(sigma, 1e-3))
+
+
+@mistake("score", wrong="Q Q's, the part along the data", right="s", seen="the score taken for that of the law inside its subspace")
+def score_along_the_manifold_only(density, x):
+    values, axes = np.linalg.eigh(density.cov)
+    along = axes[:, values > values[0] * (1 + 1e-6)]
+    return density.score(x) @ along @ along.T
+
+
+@mistake("score", wrong="-n/(alpha^2 S^2 + sigma^2), -y/sigma^2", right="-n/sigma^2, -y/(alpha^2 S^2 + sigma^2)",
+         seen="eigenvalues in the order of the other routine: eigh ascends, svd descends")
+def score_normal_and_tangential_swapped(density, x):
+    values, axes = np.linalg.eigh(density.cov)
+    return (density.mean - x) @ axes / values[::-1] @ axes.T
