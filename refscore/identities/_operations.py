@@ -31,7 +31,7 @@ UNDER_ANOTHER_NAME = {
 FUNCTIONS = {  # room: its functions
     "processes": "posterior_mean posterior_covariance",
     "networks": "hutchinson hutchinson_variance probes",
-    "objectives": "esm ism dsm dsm_process",
+    "objectives": "esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple prediction_weight",
     "samplers": "reverse_drift reverse_sde",
     "laws": "law",
     "distances": "total_variation",

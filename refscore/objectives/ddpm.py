@@ -4,8 +4,8 @@ With x_i = sqrt(alpha-bar_i) x_0 + sqrt(1 - alpha-bar_i) z the model eps(x_i, i)
 
     L_simple = E ||z - eps(x_i, i)||^2 ,        i ~ U{1, ..., N}
 
-(Ho et al. 2020, eq. 14), without the weights of the variational bound. As a score loss it is lambda = sigma_i^2 = 1 - alpha-bar_i times
-the squared error of s = -eps/sigma_i, without the 1/2: `dsm_process` with ``weight='sigma2', half=False``.
+(Ho et al. 2020, eq. 14), without the weights of the variational bound. As a score loss it is the squared error of s = -eps/sigma_i
+times lambda = sigma_i^2 = 1 - alpha-bar_i, without the 1/2: `dsm_process` with ``weight='sigma2', half=False``.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def ddpm_simple(
     Parameters
     ----------
     model : callable eps(x, i), predicting the noise.
-    process : with ``alpha(i)`` = sqrt(alpha-bar_i) and ``sigma(i)`` = sqrt(1 - alpha-bar_i); any process will do, then i is its time.
+    process : with ``alpha(i)`` = sqrt(alpha-bar_i) and ``sigma(i)`` = sqrt(1 - alpha-bar_i); any process will do,
+        i is then its time.
     x0, noise : (n, d) arrays, clean points and the standard normal z.
     index : scalar or (n,), 1, ..., N; 0 is data, where there is no noise to predict.
     half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`; ``half`` is False here.

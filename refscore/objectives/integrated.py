@@ -2,9 +2,9 @@
 
     int_{t_min}^{T} lambda(t) J_DSM(s(., t); t) dt  =  (T - t_min) E_{t ~ U(t_min, T)} [lambda(t) J_DSM(s(., t); t)]
 
-The factor T - t_min does not change the minimiser, but it does change the value, the gradient and hence the step size that goes
-with it. With lambda = 1 the integrand grows as d/(2 sigma_t^2) when t -> 0, whose integral diverges for sigma_t^2 ~ t: t_min > 0 or a weight that
-vanishes with sigma_t^2 is then needed, not a matter of taste.
+The factor T - t_min does not change the minimiser, but it does change the value, the gradient and hence the step size that
+goes with it. With lambda = 1 the integrand grows as d/(2 sigma_t^2) when t -> 0, whose integral diverges for sigma_t^2 ~ t:
+t_min > 0, or a weight that vanishes with sigma_t^2, is then a necessity.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def dsm_integrated(
 
 
 def time_nodes(n: int, t_max: float, t_min: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-    """n Gauss-Legendre nodes t in (t_min, t_max) and weights that sum to 1: an average over U(t_min, t_max), exact to degree 2n - 1."""
+    """n Gauss-Legendre nodes t in (t_min, t_max) and weights that sum to 1: E over U(t_min, t_max), exact to degree 2n - 1."""
     length = _stretch(t_min, t_max)
     u, w = np.polynomial.legendre.leggauss(_validate.count(n, "n"))
     return t_min + length * (u + 1) / 2, w / 2
