@@ -126,3 +126,24 @@ def squares(p, a, phi, slope, c, shift):
 def implicit(p, a, phi, slope, c, d):
     """sum c (1/2 ||s||^2 + tr Ds)"""
     return squares(p, a, phi, slope, c, 0.0) + divergence(p, a, phi, slope, c, d)
+
+
+def projected(p, a, phi, slope, c, v, shift):
+    """sum c 1/2 (v.(s + shift))^2"""
+    along = (v * (_plain.forward(p, a, phi) + shift)).sum(axis=-1)
+    return 0.5 * (c * along**2).sum(axis=-1)
+
+
+def sliced(p, a, phi, slope, c, v):
+    """sum c (1/2 (v.s)^2 + v.(Ds v))"""
+    return projected(p, a, phi, slope, c, v, 0.0) + _curvature(p, a, phi, slope, c, v)
+
+
+def sliced_exactly(p, a, phi, slope, c, v):
+    """sum c (1/2 ||s||^2 + v.(Ds v))"""
+    return squares(p, a, phi, slope, c, 0.0) + _curvature(p, a, phi, slope, c, v)
+
+
+def _curvature(p, a, phi, slope, c, v):
+    J = _plain.jacobians(p, a, v.shape[1], phi, slope)
+    return (c * (v[:, :, None] * J * v[:, None, :]).sum(axis=(-2, -1))).sum(axis=-1)

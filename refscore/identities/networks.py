@@ -7,7 +7,18 @@ import copy
 import numpy as np
 
 from refscore.identities import _plain
-from refscore.identities._network_cases import ROWS, SMOOTH, cases, implicit, linear, squares, tangent
+from refscore.identities._network_cases import (
+    ROWS,
+    SMOOTH,
+    cases,
+    implicit,
+    linear,
+    projected,
+    sliced,
+    sliced_exactly,
+    squares,
+    tangent,
+)
 from refscore.identities._registry import Comparison, identity
 from refscore.networks import ACTIVATIONS, FourierFeatures
 
@@ -110,7 +121,7 @@ def derivatives_in_parameters(ops, seed):
 @identity(
     id="D4",
     systems=("D4",),
-    title="Gradients of the objectives ESM, DSM, ISM",
+    title="Gradients of the objectives: ESM, ISM, PSM, SSM, SSM-VR, DSM, and of eps, x0 and v networks",
     statement=r"\nabla_\theta \tfrac1n\sum_i \tfrac12\|s_i - g_i\|^2,\quad "
     r"\nabla_\theta \tfrac1n\sum_i \big[\tfrac12\|s_i\|^2 + \mathrm{tr}\,Ds_i\big]",
     source="[a, sec. 1-3], [b, sec. 1], [c], [d], [e]",
@@ -123,10 +134,14 @@ def derivatives_in_parameters(ops, seed):
         "ism_gradient_without_trace",
         "ism_gradient_slopes_constant",
         "ism_gradient_without_square",
+        "ssm_gradient_direction_constant",
+        "ssm_vr_gradient_without_square",
+        "psm_gradient_not_projected",
+        "dsm_gradient_of_prediction_unscaled",
     ),
 )
 def gradients_of_objectives(ops, seed):
-    """ESM, DSM (both weights, a noise level a row) and ISM, values and gradients, conventions varied, at unequal row weights."""
+    """Values and gradients of all objectives, conventions varied, unequal row weights, a noise level a row."""
     for k, case in enumerate(cases(seed, square=True)):
         model, x, d = case.model, case.x, case.d
         rng = np.random.default_rng((seed, k))
@@ -143,6 +158,16 @@ def gradients_of_objectives(ops, seed):
         noisy.size = _plain.Size(model, _plain.rows(np.abs(x) + np.abs(steps), *case.columns), d)
         found = ops.dsm(model, x, sigma, case.v, weight=name, **options)
         yield from noisy.loss("DSM", found, squares, c=c * squared, shift=case.v / sigma[:, None])
+        predicts = ("eps", "x0", "v")[k % 3]
+        slope, target = {"eps": (1 / sigma, case.v), "x0": (sigma**-2, x),
+                         "v": (1 / (sigma * (1 + sigma**2)), case.v - sigma[:, None] * x)}[predicts]
+        found = ops.dsm(model, x, sigma, case.v, weight=name, predicts=predicts, **options)
+        yield from noisy.loss(f"DSM of {predicts}", found, squares, c=c * squared * slope**2, shift=-target)
+
+        found = ops.psm(model, x, case.v, case.u, **options)
+        yield from case.loss("PSM", found, projected, c=c, v=case.v, shift=-case.u)
+        yield from case.loss("SSM", ops.ssm(model, x, case.v, **options), sliced, c=c, v=case.v)
+        yield from case.loss("SSM-VR", ops.ssm_vr(model, x, case.v, **options), sliced_exactly, c=c, v=case.v)
 
 
 @identity(

@@ -160,7 +160,8 @@ def _cases(seed):
     id="B8.variance",
     systems=("B8", "B5"),
     title="Variances of SSM and SSM-VR over the direction: quadratic forms, and neither always wins",
-    statement=r"\mathrm{Var}_v = \mathrm{Var}\,v'\big(Ds + \tfrac12ss'\big)v \ \text{(SSM)},\quad \mathrm{Var}\,v'(Ds)v\ \text{(SSM-VR)}",
+    statement=r"\mathrm{Var}_v = \mathrm{Var}\,v'\big(Ds + \tfrac12ss'\big)v \ \text{(SSM)},\quad "
+    r"\mathrm{Var}\,v'(Ds)v\ \text{(SSM-VR)}",
     source="[e, 'Sliced score matching']; Song et al. 2019, sec. 3",
     method="closed forms vs second moments of the losses by enumeration, Gauss-Hermite product and cubature of the sphere",
     catches=(

@@ -150,3 +150,26 @@ def sliced_variance_for_one_direction(model, x, law, *, variance_reduced=False, 
 )
 def sliced_variance_over_directions_squared(model, x, law, *, variance_reduced=False, directions=1):
     return objectives.sliced_variance(model, x, law, variance_reduced=variance_reduced, directions=directions**2)
+
+
+@mistake("ssm", wrong="gradient of 1/2 (v's)^2 alone", right="and of v'(Ds)v", seen="derivative detached from the graph")
+def ssm_gradient_direction_constant(model, x, v, **options):
+    result = objectives.ssm(model, x, v, **options)
+    if not isinstance(result, tuple):
+        return result
+    return result[0], objectives.psm(model, x, v, np.zeros(np.shape(x)), **options)[1]
+
+
+@mistake("ssm_vr", wrong="gradient of v'(Ds)v alone", right="and of 1/2 ||s||^2", seen="square detached from the graph")
+def ssm_vr_gradient_without_square(model, x, v, **options):
+    result = objectives.ssm_vr(model, x, v, **options)
+    if not isinstance(result, tuple):
+        return result
+    squares = objectives.esm(model, x, np.zeros(np.shape(x)), **options)
+    return result[0], [a - b for a, b in zip(result[1], squares[1], strict=True)]
+
+
+@mistake("psm", wrong="cotangent s - s_p", right="v v'(s - s_p)", seen="projection left out of the gradient")
+def psm_gradient_not_projected(model, x, v, true_score, **options):
+    result = objectives.psm(model, x, v, true_score, **options)
+    return (result[0], objectives.esm(model, x, true_score, **options)[1]) if isinstance(result, tuple) else result

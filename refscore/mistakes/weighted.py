@@ -159,3 +159,30 @@ def ncsn_noise_over_sigma_squared(model, x0, sigmas, index, noise, **options):
 @mistake("ncsn", wrong="E||.||^2", right="1/2 E||.||^2", seen="the half is a convention, not both at once")
 def ncsn_without_half(model, x0, sigmas, index, noise, **options):
     return objectives.ncsn(model, x0, sigmas, index, noise, **options | {"half": False})
+
+
+@mistake("ddpm_simple", wrong="1/2 E||.||^2", right="E||.||^2", seen="the half is a convention: L_simple has none")
+def ddpm_simple_with_half(model, process, x0, index, noise, **options):
+    return objectives.ddpm_simple(model, process, x0, index, noise, **{"half": True} | options)
+
+
+@mistake(
+    "ddpm_simple", wrong="E||s - target||^2", right="E||eps - eps_theta||^2", seen="lecture b: proportional, the weight forgotten"
+)
+def ddpm_simple_score_loss(model, process, x0, index, noise, *, half=False, **options):
+    return objectives.dsm_process(model, process, x0, index, noise, "one", predicts="eps", half=half, **options)
+
+
+@mistake("ddpm_simple", wrong="mean over dimensions", right="sum over dimensions", seen="mse_loss's default reduction")
+def ddpm_simple_mean_over_dims(model, process, x0, index, noise, **options):
+    if np.shape(x0)[1] == 1:
+        return objectives.ddpm_simple(model, process, x0, index, noise, **options)
+    return objectives.ddpm_simple(model, process, x0, index, noise, **options | {"over_dims": "mean"})
+
+
+@mistake("dsm", wrong="gradient of the plain error", right="times lambda k^2", seen="weight applied to the value alone")
+def dsm_gradient_of_prediction_unscaled(model, x0, sigma, noise, *, predicts="score", **options):
+    result = objectives.dsm(model, x0, sigma, noise, predicts=predicts, **options)
+    if predicts == "score" or not isinstance(result, tuple):
+        return result
+    return result[0], objectives.dsm(model, x0, sigma, noise, predicts=predicts, **options | {"weight": "prediction"})[1]
