@@ -17,9 +17,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import os
-import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -29,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _validate
+from refscore._progress import progress
 
 BLOCK_BYTES = 1 << 18
 """Bytes of temporaries a block may use: half of a common L2 cache; constant, so that the cut never depends on the machine."""
@@ -78,7 +77,7 @@ def map_rows(
     assert n is not None
     cuts = _cuts(n, row_bytes)
     results = _in_order(function, arrays, cuts, _entropy(rng))
-    if label is not None and sys.stderr.isatty():
+    if label is not None:
         results = _shown(results, len(cuts), label)
     outputs: tuple[np.ndarray, ...] | None = None
     single = True
@@ -177,23 +176,11 @@ def _in_order(function, arrays, cuts, entropy) -> Iterator:
 
 
 def _shown(results: Iterator, total: int, label: str) -> Iterator:
-    """The results as they come, with a progress bar once two seconds have passed."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    start, bar, task = time.monotonic(), None, None
-    try:
+    """The results as they come, with a progress bar."""
+    with progress(total, label) as shown:
         for done, result in enumerate(results, 1):
-            if bar is None and time.monotonic() - start > 2:
-                bar = Progress(console=Console(stderr=True), transient=True)
-                bar.start()
-                task = bar.add_task(label, total=total)
-            if bar is not None and task is not None:
-                bar.update(task, completed=done)
+            shown(done)
             yield result
-    finally:
-        if bar is not None:
-            bar.stop()
 
 
 class _OneBlasThread:

@@ -11,7 +11,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING
 
@@ -127,13 +127,14 @@ def _verify(arguments: argparse.Namespace) -> int:
     _check_files(files)
     available, notes = _available(arguments.data)
     from refscore import identities
+    from refscore._progress import progress
     from refscore.report import Report, terminal
 
     chosen = available if arguments.only is None else _select(arguments.only, available, arguments.data)
     if not chosen:
         raise _Refusal("there is nothing to verify: the catalogue is empty")
-    with _progress(len(chosen)) as watch:
-        outcomes = identities.verify(seed=arguments.seed, identities=chosen, **watch)
+    with progress(len(chosen), "verify") as shown:
+        outcomes = identities.verify(seed=arguments.seed, identities=chosen, **_watch(shown))
     report = Report("verify", __version__, arguments.seed, tuple(outcomes), notes)
     terminal.show(report)
     _write_files(report, files)
@@ -172,7 +173,7 @@ def _check_files(files: dict[str, str]) -> None:
     """Refuse, before the run starts, what could not be written after it."""
     if not files:
         return
-    from refscore.report.files import refusal
+    from refscore._files import refusal
 
     targets: dict[str, str] = {}
     for kind, path in files.items():
@@ -184,11 +185,11 @@ def _check_files(files: dict[str, str]) -> None:
 
 
 def _write_files(report: Report, files: dict[str, str]) -> None:
-    from refscore.report.files import write
+    from refscore._files import write
 
     for kind, path in files.items():
         try:
-            write(path, _writer(kind).dumps(report))
+            write(path, _writer(kind).dumps(report).encode("utf-8", "backslashreplace"))
         except OSError as error:
             raise _Refusal(f"--{kind} {path} could not be written: {error.strerror or error}") from None
 
@@ -199,31 +200,21 @@ def _writer(kind: str) -> ModuleType:
     return importlib.import_module(f"refscore.report.{kind}_writer")
 
 
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[dict]:
-    """Callbacks for `refscore.identities.verify` that move a bar on standard error; none when that is no terminal."""
-    if not sys.stderr.isatty():
-        yield {}
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+def _watch(shown: Callable) -> dict:
+    """Callbacks for `refscore.identities.verify` that move a progress bar and name the case under way."""
+    done, current = 0, ""
 
-    console = Console(stderr=True, markup=False, highlight=False)
-    text = TextColumn("{task.fields[now]}", markup=False)
-    columns = (BarColumn(24), MofNCompleteColumn(), TimeElapsedColumn(), text)
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("verify", total=total, now="")
-        current = [""]
+    def on_start(identity):
+        nonlocal current
+        current = identity.id
+        shown(done, lambda: current)
 
-        def on_start(identity):
-            current[0] = identity.id
-            bar.update(task, now=identity.id)
+    def on_done(outcome):
+        nonlocal done
+        done += 1
+        shown(done)
 
-        yield {
-            "on_start": on_start,
-            "on_case": lambda case: bar.update(task, now=f"{current[0]}  {case}"),
-            "on_done": lambda outcome: bar.advance(task),
-        }
+    return {"on_start": on_start, "on_case": lambda case: shown(done, lambda: f"{current}  {case}"), "on_done": on_done}
 
 
 # --- list and explain ---

@@ -8,7 +8,7 @@ from pathlib import Path
 import refscore
 
 ROOT = Path(refscore.__file__).parent
-MATHEMATICS = {"densities", "networks", "processes", "objectives", "samplers", "laws", "distances"}
+MATHEMATICS = {"densities", "networks", "processes", "objectives", "samplers", "laws", "distances", "training"}
 MAY_IMPORT = {
     "densities": set(),
     "networks": set(),
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "samplers": {"densities", "networks", "processes"},
     "laws": {"densities"},
     "distances": {"densities"},
+    "training": {"networks", "objectives"},
     "report": set(),
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},

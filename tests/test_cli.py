@@ -136,14 +136,11 @@ def test_interrupted(capsys, toys):
     assert code == 130 and "interrupted" in err
 
 
-def test_a_progress_bar_on_a_terminal_only(capsys, toys, monkeypatch):
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
-    with cli._progress(2) as watch:
-        assert set(watch) == {"on_start", "on_case", "on_done"}
-        identities.verify(identities=[GOOD, BAD], **watch)
-    monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
-    with cli._progress(2) as watch:
-        assert watch == {}
+def test_progress_names_what_is_under_way():
+    seen = []
+    identities.verify(identities=[GOOD, BAD], **cli._watch(lambda done, note=lambda: "": seen.append((done, note()))))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen) and seen[-1] == (2, "")
+    assert seen[0] == (0, GOOD.id) and any(note.startswith(f"{BAD.id}  ") for done, note in seen if done == 1)
 
 
 # --- data ---

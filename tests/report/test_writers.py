@@ -1,16 +1,14 @@
-"""The four writers, read back by other people's parsers; files written whole or not at all."""
+"""The four writers, read back by other people's parsers."""
 
 import io
 import json
-import os
-import stat
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from refscore.report import Outcome, Report, Table, files, html_writer, json_writer, junit_writer, terminal
+from refscore.report import Outcome, Report, Table, html_writer, json_writer, junit_writer, terminal
 
 CURVE = Table("TV against h", ("h", "TV", "order"), [(0.1, 0.0775895936664, "-"), (np.float64(0.05), float("inf"), 1)])
 
@@ -149,64 +147,3 @@ def test_nothing_compared_is_said():
 def test_numbers_in_two_digits():
     values = (None, float("nan"), 0.0, 1.25e-15, float("inf"))
     assert [terminal.number(v) for v in values] == ["-", "-", "0", "1.2e-15", "inf"]
-
-
-# --- files ---
-
-
-def test_a_file_is_written_and_replaced(tmp_path):
-    path = tmp_path / "a.json"
-    files.write(path, "one é")
-    assert path.read_text(encoding="utf-8") == "one é"
-    path.chmod(0o640)
-    files.write(path, "two")
-    assert path.read_text() == "two" and stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert os.listdir(tmp_path) == ["a.json"]
-
-
-def test_new_files_have_the_usual_permissions(tmp_path):
-    (tmp_path / "usual").write_text("")
-    files.write(tmp_path / "new", "")
-    assert (tmp_path / "new").stat().st_mode == (tmp_path / "usual").stat().st_mode
-
-
-def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    path.write_text("old")
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="space"):
-        files.write(path, "new" * 1000)
-    assert path.read_text() == "old" and os.listdir(tmp_path) == ["a.json"]
-
-
-def test_a_link_keeps_pointing(tmp_path):
-    (tmp_path / "real").write_text("old")
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    files.write(tmp_path / "link", "new")
-    assert (tmp_path / "link").is_symlink() and (tmp_path / "real").read_text() == "new"
-
-
-def test_devices_are_written_to_not_replaced():
-    assert files.refusal("/dev/null") is None
-    files.write("/dev/null", "text")
-    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
-
-
-def test_what_cannot_be_written_is_refused_in_words(tmp_path):
-    assert "is a directory" in files.refusal(tmp_path)
-    assert "no directory" in files.refusal(tmp_path / "missing" / "a.json")
-    (tmp_path / "file").write_text("")
-    assert "no directory" in files.refusal(tmp_path / "file" / "a.json")
-    assert files.refusal(tmp_path / "new.json") is None and os.listdir(tmp_path) == ["file"]
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
-def test_write_protection_is_respected(tmp_path):
-    path = tmp_path / "a.json"
-    path.write_text("")
-    path.chmod(0o400)
-    assert "write-protected" in files.refusal(path)

@@ -1,7 +1,8 @@
-"""Writing a report file: whole or not at all.
+"""Writing a file, a report or a checkpoint: whole or not at all.
 
-The text goes to a new file beside the target, which takes its place in one step; a failed write leaves the old file as
-it was. Whether a path can be written is asked before the run starts, not after it.
+The data go to a new file beside the target, which takes its place in one step; a write that fails, or a process that is
+killed while it writes, leaves the old file as it was. Whether a path can be written is asked before the run starts, not
+after it.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ def refusal(path: str | os.PathLike) -> str | None:
     return None
 
 
-def write(path: str | os.PathLike, text: str) -> None:
-    """Put ``text`` (UTF-8) at ``path``, whole or not at all.
+def write(path: str | os.PathLike, data: bytes) -> None:
+    """Put ``data`` at ``path``, whole or not at all.
 
     Raises
     ------
@@ -41,7 +42,6 @@ def write(path: str | os.PathLike, text: str) -> None:
         When it cannot be written; what was at ``path`` is still there.
     """
     target = Path(os.path.realpath(path))
-    data = text.encode("utf-8", "backslashreplace")
     if _special(target):  # /dev/stdout and pipes cannot be replaced, only written to
         target.write_bytes(data)
         return
