@@ -1,0 +1,216 @@
+"""The loop does what its formulas say, to the same bits however it is run, and refuses what is not finite."""
+
+import numpy as np
+import pytest
+
+from refscore import parallel
+from refscore.densities import GaussianMixture
+from refscore.networks import MLP
+from refscore.objectives import dsm, dsm_process, ism, ncsn, ssm, ssm_vr
+from refscore.processes import OU
+from refscore.training import (
+    SGD,
+    Adam,
+    Denoising,
+    DenoisingProcess,
+    Implicit,
+    NoiseConditional,
+    Sliced,
+    minibatch,
+    step,
+    train,
+)
+
+DENSITY = GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [0.8, -0.4]], [0.3, 0.5])
+DATA = DENSITY.sample(40, 5)
+LADDER = (1.0, 0.5, 0.25)
+PROCESS = OU(0.7, 1.2)
+OBJECTIVES = {
+    "Implicit": Implicit(),
+    "Sliced": Sliced(),
+    "Sliced, variance reduced": Sliced("sphere", variance_reduced=True),
+    "Denoising": Denoising(0.4, "sigma2"),
+    "NoiseConditional": NoiseConditional(LADDER),
+    "DenoisingProcess": DenoisingProcess(PROCESS, 2.0, 0.1),
+}
+
+
+def model_for(objective, dtype=np.float64):
+    timed = isinstance(objective, (NoiseConditional, DenoisingProcess))
+    return MLP((2 + timed, 8, 2), "silu", 3, dtype)
+
+
+def same(a, b):
+    for x, y in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_every_objective_is_the_one_of_its_source():
+    """What is drawn goes to the objective of `refscore.objectives` as the algorithm says, with explicit noise."""
+    for name, direct in {
+        "Implicit": lambda m, x: ism(m, x, grad=True),
+        "Sliced": lambda m, x, v: ssm(m, x, v, grad=True),
+        "Sliced, variance reduced": lambda m, x, v: ssm_vr(m, x, v, grad=True),
+        "Denoising": lambda m, x, z: dsm(m, x, 0.4, z, weight="sigma2", grad=True),
+        "NoiseConditional": lambda m, x, i, z: ncsn(m, x, np.array(LADDER), i, z, grad=True),
+        "DenoisingProcess": lambda m, x, t, z: dsm_process(m, PROCESS, x, t, z, "sigma2", grad=True),
+    }.items():
+        objective = OBJECTIVES[name]
+        model, drawn = model_for(objective), minibatch(DATA, objective, 64, 0, 1)
+        value, gradient = objective.loss(model, *drawn)
+        expected, other = direct(model, *drawn)
+        assert value == expected
+        same(gradient, other)
+
+
+def test_laws_of_the_draws():
+    """Levels, times and directions over 20000 rows; false alarms below 1e-5 by Hoeffding's inequality at each count."""
+    n, off = 20000, np.sqrt(np.log(2 / 1e-6) / (2 * 20000))
+    index, z = NoiseConditional(LADDER).draw(n, 2, np.random.default_rng(0))
+    assert np.abs(np.bincount(index, minlength=3) / n - 1 / 3).max() < off and z.shape == (n, 2)
+    t, z = DenoisingProcess(PROCESS, 2.0, 0.5).draw(n, 2, np.random.default_rng(1))
+    assert t.min() > 0.5 and t.max() <= 2.0 and np.abs(np.histogram(t, 5, (0.5, 2.0))[0] / n - 0.2).max() < off
+    assert np.abs((z < [-1.0, 0.3]).mean(axis=0) - [0.158655254, 0.617911422]).max() < off
+    (v,) = Sliced().draw(n, 2, np.random.default_rng(2))
+    assert set(v.ravel()) == {-1.0, 1.0} and abs((v[:, 0] == v[:, 1]).mean() - 0.5) < off
+    (v,) = Sliced("sphere").draw(7, 3, np.random.default_rng(3))
+    np.testing.assert_allclose((v * v).sum(axis=1), 3.0, rtol=1e-14)
+
+
+def test_a_run_is_its_steps_written_out():
+    """Three steps by hand: streams spawned from (seed, k), rows first, then noise; gradient, then Adam, as published."""
+    model = MLP((2, 8, 2), "silu", 3)
+    found = train(model, DATA, Denoising(0.4), Adam(0.1), steps=3, batch=5, seed=9)
+    theta, m, v = np.concatenate([p.ravel() for p in model.parameters]), 0.0, 0.0
+    for k in (1, 2, 3):
+        rng = np.random.default_rng(np.random.SeedSequence(9, spawn_key=(k,)))
+        x = DATA[rng.integers(40, size=5)]
+        loss, gradient = dsm(model, x, 0.4, rng.standard_normal((5, 2)), grad=True)
+        assert loss == found.losses[k - 1]
+        g = np.concatenate([g.ravel() for g in gradient])
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        theta = theta - 0.1 * (m / (1 - 0.9**k)) / (np.sqrt(v / (1 - 0.999**k)) + 1e-8)
+        pieces = np.split(theta, np.cumsum([p.size for p in model.parameters])[:-1])
+        model = model.with_parameters([a.reshape(p.shape) for a, p in zip(pieces, model.parameters)])
+        theta = np.concatenate([p.ravel() for p in model.parameters])
+    np.testing.assert_allclose(np.concatenate([p.ravel() for p in found.model.parameters]), theta, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_step_can_be_repeated_by_itself(name):
+    objective, optimiser = OBJECTIVES[name], Adam(0.01)
+    model = model_for(objective)
+    short, long = (train(model, DATA, objective, optimiser, steps=n, batch=7, seed=4) for n in (3, 4))
+    value, again, state = step(short.model, objective, optimiser, short.state, *minibatch(DATA, objective, 7, 4, 4))
+    assert value == long.losses[3] and state.step == 4
+    same(again.parameters, long.model.parameters)
+    same(short.losses, long.losses[:3])
+
+
+@pytest.mark.parametrize("data", [DATA, DENSITY], ids=["points", "density"])
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_noise_is_fresh_at_every_step(name, data):
+    """No number that is drawn occurs again, at another step or with another seed (levels and signs aside)."""
+    batches = [minibatch(data, OBJECTIVES[name], 6, seed, k) for seed in (0, 1) for k in (1, 2, 3)]
+    for arrays in list(zip(*batches))[0 if data is DENSITY else 1 :]:
+        if arrays[0].dtype.kind == "f" and "Sliced" not in name:
+            numbers = np.concatenate([a.ravel() for a in arrays])
+            assert len(np.unique(numbers)) == len(numbers)
+    same(minibatch(data, OBJECTIVES[name], 6, 1, 2), batches[4])
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_same_bits_for_any_number_of_threads(name, dtype):
+    objective = OBJECTIVES[name]
+    model = MLP((model_for(objective).sizes[0], 64, 64, 2), "silu", 3, dtype)
+    runs = []
+    for threads in (1, 2, 3):
+        with parallel(threads=threads):
+            runs.append(train(model, DENSITY, objective, Adam(0.01), steps=2, batch=1500, seed=0))
+    for run in runs[1:]:
+        same((*run.model.parameters, run.losses), (*runs[0].model.parameters, runs[0].losses))
+    assert runs[0].model.dtype == dtype and all(p.dtype == dtype for p in runs[0].model.parameters)
+
+
+def test_what_is_passed_stays_as_it_is():
+    data, model = DATA.copy(), MLP((2, 8, 2), "silu", 3)
+    before = [p.copy() for p in model.parameters]
+    run = train(model, data, Denoising(0.4), SGD(0.01, 0.9), steps=5, batch=8, seed=0)
+    same((data, *model.parameters), (DATA, *before))
+    assert run.losses.shape == (5,) and run.state.step == 5
+
+
+def test_any_object_with_two_methods_is_an_objective():
+    class Pull:
+        def draw(self, n, d, rng):
+            return ()
+
+        def loss(self, model, x0):
+            return float(len(x0)), [p / 2 for p in model.parameters]
+
+    model = MLP((2, 4, 2), "tanh", 0)
+    run = train(model, DATA, Pull(), SGD(1.0), steps=3, batch=5, seed=0)
+    same(run.model.parameters, [p / 8 for p in model.parameters])
+    same(run.losses, [5.0, 5.0, 5.0])
+
+
+def test_a_diverging_run_stops_at_once_and_says_where(tmp_path):
+    model, path = MLP((2, 8, 2), "silu", 3), tmp_path / "run.npz"
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match=r"training stopped at step \d+ of 5000") as error:
+        train(model, DATA, Denoising(0.4), SGD(5.0), steps=5000, batch=8, seed=0, checkpoint=path, every=1)
+    assert "smaller rate than SGD(rate=5.0" in str(error.value) and "run.npz" in str(error.value)
+    with np.load(path) as saved:
+        assert all(np.isfinite(saved[name]).all() for name in saved.files if name != "configuration")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_stops_the_run(value):
+    class Broken(Denoising):
+        def loss(self, model, x0, noise):
+            return value, super().loss(model, x0, noise)[1]
+
+    with pytest.raises(ValueError, match=f"step 1 of 3: the loss is {value}.*before: none"):
+        train(MLP((2, 8, 2), "silu", 3), DATA, Broken(0.4), Adam(), steps=3, batch=8, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"steps": 0}, ValueError, "steps is 0"),
+        ({"batch": 2.5}, TypeError, "batch is float"),
+        ({"seed": -1}, ValueError, "seed is -1"),
+        ({"every": 0}, ValueError, "every is 0"),
+        ({"data": DATA[:0]}, ValueError, "data has no rows"),
+        ({"data": DATA[:, 0]}, ValueError, "data has shape"),
+        ({"data": np.where(DATA > 1, np.nan, DATA)}, ValueError, "data.* is nan"),
+        ({"model": DENSITY.score}, TypeError, "without parameters to train"),
+        ({"objective": dsm}, TypeError, "without draw and loss"),
+        ({"objective": Denoising}, TypeError, "without draw and loss"),
+        ({"optimiser": Adam}, TypeError, "without start and update"),
+        ({"optimiser": "adam"}, TypeError, "without start and update"),
+    ],
+)
+def test_arguments_that_cannot_work(changes, error, message):
+    keywords = dict(
+        model=MLP((2, 8, 2), "silu", 3), data=DATA, objective=Denoising(0.4), optimiser=Adam(), steps=3, batch=8, seed=0
+    )
+    with pytest.raises(error, match=message):
+        train(**{**keywords, **changes})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Denoising(0.0), "sigma is 0.0"),
+        (lambda: Sliced("cauchy"), "law is 'cauchy'"),
+        (lambda: NoiseConditional(0.5), "sigmas has shape"),
+        (lambda: NoiseConditional([]), "sigmas has shape"),
+        (lambda: NoiseConditional([0.5, -0.1]), r"sigmas\[1\] is -0.1"),
+        (lambda: DenoisingProcess(PROCESS, 0.5, 0.5), "time runs from t_min up to t_max"),
+        (lambda: DenoisingProcess(PROCESS, 0.5, -0.5), "t_min is -0.5"),
+    ],
+)
+def test_objectives_that_cannot_work(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
