@@ -34,7 +34,7 @@ FUNCTIONS = {  # room: its functions
     "objectives": "esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple prediction_weight",
     "samplers": "reverse_drift reverse_sde",
     "laws": "law",
-    "distances": "total_variation",
+    "distances": "total_variation fisher fisher_information",
 }
 
 

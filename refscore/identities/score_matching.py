@@ -16,7 +16,7 @@ from refscore.identities._targets import DIMENSIONS, gaussian, targets
 @identity(
     id="B1",
     systems=("B1",),
-    title="Explicit score matching is half the Fisher divergence",
+    title="Explicit score matching is the Fisher divergence between data and model",
     statement=r"J_{ESM}(s) = \tfrac12 E_p\|s - \nabla\log p\|^2",
     source="[a, sec. 1], [b, sec. 1], [c, Fisher divergence], [d], [e]",
     method="objective on quadrature nodes vs the integral written out; closed form for linear scores of Gaussians",

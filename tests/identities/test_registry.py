@@ -204,6 +204,8 @@ def test_every_operation_reaches_the_package():
         (o.dsm_process(lambda x, t: x, ou, x, 0.3, v, "one"), objectives.dsm_process(lambda x, t: x, ou, x, 0.3, v)),
         (o.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential").b, chain.b),
         (o.law(chain, g).mean, laws.law(chain, g).mean),
+        (o.fisher(g, densities.Gaussian([0.1], 0.7)), distances.fisher(g, densities.Gaussian([0.1], 0.7))),
+        (o.fisher_information(g), distances.fisher_information(g)),
         (o.total_variation(g, o.corrupted(g, 0.5, 0.1)), distances.total_variation(g, g.corrupted(0.5, 0.1))),
     ]
     for left, right in same:
