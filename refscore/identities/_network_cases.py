@@ -24,15 +24,15 @@ ROWS = 5
 class Case:
     """A network, points, times (one a row, or none), and directions; its sizes as `_plain` derives them."""
 
-    def __init__(self, name: str, model: MLP | EnergyMLP, d: int, rng: np.random.Generator):
+    def __init__(self, name: str, model: MLP | EnergyMLP, d: int, rng: np.random.Generator, n: int = ROWS):
         self.name, self.d = name, d
         self.model: Any = model
-        self.x = rng.standard_normal((ROWS, d))
-        self.t: tuple = (rng.uniform(0.1, 1.0, ROWS),) if model.sizes[0] > d else ()
+        self.x = rng.standard_normal((n, d))
+        self.t: tuple = (rng.uniform(0.1, 1.0, n),) if model.sizes[0] > d else ()
         self.rows = _plain.rows(self.x, *self.columns)
-        self.v = rng.standard_normal((ROWS, d))
-        self.u, self.w = rng.standard_normal((2, ROWS, model.outputs))
-        self.c = rng.standard_normal(ROWS)
+        self.v = rng.standard_normal((n, d))
+        self.u, self.w = rng.standard_normal((2, n, model.outputs))
+        self.c = rng.standard_normal(n)
         self.size = _plain.Size(model, self.rows, d)
         self.jet: tuple = _plain.VALUE[model.activation.name], _plain.SLOPE[model.activation.name]
 

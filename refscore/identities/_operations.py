@@ -30,7 +30,7 @@ UNDER_ANOTHER_NAME = {
 }
 FUNCTIONS = {  # room: its functions
     "processes": "posterior_mean posterior_covariance",
-    "networks": "hutchinson hutchinson_variance probes",
+    "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
     "objectives": "esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple prediction_weight",
     "samplers": "reverse_drift reverse_sde",
     "laws": "law",

@@ -1,4 +1,4 @@
-r"""Identities of the trace of a Jacobian: exact (B4, D2), estimated by random directions (B5), along one direction (B6).
+r"""Identities of the trace of a Jacobian: exact (B4, D2), estimated by random directions (B5).
 
 Expectations over directions are not sampled: sign vectors are enumerated, the normal law is a Gauss-Hermite product and
 the sphere a cubature, each exact for the polynomials of degree 2 (mean) and 4 (variance) that v'Av and its square are.
@@ -13,7 +13,7 @@ import numpy as np
 
 from refscore.identities import _plain, _textbook
 from refscore.identities._models import linear_score, random_network, trained_network
-from refscore.identities._network_cases import Case, cases, divergence, wide
+from refscore.identities._network_cases import cases, divergence, wide
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
 from refscore.networks import AnalyticScore
@@ -50,7 +50,7 @@ def _models(seed: int) -> Iterator[tuple[str, object, np.ndarray, np.ndarray, np
         networks = {"random": random_network(d, seed)}
         if d <= 3:
             networks |= {"linear": linear_score(mixture(d), seed), "trained": trained_network(mixture(d), seed)}
-            J, rounding = _exact_jacobian(mixture(d), x)
+            J, rounding = exact_jacobian(mixture(d), x)
             yield f"mixture score, d = {d}", AnalyticScore(mixture(d)), x, J, 1 + np.abs(J).max(axis=0), rounding
         for name, model in networks.items():
             size = _plain.Size(model, x, d)
@@ -58,7 +58,7 @@ def _models(seed: int) -> Iterator[tuple[str, object, np.ndarray, np.ndarray, np
             yield f"{name} network, d = {d}", model, x, J, size.jacobian(), size.rounding
 
 
-def _exact_jacobian(density, x) -> tuple[np.ndarray, float]:
+def exact_jacobian(density, x) -> tuple[np.ndarray, float]:
     """Jacobian of a mixture's score by complex steps of the textbook formula, and its rounding relative to 1 + |Ds|.
 
     Ds holds products of two component scores of at most C^{-1/2} sqrt(q) each, so the score's own bound counts thrice.
@@ -175,7 +175,7 @@ def exact_trace(ops, seed):
         yield case.compare("d JVPs and closed form", tangents, closed, size)
     for d in (1, 2, 3):
         x = np.random.default_rng((seed, d)).standard_normal((POINTS, d))
-        J, rounding = _exact_jacobian(mixture(d), x)
+        J, rounding = exact_jacobian(mixture(d), x)
         scale = d * (1 + np.abs(J).max())
         left = ops.divergence(AnalyticScore(mixture(d)), x)
         yield Comparison(f"mixture score, d = {d}", left, np.trace(J, axis1=1, axis2=2), bound=rounding * scale, scale=scale)
@@ -201,68 +201,3 @@ def divergence_gradient(ops, seed):
     for case in [*cases(seed, square=True), *wide(seed)]:
         found = ops.divergence_gradient(case.model, case.x, case.c, *case.t)
         yield from case.gradients("c tr Ds", found, divergence, c=case.c, d=case.d)
-
-
-@identity(
-    id="B6",
-    systems=("B6",),
-    title="v'(Ds)v by one pass: forward mode, complex step, finite differences",
-    statement=r"v'(Ds)v = \tfrac{d}{dh}\, v's(x+hv)\big|_{h=0} = \lim_{h\to0} \tfrac1h\,\mathrm{Im}\, v's(x+ihv)",
-    source="[a, 'Jacobian-Vector Product']",
-    method="forward mode by hand vs complex step on a plain forward pass; differences are reported against h",
-    catches=(
-        "hutchinson_sum_over_probes",
-        "hutchinson_independent_probes",
-        "hutchinson_norm_of_jvp",
-        "hutchinson_mean_over_dims",
-        "hutchinson_one_sided_difference",
-        "jvp_without_slope",
-        "jvp_with_biases",
-        "jvp_slope_at_activation",
-    ),
-)
-def directional_derivative(ops, seed):
-    """v'(Ds)v at every network of `cases`, and of the exact score; then the U of finite differences, with its bottom."""
-    every = [*cases(seed, square=True)]
-    for case in every:
-        size = np.einsum("ni,ij,nj->n", np.abs(case.v), case.size.jacobian(), np.abs(case.v))
-        exact = (case.v * _plain.directional(case.plain, case.x, case.v)).sum(axis=1)
-        yield case.compare("v'(Ds)v", ops.hutchinson(case.model, case.x, case.v, *case.t), exact, size)
-        tangent = (case.v * ops.jvp(case.model, case.x, case.v, *case.t)).sum(axis=1)
-        yield case.compare("v'JVP", tangent, exact, size)
-    for d in (1, 2, 3):
-        x, v = np.random.default_rng((seed, d)).standard_normal((2, POINTS, d))
-        J, rounding = _exact_jacobian(mixture(d), x)
-        scale = np.square(v).sum(axis=1) * d * (1 + np.abs(J).max())
-        left, right = ops.hutchinson(AnalyticScore(mixture(d)), x, v), np.einsum("ni,nij,nj->n", v, J, v)
-        yield Comparison(f"v'(Ds)v, mixture score, d = {d}", left, right, bound=rounding * scale, scale=scale)
-    yield from _finite_differences(next(case for case in every if case.name.startswith("trained") and case.d == 3))
-
-
-def _finite_differences(case: Case) -> Iterator[Table]:
-    """Errors of one-sided and central differences of g(h) = v's(x + hv) against h, and where they are smallest.
-
-    One-sided: |g''| h/2 + 2 e/h with e the rounding of g, least at h = 2 sqrt(e/|g''|); central: |g'''| h^2/6 + e/h, least at
-    h = (3 e/|g'''|)^(1/3). Derivatives of g by Cauchy's formula. Predicted with e = eps/2 times the size of g at x: a typical
-    error, not a bound, which is why these are tables and not verdicts.
-    """
-
-    def g(h):
-        return (case.v * case.plain(case.x + h * case.v)).sum(axis=1)
-
-    exact = _plain.directional(lambda h: g(h), 0.0, 1.0)
-    radius = 0.25  # well inside the distance from h = 0 to the poles of g, about pi / |v'W_1|
-    circle = radius * np.exp(2j * np.pi * (np.arange(64) + 1 / 3) / 64)
-    around = np.stack([g(h) for h in circle])
-    second, third = (np.abs((around * f / circle[:, None] ** k).mean(axis=0)) for k, f in ((2, 2), (3, 6)))
-    e = _plain.EPS / 2 * np.abs(case.v * case.plain(case.x)).sum(axis=1)
-
-    steps = 10.0 ** -np.arange(0.5, 13.01, 0.25)
-    one = np.array([np.abs((g(h) - g(0)) / h - exact) for h in steps])
-    central = np.array([np.abs((g(h) - g(-h)) / (2 * h) - exact) for h in steps])
-    rows = [(float(h), float(a.mean()), float(b.mean())) for h, a, b in zip(steps, one, central, strict=True)]
-    columns = ("h", "one-sided", "central")
-    yield Table("Mean error of finite differences of v's along v (complex step: rounding only)", columns, rows[1::2])
-    found = [("one-sided", one, 2 * np.sqrt(e / second)), ("central", central, np.cbrt(3 * e / third))]
-    best = [(name, float(steps[np.argmin(err.mean(axis=1))]), float(np.median(predicted))) for name, err, predicted in found]
-    yield Table("Best h of finite differences", ("difference", "measured", "predicted"), best)
