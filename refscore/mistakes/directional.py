@@ -30,12 +30,12 @@ def complex_step_without_direction(model, x, v, t=None):
 
 @mistake("directional_difference", wrong="(g(h) - g(0))/h", right="(g(h) - g(-h))/(2h)", seen="called central all the same")
 def difference_one_sided_for_central(model, x, v, h, t=None, scheme="central"):
-    return networks.directional_difference(model, x, v, h, t=None, scheme="forward")
+    return networks.directional_difference(model, x, v, h, t, scheme="forward")
 
 
 @mistake("directional_difference", wrong="(g(h) - g(-h))/h", right="(g(h) - g(-h))/(2h)", seen="common")
 def difference_without_the_two(model, x, v, h, t=None, scheme="central"):
-    return networks.directional_difference(model, x, v, h, t=None, scheme=scheme) * (2 if scheme == "central" else 1)
+    return networks.directional_difference(model, x, v, h, t, scheme=scheme) * (2 if scheme == "central" else 1)
 
 
 @mistake("directional_difference", wrong="x + h", right="x + hv", seen="scalar step broadcast over coordinates")
@@ -84,16 +84,16 @@ def line_third_as_taylor_coefficient(model, x, v, *t):
 
 @mistake("best_step", wrong="h = 2 sqrt(e/|g''|) whatever the scheme", right="(3 e/|g'''|)^(1/3)", seen="sqrt(eps), from textbooks")
 def best_step_square_root_for_central(model, x, v, t=None, scheme="central"):
-    return networks.best_step(model, x, v, t=None, scheme="forward")
+    return networks.best_step(model, x, v, t, scheme="forward")
 
 
 @mistake("best_step", wrong="(e/|g'''|)^(1/3)", right="(3 e/|g'''|)^(1/3)", seen="orders balanced, not constants")
 def best_step_without_three(model, x, v, t=None, scheme="central"):
-    h, error = networks.best_step(model, x, v, t=None, scheme=scheme)
+    h, error = networks.best_step(model, x, v, t, scheme=scheme)
     return h / (np.cbrt(3) if scheme == "central" else 2), error
 
 
 @mistake("best_step", wrong="eps^(1/3) for every point", right="it depends on e and g'''", seen="a constant in the code")
 def best_step_one_for_all(model, x, v, t=None, scheme="central"):
-    h, error = networks.best_step(model, x, v, t=None, scheme=scheme)
+    h, error = networks.best_step(model, x, v, t, scheme=scheme)
     return np.full_like(h, np.finfo(float).eps ** (1 / 3 if scheme == "central" else 1 / 2)), error

@@ -91,12 +91,11 @@ def test_laws_are_exact_to_degree_four():
                     assert abs(found - exact) <= 32 * EPS * max(1.0, same), (law, d, index)
 
 
-def test_the_best_step_of_finite_differences_is_where_it_was_predicted():
-    """Within a factor of ten either way: the predictions take a typical rounding error, and steps are a factor 1.8 apart."""
-    found = identities.evaluate(identities.catalogue()["B6"])
-    for _, measured, predicted in found.tables[-1].rows:
-        assert 0.1 < measured / predicted < 10
-    h, one, central = np.array(found.tables[0].rows).T
-    for error in (one, central):
-        bottom = error.argmin()
-        assert 0 < bottom < len(h) - 1 and error[0] > 1e4 * error[bottom] and error[-1] > 1e3 * error[bottom]  # a U
+def test_the_error_of_finite_differences_is_a_u_as_predicted():
+    """Right of the bottom the error is truncation, known to a part in a thousand; left of it rounding, at most what e allows for."""
+    found = identities.evaluate(identities.catalogue()["B6.difference"])
+    h, forward, forward_theory, central, central_theory = np.array(found.tables[-1].rows).T
+    for error, theory in ((forward, forward_theory), (central, central_theory)):
+        assert np.abs(error / theory - 1)[h >= 16].max() < 0.01
+        assert (error[h <= 0.25] < 2 * theory[h <= 0.25]).all() and (error[h <= 0.25] > theory[h <= 0.25] / 16).all()
+        assert error[0] > 4 * error.min() and error[-1] > 16 * error.min()  # a U
