@@ -81,6 +81,18 @@ def row_weights(weights, n: int, name: str = "sample_weight") -> np.ndarray:
     return array
 
 
+def ladder(sigmas, name: str = "sigmas", *, least: int = 1) -> np.ndarray:
+    """``sigmas`` as an (L,) array of positive, strictly decreasing noise levels, at least ``least`` of them."""
+    array = np.asarray(sigmas, dtype=np.float64)
+    if array.ndim != 1 or len(array) < least:
+        raise ValueError(f"{name} has shape {array.shape}: pass noise levels, shape (L,), at least {least} of them")
+    finite(array, name)
+    if not (array > 0).all() or not (np.diff(array) < 0).all():
+        hint = f"{name}[::-1]" if (array > 0).all() and (np.diff(array) > 0).all() else f"such as {name} = [1.0, 0.5, 0.25]"
+        raise ValueError(f"{name} runs {array[0]}, ..., {array[-1]}: noise levels are positive and strictly decreasing here, pass {hint}")
+    return array
+
+
 def generator(rng, name: str = "rng") -> np.random.Generator:
     """A NumPy Generator from an int seed or a Generator; anything else (``None`` too) is refused."""
     if isinstance(rng, np.random.Generator):

@@ -3,7 +3,8 @@ r"""The second road for laws of chains in one dimension: a Nystrom method on Gau
     p_{k+1}(y) = int p_k(x) N(y; a_k x + b_k s_k(x), v_k) dx = sum_j w_j p_k(x_j) N(y; a_k x_j + b_k s_k(x_j), v_k)
 
 on fixed nodes x_j of [-reach, reach], panels of 1.6 sqrt(v) for the narrowest kernel: the integrand is then smooth on a panel, and
-two orders tell the error. Nothing here is shared with `refscore.laws` or `refscore.distances`.
+two orders tell the error. The same step many times is the same matrix many times. Nothing here is shared with `refscore.laws` or
+`refscore.distances`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,15 @@ import numpy as np
 from refscore.identities._calculus import EPS, gauss_legendre
 
 
+class Step(NamedTuple):
+    """x <- a x + b score(x) + sqrt(v) z, score: (n,) -> (n,)."""
+
+    a: float
+    b: float
+    v: float
+    score: Callable
+
+
 class Nystrom(NamedTuple):
     """sum_j weights_j N(y; centres_j, v): the density after the last step."""
 
@@ -25,7 +35,14 @@ class Nystrom(NamedTuple):
     v: float
 
     def density(self, y: np.ndarray) -> np.ndarray:
+        """p(y), (n,)."""
         return normal(y[:, None] - self.centres, self.v) @ self.weights
+
+    def above(self, y: float) -> float:
+        """The mass on (y, inf)."""
+        from scipy.special import erfc
+
+        return float(self.weights @ erfc((y - self.centres) / math.sqrt(2 * self.v)) / 2)
 
 
 def normal(away: np.ndarray, v) -> np.ndarray:
@@ -37,18 +54,31 @@ def normal(away: np.ndarray, v) -> np.ndarray:
     return kernel
 
 
-def nystrom(
-    steps: Sequence[tuple[float, float, float, Callable]], density: Callable, order: int, reach: float
-) -> tuple[Nystrom, float]:
-    """The law after ``steps`` (a, b, v, s) from ``density``, and how far its mass is from one (what lies outside, above all)."""
-    panels = math.ceil(2 * reach / (1.6 * math.sqrt(min(v for _, _, v, _ in steps))))
+def by_hand(density, alpha: float, variance: float) -> tuple[Callable, Callable]:
+    """Density and score of alpha x0 + variance^{1/2} z, x0 a mixture in one dimension; both (n,) -> (n,)."""
+    means, variances = alpha * density.means[:, 0], alpha**2 * density.covs.reshape(-1) + variance
+
+    def terms(y):
+        return density.weights * normal(y[:, None] - means, variances)
+
+    return (lambda y: terms(y).sum(axis=1),
+            lambda y: (terms(y) * (means - y[:, None]) / variances).sum(axis=1) / terms(y).sum(axis=1))
+
+
+def nystrom(steps: Sequence[Step], density: Callable, order: int, reach: float) -> tuple[Nystrom, float]:
+    """The law after ``steps`` from ``density``, and how far its mass is from one (what lies outside, above all)."""
+    panels = math.ceil(2 * reach / (1.6 * math.sqrt(min(step.v for step in steps))))
     y, weights = gauss_legendre(-reach, reach, panels, order)
     values = density(y)
-    for k, (a, b, v, score) in enumerate(steps):
-        step = Nystrom(weights * values, a * y + b * score(y), v)
+    kernel: np.ndarray | None = None
+    for k, step in enumerate(steps):
+        if k == 0 or step != steps[k - 1]:
+            centres, kernel = step.a * y + step.b * step.score(y), None
         if k + 1 < len(steps):
-            values = step.density(y)
-    return step, abs(float(step.weights.sum()) - 1)
+            kernel = normal(y[:, None] - centres, step.v) if kernel is None else kernel
+            values = kernel @ (weights * values)
+    law = Nystrom(weights * values, centres, steps[-1].v)
+    return law, abs(float(law.weights.sum()) - 1)
 
 
 def tv_by_quadrature(p: Callable, q: Callable, reach: float = 8.0) -> tuple[float, float]:

@@ -22,13 +22,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.identities import _models, _targets
 from refscore.identities._calculus import EPS, gauss_legendre
+from refscore.identities._nystrom import Nystrom, Step, by_hand, nystrom, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities.samplers import Setting, _frozen_moments, exact_score, settings
@@ -145,51 +145,17 @@ def _linear_model(ops: Operations, setting: Setting, d: int, seed: int) -> Itera
         yield Comparison(f"covariance, unrolled: {case}", law.cov, cov, 7 * 256 * EPS * scale, scale)
 
 
-class _Nystrom(NamedTuple):
-    """sum_j weights_j N(y; centres_j, v): the density after the last step."""
-
-    weights: np.ndarray
-    centres: np.ndarray
-    v: float
-
-    def density(self, y: np.ndarray) -> np.ndarray:
-        return _normal(y[:, None] - self.centres, self.v) @ self.weights
-
-
-def _normal(away: np.ndarray, v) -> np.ndarray:
-    kernel = away * away
-    kernel *= -0.5 / v
-    np.exp(kernel, out=kernel)
-    kernel *= 1 / np.sqrt(2 * np.pi * v)
-    return kernel
-
-
-def _by_hand(data: GaussianMixture, alpha, noise) -> tuple[Callable, Callable]:
-    """Density and score of alpha x0 + noise^{1/2} z in one dimension."""
-    means, variances = alpha * data.means[:, 0], alpha**2 * data.covs.reshape(-1) + noise
-
-    def terms(y):
-        return data.weights * _normal(y[:, None] - means, variances)
-
-    return (lambda y: terms(y).sum(axis=1),
-            lambda y: (terms(y) * (means - y[:, None]) / variances).sum(axis=1) / terms(y).sum(axis=1))
-
-
 def _nystrom(
     setting: Setting, data, times, scheme: str, score: Callable | None, order: int, reach: float
-) -> tuple[_Nystrom, float]:
-    """The law of the chain by quadrature on [-reach, reach], and how far its mass is from one (what lies outside, above all)."""
-    coefficients = _coefficients(setting, times, scheme)
-    panels = math.ceil(2 * reach / (1.6 * math.sqrt(coefficients[:, 2].min())))
-    y, weights = gauss_legendre(-reach, reach, panels, order)
+) -> tuple[Nystrom, float]:
+    """The law of the chain by quadrature on [-reach, reach], and how far its mass is from one."""
     alpha, noise = _scales(setting, times)
-    density = _by_hand(data, alpha[0], noise[0])[0](y)
-    for k, (a, b, v) in enumerate(coefficients):
-        drawn = score(y[:, None], times[k])[:, 0] if score else _by_hand(data, alpha[k], noise[k])[1](y)
-        step = _Nystrom(weights * density, a * y + b * drawn, v)
-        if k + 1 < len(coefficients):
-            density = step.density(y)
-    return step, abs(float(step.weights.sum()) - 1)
+
+    def slopes(k: int) -> Callable:
+        return (lambda y: score(y[:, None], times[k])[:, 0]) if score else by_hand(data, alpha[k], noise[k])[1]
+
+    steps = [Step(a, b, v, slopes(k)) for k, (a, b, v) in enumerate(_coefficients(setting, times, scheme))]
+    return nystrom(steps, by_hand(data, alpha[0], noise[0])[0], order, reach)
 
 
 def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -218,7 +184,7 @@ def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
             bound = np.abs(right - other) + lost / math.sqrt(2 * math.pi * fine.v)
             yield Comparison(f"density of the law: {case}", np.exp(ops.logpdf(law, y[:, None])), right, bound, right.max())
             value, error = ops.total_variation(law, data)
-            expected, estimate = _tv_by_quadrature(fine.density, _by_hand(data, 1.0, 0.0)[0], reach)
+            expected, estimate = tv_by_quadrature(fine.density, by_hand(data, 1.0, 0.0)[0], reach)
             y, w = gauss_legendre(-reach, reach, 48, 12)
             loss = float(w @ np.abs(rough.density(y) - fine.density(y))) / 2
             yield Comparison(f"TV to the data: {case}", value, expected, error + estimate + loss + lost, expected)
@@ -228,33 +194,6 @@ def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     digits = 0.0775895936664
     yield Comparison("TV = 0.0775895936664 for 48 exponential steps from T = 3", known["skewed mixture", "exponential"], digits,
                      5e-14 + 2 * _LAW_ERROR, digits)
-
-
-def _tv_by_quadrature(p: Callable, q: Callable, reach: float = 8.0) -> tuple[float, float]:
-    """1/2 int |p - q| by Gauss-Legendre between the roots, and an error estimate from a second order."""
-    x = np.linspace(-reach, reach, int(100 * reach) + 1)
-    gap = p(x) - q(x)
-    clear = np.abs(gap) > 1e-16
-    x, sign = x[clear], np.sign(gap[clear])
-    at = np.flatnonzero(sign[1:] != sign[:-1])
-    low, high, left = x[at], x[at + 1], sign[at]
-    for _ in range(34):  # a root within 2^-34 of the spacing costs slope times its square: nothing
-        middle = (low + high) / 2
-        same = np.sign(p(middle) - q(middle)) == left
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    edges = np.concatenate([[-reach], low, [reach]])
-    values = []
-    for order in (12, 16):
-        total = 0.0
-        pieces = zip(edges[:-1], edges[1:], strict=True)
-        nodes = [gauss_legendre(a, b, max(1, math.ceil((b - a) / 0.4)), order) for a, b in pieces]
-        difference = p(np.concatenate([y for y, _ in nodes])) - q(np.concatenate([y for y, _ in nodes]))
-        start = 0
-        for y, w in nodes:
-            total += abs(float(w @ difference[start:start + len(y)]))
-            start += len(y)
-        values.append(total / 2)
-    return values[1], abs(values[1] - values[0]) + 64 * EPS
 
 
 STEPS = (12, 17, 24, 34, 48, 68, 96, 136)
@@ -279,14 +218,14 @@ def orders(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     columns = {}
     start = ops.marginal(STANDARD.process, SKEWED, STANDARD.last)
     score = exact_score(ops, STANDARD.process, SKEWED)
-    target = _by_hand(SKEWED, 1.0, 0.0)[0]
+    target = by_hand(SKEWED, 1.0, 0.0)[0]
     for scheme in SCHEMES:
         found = []
         for steps in STEPS:
             chain = ops.reverse_sde(STANDARD.process, score, np.linspace(STANDARD.last, 0, steps + 1), scheme)
             law = ops.law(chain, start)
             value, error = ops.total_variation(law, SKEWED)
-            expected, estimate = _tv_by_quadrature(lambda y, law=law: np.exp(ops.logpdf(law, y[:, None])), target)
+            expected, estimate = tv_by_quadrature(lambda y, law=law: np.exp(ops.logpdf(law, y[:, None])), target)
             yield Comparison(f"TV, {scheme}, {steps} steps", value, expected, error + estimate, expected)
             found.append(value)
         columns[scheme] = found

@@ -1,8 +1,12 @@
 """How noise is added: x_t = alpha_t x_0 + sigma_t z, as the solution of dX = -rate(t) X dt + diffusion(t) dW."""
 
 from refscore.processes.marginal_score import MarginalScore
+from refscore.processes.noise_ladder import Overlap, geometric_ladder, ladder_levels, ladder_overlap, ladder_ratio
 from refscore.processes.ou import OU
 from refscore.processes.tweedie import posterior_covariance, posterior_mean
 from refscore.processes.vp import VP
 
-__all__ = ["OU", "VP", "MarginalScore", "posterior_covariance", "posterior_mean"]
+__all__ = [
+    "OU", "VP", "MarginalScore", "Overlap", "geometric_ladder", "ladder_levels", "ladder_overlap", "ladder_ratio",
+    "posterior_covariance", "posterior_mean",
+]
