@@ -89,7 +89,9 @@ def ladder(sigmas, name: str = "sigmas", *, least: int = 1) -> np.ndarray:
     finite(array, name)
     if not (array > 0).all() or not (np.diff(array) < 0).all():
         hint = f"{name}[::-1]" if (array > 0).all() and (np.diff(array) > 0).all() else f"such as {name} = [1.0, 0.5, 0.25]"
-        raise ValueError(f"{name} runs {array[0]}, ..., {array[-1]}: noise levels are positive and strictly decreasing here, pass {hint}")
+        raise ValueError(
+            f"{name} runs {array[0]}, ..., {array[-1]}: noise levels must be positive and strictly decreasing, pass {hint}"
+        )
     return array
 
 

@@ -50,7 +50,7 @@ class Overlap(NamedTuple):
     common: np.ndarray
     """1 - TV = int min(p_i, p_{i+1}), where it is small to a relative accuracy of about 1e-15 d log(sigma_i/sigma_{i+1})."""
     log_chi2: np.ndarray
-    """log(1 + chi^2(p_{i+1} || p_i)), the Renyi divergence of order 2, narrow from wide: the logarithm of what may exceed float64."""
+    """log(1 + chi^2(p_{i+1} || p_i)), narrow from wide, the Renyi divergence of order 2: chi^2 itself may exceed float64."""
     log_chi2_back: np.ndarray
     """log(1 + chi^2(p_i || p_{i+1})), wide from narrow: infinite, truly, where sigma_i^2 >= 2 sigma_{i+1}^2."""
 
@@ -184,6 +184,6 @@ def _log_ladder_ratio(overlap: float, k: float) -> float:
     while excess(high) < 0:
         high *= 2
         if high > 700:
-            raise ValueError(f"overlap is {overlap}: in {2 * k:.0f} dimensions neighbours share more than that whatever their ratio "
-                             "in float64; ask for more overlap")
+            raise ValueError(f"overlap is {overlap}: in {2 * k:.0f} dimensions neighbours share more than that whatever their "
+                             "ratio in float64; ask for more overlap")
     return float(brentq(excess, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps))

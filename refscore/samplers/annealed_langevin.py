@@ -6,9 +6,10 @@ Algorithm 1 of [c] and [e] (Song & Ermon 2019), with levels sigma_1 > ... > sigm
         alpha_i = eps sigma_i^2/sigma_L^2
         n_steps times:  x <- x + alpha_i/2 score(x, sigma_i) + sqrt(alpha_i) z
 
-The steps shrink like sigma_i^2, so that drift and noise keep their ratio: with |s| about sqrt(d)/sigma_i it is sqrt(eps)/(2 sigma_L)
-at every level. eps is thus the step at the LAST, smallest level. In [b] the same levels are called sigma_L > ... > sigma_0, in [d]
-sigma_1 < ... < sigma_L: here they are numbered in the order in which they are used, decreasing, and the step refers to the last.
+The steps shrink like sigma_i^2, so that drift and noise keep their ratio: with |s| about sqrt(d)/sigma_i it is
+sqrt(eps)/(2 sigma_L) at every level. eps is thus the step at the LAST, smallest level. In [b] the same levels are called
+sigma_L > ... > sigma_0, in [d] sigma_1 < ... < sigma_L: here they are numbered in the order in which they are used, decreasing,
+and the step refers to the last.
 
 Stability. The Jacobian of the score of q_sigma is at least -I/sigma^2 (it is (Cov[x_0 | x]/sigma^2 - I)/sigma^2), so no level
 overshoots as long as eps <= 2 sigma_L^2, nor diverges below 4 sigma_L^2 (convention 'eta': half of these), for any data.

@@ -33,8 +33,8 @@ def langevin(score: Callable, step: float, n_steps: int, convention: str = "eta"
     Parameters
     ----------
     score : callable
-        ``score(x)``, (n, d) -> (n, d), such as ``density.score`` or a model; or ``score(x, t)``, which is asked at t = 0,
-        the data. For the score at another time or noise level fix it: ``lambda x: score(x, 0.3)``.
+        ``score(x)``, (n, d) -> (n, d), such as ``density.score`` or a model; or ``score(x, t)`` with t required, which
+        is asked at t = 0, the data. For the score at another time or noise level fix it: ``lambda x: score(x, 0.3)``.
     step : float
         eta > 0 (units of x squared).
     n_steps : int
