@@ -48,7 +48,7 @@ class Overlap(NamedTuple):
     tv: np.ndarray
     """TV(p_i, p_{i+1}) = 1/2 int |p_i - p_{i+1}|, to full relative accuracy where it is small."""
     common: np.ndarray
-    """1 - TV = int min(p_i, p_{i+1}), where it is small to a relative accuracy of about 1e-15 d log(sigma_i/sigma_{i+1})."""
+    """1 - TV = int min(p_i, p_{i+1}), where it is small to a relative accuracy of about 4e-15 d log(sigma_i/sigma_{i+1})."""
     log_chi2: np.ndarray
     """log(1 + chi^2(p_{i+1} || p_i)), narrow from wide, the Renyi divergence of order 2: chi^2 itself may exceed float64."""
     log_chi2_back: np.ndarray
@@ -67,7 +67,8 @@ def geometric_ladder(sigma_max: float, sigma_min: float, levels: int) -> np.ndar
     """
     low, high = _ends(sigma_max, sigma_min)
     levels = _validate.count(levels, "levels", least=2)
-    sigmas = high * np.exp(-_log_ratio(high, low) * np.arange(levels) / (levels - 1))
+    half = np.exp(-_log_ratio(high, low) / 2 * np.arange(levels) / (levels - 1))
+    sigmas = high * half * half  # in two halves: sigma_min/sigma_max itself may be below float64
     sigmas[0], sigmas[-1] = high, low
     if not (np.diff(sigmas) < 0).all():
         raise ValueError(f"levels is {levels}: neighbours between {high} and {low} are then equal in float64, use fewer levels")
@@ -98,7 +99,8 @@ def ladder_overlap(sigmas, dim: int) -> Overlap:
     distance, common = np.array([_distance(lam, k) for lam in spread]).T
     lam = np.array(spread)
     down = np.expm1(-2 * lam)  # r^2/s^2 - 1; 1 - down^2 = (1 + down)(1 - down) in logarithms where down is near -1
-    narrow = -k * np.where(lam < 0.5, np.log1p(-down * down), np.log1p(-down) - 2 * lam)
+    with np.errstate(divide="ignore"):
+        narrow = -k * np.where(lam < 0.5, np.log1p(-down * down), np.log1p(-down) - 2 * lam)
     wide = np.full(len(lam), np.inf)
     finite = 2 * lam < math.log(2)
     wide[finite] = -k * np.log1p(-np.expm1(2 * lam[finite]) ** 2)
@@ -134,8 +136,11 @@ def _ends(sigma_max, sigma_min) -> tuple[float, float]:
 
 
 def _log_ratio(high: float, low: float) -> float:
-    """log(high/low); close numbers are subtracted first, which is exact."""
-    return math.log1p((high - low) / low) if high < 2 * low else math.log(high) - math.log(low)
+    """log(high/low); close numbers are subtracted first, which is exact, and far ones divided apart from their exponents."""
+    if high < 2 * low:
+        return math.log1p((high - low) / low)
+    (upper, i), (lower, j) = math.frexp(high), math.frexp(low)
+    return math.log(upper / lower) + (i - j) * math.log(2)
 
 
 def _distance(lam: float, k: float) -> tuple[float, float]:

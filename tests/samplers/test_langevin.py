@@ -83,8 +83,8 @@ def test_stationary_law_of_a_gaussian():
 def test_simulation_agrees_with_the_exact_law():
     """Sample quantiles against the law of a mixture's annealed chain in one dimension.
 
-    n = 40 000, distribution function at 5 points, each |z| < 6 (false alarm 2e-9, 1e-8 in all): it sees 1.5 % of the mass misplaced,
-    such as noise left out in a level, levels reversed, a step length off by a factor 2.
+    n = 40 000, distribution function at 5 points, each |z| < 6 (false alarm 2e-9, 1e-8 in all): it sees 1.5 % of the mass
+    misplaced, such as noise left out in a level, levels reversed, a step length off by a factor 2.
     """
     data = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
     chain = annealed_langevin(lambda x, s: data.corrupted(1.0, s).score(x), SIGMAS, 0.1, 7)
