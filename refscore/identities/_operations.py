@@ -27,6 +27,7 @@ UNDER_ANOTHER_NAME = {
     "parameter_gradient": "gradient",
     "energy_gradient": "parameter_gradient",
     "time_features": "__call__",
+    "optimiser_update": "update",
 }
 FUNCTIONS = {  # room: its functions
     "processes": "posterior_mean posterior_covariance geometric_ladder ladder_overlap ladder_ratio ladder_levels",
@@ -35,6 +36,7 @@ FUNCTIONS = {  # room: its functions
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin",
     "laws": "law",
     "distances": "total_variation fisher fisher_information",
+    "training": "minibatch train train_step",
 }
 
 

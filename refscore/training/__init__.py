@@ -19,7 +19,7 @@ With ``checkpoint="run.npz"`` a run that is killed goes on where it was saved, a
 """
 
 from refscore.training.draws import Denoising, DenoisingProcess, Implicit, NoiseConditional, Sliced
-from refscore.training.loop import Trained, minibatch, step, train
+from refscore.training.loop import Trained, minibatch, train, train_step
 from refscore.training.optimisers import SGD, Adam, State
 
 __all__ = [
@@ -33,6 +33,6 @@ __all__ = [
     "State",
     "Trained",
     "minibatch",
-    "step",
     "train",
+    "train_step",
 ]

@@ -17,7 +17,7 @@ Each is a class with two methods, and any object with the same two will do for `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +110,7 @@ class NoiseConditional:
     Source: [e, "sample noise scale indices"]; Song & Ermon 2019, eq. 5 and 6.
     """
 
-    sigmas: np.ndarray
+    sigmas: Sequence[float] | np.ndarray
     weight: str | Callable = "sigma2"
 
     def __post_init__(self):
@@ -125,7 +125,7 @@ class NoiseConditional:
 
     def loss(self, model, x0, index, noise) -> tuple[float, list[np.ndarray]]:
         """1/n sum lambda(sigma_k) 1/2 ||s(x_i + sigma_k z_i, sigma_k) + z_i/sigma_k||^2, and its gradient."""
-        return ncsn(model, x0, self.sigmas, index, noise, weight=self.weight, grad=True)
+        return ncsn(model, x0, np.asarray(self.sigmas), index, noise, weight=self.weight, grad=True)
 
 
 @dataclass(frozen=True)

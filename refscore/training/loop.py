@@ -109,7 +109,7 @@ def train(
         for k in range(state.step + 1, steps + 1):
             try:
                 drawn = minibatch(data, objective, batch, seed, k)
-                losses[k - 1], model, state = step(model, objective, optimiser, state, *drawn, overwrite=True)
+                losses[k - 1], model, state = train_step(model, objective, optimiser, state, *drawn, overwrite=True)
             except ValueError as error:
                 kept = f"; {checkpoint} holds the last step saved" if checkpoint is not None and os.path.exists(checkpoint) else ""
                 last = ", ".join(f"{loss:.4g}" for loss in losses[max(0, k - 4) : k - 1]) or "none"
@@ -123,7 +123,7 @@ def train(
     return Trained(model, losses, state)
 
 
-def step(
+def train_step(
     model: Any, objective: Any, optimiser: Optimiser, state: State, *drawn: np.ndarray, overwrite: bool = False
 ) -> tuple[float, Any, State]:
     """One step: the loss on what was drawn (`minibatch`), the model after the update, its state.

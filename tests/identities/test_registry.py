@@ -154,13 +154,15 @@ def test_operations_are_exchanged_by_name_only():
 
 def test_every_operation_reaches_the_package():
     """Each default calls a function or method that exists: no name is misspelt."""
-    from refscore import densities, distances, laws, networks, objectives, processes, samplers
+    from refscore import densities, distances, laws, networks, objectives, processes, samplers, training
 
     g, x, ou = densities.Gaussian([0.3], [[2.0]]), np.array([[0.4], [-1.0]]), processes.OU(0.7, 1.2)
     model, v = networks.MLP((1, 4, 1), "tanh", 0), np.ones((2, 1))
     features = networks.FourierFeatures([0.3, -1.0])
     potential = networks.EnergyMLP((1, 4, 1), "tanh", 0)
     score, o = (lambda x, t: -x), REFERENCE
+    adam, denoising, few = training.Adam(), training.Denoising(0.3), dict(steps=2, batch=3, seed=1)
+    start = adam.start(model.parameters)
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
@@ -216,6 +218,10 @@ def test_every_operation_reaches_the_package():
         (o.law(chain, g).mean, laws.law(chain, g).mean),
         (o.fisher(g, densities.Gaussian([0.1], 0.7)), distances.fisher(g, densities.Gaussian([0.1], 0.7))),
         (o.fisher_information(g), distances.fisher_information(g)),
+        (o.optimiser_update(adam, [x], [v], adam.start([x]))[0][0], adam.update([x], [v], adam.start([x]))[0][0]),
+        (o.minibatch(x, denoising, 3, 1, 2), training.minibatch(x, denoising, 3, 1, 2)),
+        (o.train_step(model, denoising, adam, start, x, v)[0], training.train_step(model, denoising, adam, start, x, v)[0]),
+        (o.train(model, x, denoising, adam, **few).losses, training.train(model, x, denoising, adam, **few).losses),
         (o.total_variation(g, o.corrupted(g, 0.5, 0.1)), distances.total_variation(g, g.corrupted(0.5, 0.1))),
     ]
     for left, right in same:

@@ -17,8 +17,8 @@ from refscore.training import (
     NoiseConditional,
     Sliced,
     minibatch,
-    step,
     train,
+    train_step,
 )
 
 DENSITY = GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [0.8, -0.4]], [0.3, 0.5])
@@ -101,7 +101,7 @@ def test_a_step_can_be_repeated_by_itself(name):
     objective, optimiser = OBJECTIVES[name], Adam(0.01)
     model = model_for(objective)
     short, long = (train(model, DATA, objective, optimiser, steps=n, batch=7, seed=4) for n in (3, 4))
-    value, again, state = step(short.model, objective, optimiser, short.state, *minibatch(DATA, objective, 7, 4, 4))
+    value, again, state = train_step(short.model, objective, optimiser, short.state, *minibatch(DATA, objective, 7, 4, 4))
     assert value == long.losses[3] and state.step == 4
     same(again.parameters, long.model.parameters)
     same(short.losses, long.losses[:3])
