@@ -5,13 +5,14 @@ import numpy as np
 import pytest
 
 from refscore import identities
-from refscore.identities import _models, _plain
+from refscore.identities import _models, _plain, relu
 from refscore.identities._network_cases import SMOOTH, divergence, squares, tangent
 from refscore.identities._targets import mixture
 from refscore.networks import MLP
 from refscore.objectives import esm
 
-IDENTITIES = [i for i in identities.catalogue().values() if i.run.__module__.rsplit(".", 1)[-1] in ("networks", "trace")]
+MODULES = ("networks", "trace", "energy_networks", "directional", "relu")
+IDENTITIES = [i for i in identities.catalogue().values() if i.run.__module__.rsplit(".", 1)[-1] in MODULES]
 PHI = {
     "tanh": mp.tanh,
     "softplus": lambda z: mp.log(1 + mp.exp(z)),
@@ -57,6 +58,41 @@ def test_plain_slope_is_the_derivative_of_the_plain_value(activation):
     z = np.linspace(-8, 8, 101)
     slope = _plain.directional(_plain.VALUE[activation], z, 1.0)
     assert np.abs(slope - _plain.SLOPE[activation](z)).max() < 8 * _plain.EPS
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_plain_curvature_and_its_majorant(activation):
+    """phi'' is the derivative of phi'; |phi''| <= 1 and |phi^(3)| <= 2 hold, so that sizes of second derivatives are sizes."""
+    z = np.linspace(-30, 30, 4001)
+    curvature = _plain.CURVATURE[activation]
+    assert np.abs(_plain.directional(_plain.SLOPE[activation], z, 1.0) - curvature(z)).max() < 8 * _plain.EPS
+    assert np.abs(curvature(z)).max() <= 1 and np.abs(_plain.directional(curvature, z, 1.0)).max() <= 2 + 1e-15
+
+
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_plain_hessian_is_the_derivative_of_the_plain_gradient(activation):
+    phi, slope, curvature = (table[activation] for table in (_plain.VALUE, _plain.SLOPE, _plain.CURVATURE))
+    model, a = MLP((3, 5, 4, 6, 1), activation, 2), np.random.default_rng(3).standard_normal((6, 3))
+    H = _plain.hessians(model.parameters, a, 2, phi, slope, curvature)
+
+    def gradient(x):
+        return _plain.jacobians(model.parameters, np.column_stack([x, a[:, 2]]), 2, phi, slope)[..., 0]
+
+    size = _plain.Size(model, a, 2)
+    sizes = _plain.hessians(size.parameters, size.inputs, 2, _plain.above, _plain.steeper, _plain.sharper).real
+    assert (np.abs(_plain.jacobian(gradient, a[:, :2]) - H) <= 2 * size.rounding * sizes).all()
+    assert (np.abs(H) <= sizes).all()
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 3])
+def test_a_relu_network_is_straight_between_its_kinks_and_bends_at_each(hidden):
+    model = _models.random_network(1, 8, "relu", hidden)
+    k = relu.kinks(model)
+    edges = np.concatenate([[-relu.REACH], k, [relu.REACH]])
+    left, middle, right = (model((edges[:-1] + f * np.diff(edges))[:, None])[:, 0] for f in (0.25, 0.5, 0.75))
+    assert np.abs(left + right - 2 * middle).max() < 1e-12
+    slopes = (right - left) / (0.5 * np.diff(edges))
+    assert np.abs(np.diff(slopes)).min() > 1e-9 and len(k) >= 5
 
 
 @pytest.mark.parametrize("activation", SMOOTH)

@@ -92,7 +92,7 @@ def test_laws_are_exact_to_degree_four():
 
 
 def test_the_error_of_finite_differences_is_a_u_as_predicted():
-    """Right of the bottom the error is truncation, known to a part in a thousand; left of it rounding, at most what e allows for."""
+    """Right of the bottom the error is truncation, known to a percent; left of it rounding, at most what e allows for."""
     found = identities.evaluate(identities.catalogue()["B6.difference"])
     h, forward, forward_theory, central, central_theory = np.array(found.tables[-1].rows).T
     for error, theory in ((forward, forward_theory), (central, central_theory)):
