@@ -101,7 +101,7 @@ def train(
     seed, data = _validate.count(seed, "seed", least=0), _points(data)
     _check_parts(model, objective, optimiser)
     parts = {"model": model, "data": data, "objective": objective, "optimiser": optimiser, "batch": batch, "seed": seed}
-    configuration = dict(item for part in parts.items() for item in checkpoints.described(*part))
+    configuration = {} if checkpoint is None else dict(item for part in parts.items() for item in checkpoints.described(*part))
     parameters, state, before = _resumed(checkpoint, configuration, steps) or (
         model.parameters, optimiser.start(model.parameters), np.zeros(0))
     model, losses = model.with_parameters(parameters), np.concatenate([before, np.zeros(steps - len(before))])
@@ -111,12 +111,7 @@ def train(
                 drawn = minibatch(data, objective, batch, seed, k)
                 losses[k - 1], model, state = train_step(model, objective, optimiser, state, *drawn, overwrite=True)
             except ValueError as error:
-                kept = f"; {checkpoint} holds the last step saved" if checkpoint is not None and os.path.exists(checkpoint) else ""
-                last = ", ".join(f"{loss:.4g}" for loss in losses[max(0, k - 4) : k - 1]) or "none"
-                raise ValueError(
-                    f"training stopped at step {k} of {steps}: {error}. Losses of the steps before: {last} (when they grow, pass "
-                    f"a smaller rate than {optimiser}){kept}"
-                ) from error
+                raise ValueError(f"training stopped at step {k} of {steps}: {error}{_so_far(losses[: k - 1], checkpoint)}") from error
             if checkpoint is not None and (k % every == 0 or k == steps):
                 checkpoints.save(checkpoint, configuration, (model.parameters, state, losses[:k]))
             shown(k, lambda k=k: f"loss {losses[max(0, k - RUNNING) : k].mean():.4g}")
@@ -136,6 +131,15 @@ def train_step(
         raise ValueError(f"the loss is {value}")
     parameters, state = optimiser.update(model.parameters, gradient, state, overwrite=overwrite)
     return value, model.with_parameters(parameters), state
+
+
+def _so_far(losses: np.ndarray, checkpoint: str | os.PathLike | None) -> str:
+    """What a run that is stopped can say of its steps so far."""
+    if not len(losses):
+        return ""
+    last = ", ".join(f"{loss:.4g}" for loss in losses[-3:])
+    kept = f"; {checkpoint} holds the last step saved" if checkpoint is not None and os.path.exists(checkpoint) else ""
+    return f". Losses of the steps before: {last} (when they grow, pass a smaller rate){kept}"
 
 
 def _points(data: Any) -> Any:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from refscore.densities import GaussianMixture
-from refscore.networks import MLP
-from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, train
+from refscore.networks import MLP, EnergyMLP, FourierFeatures
+from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, NoiseConditional, train
 from refscore.training.checkpoint import described
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -102,6 +102,20 @@ def test_continued_with_the_same_bits(tmp_path, optimiser, dtype):
     same(run(path, 11, every=100, **changes), whole)
     same(run(path, 11, **changes), whole)  # nothing left to do
     assert os.listdir(tmp_path) == ["run.npz"]
+
+
+@pytest.mark.parametrize("name", ["EnergyMLP", "FourierFeatures"])
+def test_every_kind_of_network_is_continued(tmp_path, name):
+    ladder = NoiseConditional((1.0, 0.5, 0.2))
+    if name == "EnergyMLP":
+        changes = {"model": EnergyMLP((2, 6, 1), "softplus", 1)}
+    else:
+        features = FourierFeatures([0.3, 0.9], log=True)
+        changes = {"model": MLP((3, 6, 2), "silu", 1, features=features), "objective": ladder}
+    path, whole = tmp_path / "run.npz", run(steps=9, **changes)
+    run(path, 4, **changes)
+    same(run(path, 9, **changes), whole)
+    assert repr(whole.model) == repr(changes["model"])
 
 
 def test_saved_every_so_often_and_at_the_end(tmp_path, monkeypatch):

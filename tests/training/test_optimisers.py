@@ -1,5 +1,7 @@
 """SGD and Adam against sums over all gradients so far, at 50 digits; what they leave alone; what they refuse."""
 
+import tracemalloc
+
 import mpmath
 import numpy as np
 import pytest
@@ -77,6 +79,19 @@ def test_overwriting_keeps_the_arrays():
     state = optimiser.start(parameters)
     _, after = optimiser.update(parameters, arrays(1), state, overwrite=True)
     assert all(a is b for one, two in zip(state.moments, after.moments) for a, b in zip(one, two))
+
+
+@pytest.mark.parametrize("optimiser", OPTIMISERS[:3], ids=str)
+def test_overwriting_allocates_nothing_but_the_new_parameters(optimiser):
+    parameters = [np.ones((500, 400)), np.ones(400), np.ones((400, 500))]
+    gradient, state = [p / 2 for p in parameters], optimiser.start(parameters)
+    tracemalloc.start()
+    try:
+        optimiser.update(parameters, gradient, state, overwrite=True)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.05 * sum(p.nbytes for p in parameters)
 
 
 @settings(max_examples=30, deadline=None)
