@@ -7,6 +7,7 @@ no code and carries an error bound. The rooms:
     processes     how noise is added: alpha(t), sigma(t), drift, diffusion     OU, VP
     networks      parametric scores with every derivative by hand              MLP
     objectives    what training minimises                                      esm, ism, dsm
+    training      the sources' training loops, SGD and Adam, reproducible      train, Adam, Denoising
     samplers      chains of Gaussian kernels                                   reverse_sde
     laws          what a discretised sampler produces, exactly                 law
     distances     between laws                                                 total_variation
@@ -20,7 +21,7 @@ import importlib
 
 __version__ = "0.1.0"
 
-_ROOMS = ("densities", "processes", "networks", "objectives", "samplers", "laws", "distances", "identities", "mistakes")
+_ROOMS = ("densities", "processes", "networks", "objectives", "training", "samplers", "laws", "distances", "identities", "mistakes")
 
 __all__ = [*_ROOMS, "parallel"]
 

@@ -9,9 +9,10 @@ In between it draws:
     NoiseConditional        z_i; k_i ~ U{1, ..., L}     1/n sum 1/2 ||sigma_k s(x_i + sigma_k z_i, sigma_k) + z_i||^2  [e]
     DenoisingProcess        z_i; t_i ~ U(t_min, T)      1/n sum lambda(t_i) 1/2 ||s(x_t, t_i) + z_i/sigma_t||^2        [a]
 
-Each is a class with two methods, and any object with the same two will do for `train`:
+The 1/2 is the package's; [a] and, for NCSN, [e] leave it out: twice the loss, so for SGD half the rate, and for Adam nothing but
+half the eps. Each is a class with two methods, and any object with the same two will do for `train`:
 
-    draw(n, d, rng)              a tuple of arrays with n rows: what the algorithm draws besides the data
+    draw(n, d, rng)              a tuple of arrays: what the algorithm draws for n rows besides the data
     loss(model, x0, *drawn)      (value, [dW1, db1, ...])
 """
 
@@ -32,7 +33,7 @@ from refscore.objectives import dsm, dsm_process, ism, ncsn, ssm, ssm_vr
 class Implicit:
     """Implicit score matching with the exact trace: nothing is drawn.
 
-    Source: [e, "sample a mini-batch of datapoints"]; Hyvarinen 2005.
+    Source: [e, "Estimate the score matching loss with the empirical mean"]; Hyvarinen 2005.
     """
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
@@ -46,28 +47,31 @@ class Implicit:
 
 @dataclass(frozen=True)
 class Sliced:
-    """Sliced score matching: one direction a row in place of the trace.
+    """Sliced score matching: directions in place of the trace.
 
     Parameters
     ----------
     law : 'rademacher', 'gaussian' or 'sphere', the law of the directions.
     variance_reduced : with True the square is taken exactly, 1/2 ||s||^2 in place of 1/2 (v's)^2.
+    directions : m, directions drawn for every row.
 
-    Source: [e, "sample projections"]; Song et al. 2019, Algorithm 1.
+    Source: [e, "Sample a minibatch of projection directions"]; Song et al. 2019, Algorithm 1.
     """
 
     law: str = "rademacher"
     variance_reduced: bool = False
+    directions: int = 1
 
     def __post_init__(self):
         _validate.choice(self.law, "law", LAWS)
+        _validate.count(self.directions, "directions")
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
-        """v, (n, d)."""
-        return (probes(self.law, n, d, rng),)
+        """v, (m, n, d)."""
+        return (probes(self.law, self.directions * n, d, rng).reshape(-1, n, d),)
 
     def loss(self, model, x0, v) -> tuple[float, list[np.ndarray]]:
-        """1/n sum 1/2 (v_i's(x_i))^2 + v_i'Ds(x_i) v_i, and its gradient."""
+        """1/n sum 1/2 (v_i's(x_i))^2 + v_i'Ds(x_i) v_i, averaged over the directions, and its gradient."""
         return (ssm_vr if self.variance_reduced else ssm)(model, x0, v, grad=True)
 
 
@@ -80,7 +84,7 @@ class Denoising:
     sigma : standard deviation of the noise, positive.
     weight : 'one', or 'sigma2' for the noise error 1/2 ||sigma s + z||^2, which does not grow as sigma shrinks.
 
-    Source: [e, "sample a minibatch of perturbed datapoints"]; Vincent 2011.
+    Source: [e, "Sample a minibatch of perturbed datapoints"]; Vincent 2011.
     """
 
     sigma: float
@@ -107,7 +111,7 @@ class NoiseConditional:
     sigmas : (L,) standard deviations, positive, in any order.
     weight : 'sigma2', 'one', or a callable lambda(sigma).
 
-    Source: [e, "sample noise scale indices"]; Song & Ermon 2019, eq. 5 and 6.
+    Source: [e, "Sample a mini-batch of noise scale indices"]; Song & Ermon 2019, eq. 5 and 6.
     """
 
     sigmas: Sequence[float] | np.ndarray

@@ -102,8 +102,8 @@ def train(
     _check_parts(model, objective, optimiser)
     parts = {"model": model, "data": data, "objective": objective, "optimiser": optimiser, "batch": batch, "seed": seed}
     configuration = {} if checkpoint is None else dict(item for part in parts.items() for item in checkpoints.described(*part))
-    parameters, state, before = _resumed(checkpoint, configuration, steps) or (
-        model.parameters, optimiser.start(model.parameters), np.zeros(0))
+    fresh = model.parameters, optimiser.start(model.parameters), np.zeros(0)
+    parameters, state, before = _resumed(checkpoint, configuration, steps) or fresh
     model, losses = model.with_parameters(parameters), np.concatenate([before, np.zeros(steps - len(before))])
     with progress(steps, label, state.step) as shown:
         for k in range(state.step + 1, steps + 1):
@@ -111,7 +111,8 @@ def train(
                 drawn = minibatch(data, objective, batch, seed, k)
                 losses[k - 1], model, state = train_step(model, objective, optimiser, state, *drawn, overwrite=True)
             except ValueError as error:
-                raise ValueError(f"training stopped at step {k} of {steps}: {error}{_so_far(losses[: k - 1], checkpoint)}") from error
+                so_far = _so_far(losses[: k - 1], checkpoint)
+                raise ValueError(f"training stopped at step {k} of {steps}: {error}{so_far}") from error
             if checkpoint is not None and (k % every == 0 or k == steps):
                 checkpoints.save(checkpoint, configuration, (model.parameters, state, losses[:k]))
             shown(k, lambda k=k: f"loss {losses[max(0, k - RUNNING) : k].mean():.4g}")

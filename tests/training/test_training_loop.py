@@ -30,7 +30,7 @@ PROCESS = OU(0.7, 1.2)
 OBJECTIVES = {
     "Implicit": Implicit(),
     "Sliced": Sliced(),
-    "Sliced, variance reduced": Sliced("sphere", variance_reduced=True),
+    "Sliced, variance reduced": Sliced("sphere", variance_reduced=True, directions=3),
     "Denoising": Denoising(0.4, "sigma2"),
     "NoiseConditional": NoiseConditional(LADDER),
     "DenoisingProcess": DenoisingProcess(PROCESS, 2.0, 0.1),
@@ -74,9 +74,9 @@ def test_laws_of_the_draws():
     assert t.min() > 0.5 and t.max() <= 2.0 and np.abs(np.histogram(t, 5, (0.5, 2.0))[0] / n - 0.2).max() < off
     assert np.abs((z < [-1.0, 0.3]).mean(axis=0) - [0.158655254, 0.617911422]).max() < off
     (v,) = Sliced().draw(n, 2, np.random.default_rng(2))
-    assert set(v.ravel()) == {-1.0, 1.0} and abs((v[:, 0] == v[:, 1]).mean() - 0.5) < off
-    (v,) = Sliced("sphere").draw(7, 3, np.random.default_rng(3))
-    np.testing.assert_allclose((v * v).sum(axis=1), 3.0, rtol=1e-14)
+    assert set(v.ravel()) == {-1.0, 1.0} and abs((v[0, :, 0] == v[0, :, 1]).mean() - 0.5) < off
+    (v,) = Sliced("sphere", directions=4).draw(7, 3, np.random.default_rng(3))
+    np.testing.assert_allclose((v * v).sum(axis=2), np.full((4, 7), 3.0), rtol=1e-14)
 
 
 def test_a_run_is_its_steps_written_out():
@@ -216,6 +216,7 @@ def test_arguments_that_cannot_work(changes, error, message):
     [
         (lambda: Denoising(0.0), "sigma is 0.0"),
         (lambda: Sliced("cauchy"), "law is 'cauchy'"),
+        (lambda: Sliced(directions=0), "directions is 0"),
         (lambda: NoiseConditional(0.5), "sigmas has shape"),
         (lambda: NoiseConditional([]), "sigmas has shape"),
         (lambda: NoiseConditional([0.5, -0.1]), r"sigmas\[1\] is -0.1"),
