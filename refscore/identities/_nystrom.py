@@ -58,11 +58,13 @@ def by_hand(density, alpha: float, variance: float) -> tuple[Callable, Callable]
     """Density and score of alpha x0 + variance^{1/2} z, x0 a mixture in one dimension; both (n,) -> (n,)."""
     means, variances = alpha * density.means[:, 0], alpha**2 * density.covs.reshape(-1) + variance
 
-    def terms(y):
-        return density.weights * normal(y[:, None] - means, variances)
+    def score(y):
+        away = means - y[:, None]
+        exponents = np.log(density.weights / np.sqrt(variances)) - away**2 / (2 * variances)
+        posterior = np.exp(exponents - exponents.max(axis=1, keepdims=True))
+        return (posterior * away / variances).sum(axis=1) / posterior.sum(axis=1)
 
-    return (lambda y: terms(y).sum(axis=1),
-            lambda y: (terms(y) * (means - y[:, None]) / variances).sum(axis=1) / terms(y).sum(axis=1))
+    return lambda y: normal(y[:, None] - means, variances) @ density.weights, score
 
 
 def nystrom(steps: Sequence[Step], density: Callable, order: int, reach: float) -> tuple[Nystrom, float]:

@@ -23,8 +23,8 @@ import numpy as np
 
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.identities import _models, _targets
-from refscore.identities._calculus import EPS
-from refscore.identities._nystrom import Step, by_hand, nystrom
+from refscore.identities._calculus import EPS, gauss_legendre
+from refscore.identities._nystrom import Nystrom, Step, by_hand, nystrom, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 
@@ -147,15 +147,37 @@ def annealed_steps(density, sigmas, eps: float, n_steps: int) -> list[Step]:
             for sigma in sigmas for score in [by_hand(density, 1.0, sigma**2)[1]] for _ in range(n_steps)]
 
 
-def compare_laws(case: str, law, log_density: Callable, steps, start: Callable, reach: float) -> Comparison:
-    """The law's density at 41 points against a Nystrom method of two orders; an L1 error e before the last kernel is at most
-    e/sqrt(2 pi v) after it."""
-    (rough, _), (fine, defect) = (nystrom(steps, start, order, reach) for order in (17, 21))
+def second_road(steps: list[Step], start: Callable, reach: float) -> tuple[Nystrom, Nystrom, float]:
+    """The law by a Nystrom method of two orders (fine, rough), and the L1 error that their difference does not show."""
+    (fine, defect), (rough, _) = (nystrom(steps, start, order, reach) for order in (21, 17))
+    return fine, rough, LAW_ERROR + defect + 16 * EPS * len(steps)
+
+
+def compare_laws(case: str, law, log_density: Callable, steps: list[Step], start: Callable, reach: float) -> Comparison:
+    """The law's density at 41 points; an L1 error e before the last kernel is at most e/sqrt(2 pi v) after it."""
+    fine, rough, lost = second_road(steps, start, reach)
     y = np.linspace(-3.3, 3.1, 41)
     right = fine.density(y)
-    lost = (LAW_ERROR + defect + 16 * EPS * len(steps)) / math.sqrt(2 * math.pi * fine.v)
-    bound = np.abs(right - rough.density(y)) + lost
+    bound = np.abs(right - rough.density(y)) + lost / math.sqrt(2 * math.pi * fine.v)
     return Comparison(f"density of the law: {case}", np.exp(log_density(law, y[:, None])), right, bound, right.max())
+
+
+def compare_modes(
+    ops: Operations, case: str, chain, initial, steps: list[Step], reach: float, target, valley: float
+) -> tuple[list[Comparison], tuple[float, float]]:
+    """The law's mass above ``valley`` and its total variation from ``target``, by both roads; and the two numbers."""
+    law = ops.law(chain, initial)
+    fine, rough, lost = second_road(steps, by_hand(initial, 1.0, 0.0)[0], reach)
+    weight = float(law.sf(np.array([[valley]]))[0])
+    distance, error = ops.total_variation(law, target)
+    exact, estimate = tv_by_quadrature(fine.density, by_hand(target, 1.0, 0.0)[0], reach)
+    y, w = gauss_legendre(-reach, reach, math.ceil(4 * reach), 12)
+    loss = float(w @ np.abs(rough.density(y) - fine.density(y)))
+    mass = fine.above(valley)
+    return [
+        Comparison(f"mass above {valley:g}: {case}", weight, mass, abs(mass - rough.above(valley)) + lost, 1.0),
+        Comparison(f"TV to the data: {case}", distance, exact, error + estimate + loss + lost, 1.0),
+    ], (weight, distance)
 
 
 def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison]:
