@@ -3,7 +3,7 @@ r"""The second road for laws of chains in one dimension: a Nystrom method on Gau
     p_{k+1}(y) = int p_k(x) N(y; a_k x + b_k s_k(x), v_k) dx = sum_j w_j p_k(x_j) N(y; a_k x_j + b_k s_k(x_j), v_k)
 
 on fixed nodes x_j of [-reach, reach], panels of 1.6 sqrt(v) for the narrowest kernel: the integrand is then smooth on a panel, and
-two orders tell the error. The same step many times is the same matrix many times. Nothing here is shared with `refscore.laws` or
+two orders tell the error. Where mass lies close to poles of the score narrower panels are asked for. The same step many times is the same matrix many times. Nothing here is shared with `refscore.laws` or
 `refscore.distances`.
 """
 
@@ -67,9 +67,9 @@ def by_hand(density, alpha: float, variance: float) -> tuple[Callable, Callable]
     return lambda y: normal(y[:, None] - means, variances) @ density.weights, score
 
 
-def nystrom(steps: Sequence[Step], density: Callable, order: int, reach: float) -> tuple[Nystrom, float]:
+def nystrom(steps: Sequence[Step], density: Callable, order: int, reach: float, width: float = 1.6) -> tuple[Nystrom, float]:
     """The law after ``steps`` from ``density``, and how far its mass is from one (what lies outside, above all)."""
-    panels = math.ceil(2 * reach / (1.6 * math.sqrt(min(step.v for step in steps))))
+    panels = math.ceil(2 * reach / (width * math.sqrt(min(step.v for step in steps))))
     y, weights = gauss_legendre(-reach, reach, panels, order)
     values = density(y)
     kernel: np.ndarray | None = None

@@ -147,9 +147,9 @@ def annealed_steps(density, sigmas, eps: float, n_steps: int) -> list[Step]:
             for sigma in sigmas for score in [by_hand(density, 1.0, sigma**2)[1]] for _ in range(n_steps)]
 
 
-def second_road(steps: list[Step], start: Callable, reach: float) -> tuple[Nystrom, Nystrom, float]:
+def second_road(steps: list[Step], start: Callable, reach: float, width: float = 1.6) -> tuple[Nystrom, Nystrom, float]:
     """The law by a Nystrom method of two orders (fine, rough), and the L1 error that their difference does not show."""
-    (fine, defect), (rough, _) = (nystrom(steps, start, order, reach) for order in (21, 17))
+    (fine, defect), (rough, _) = (nystrom(steps, start, order, reach, width) for order in (21, 17))
     return fine, rough, LAW_ERROR + defect + 16 * EPS * len(steps)
 
 
@@ -163,11 +163,11 @@ def compare_laws(case: str, law, log_density: Callable, steps: list[Step], start
 
 
 def compare_modes(
-    ops: Operations, case: str, chain, initial, steps: list[Step], reach: float, target, valley: float
+    ops: Operations, case: str, chain, initial, steps: list[Step], reach: float, target, valley: float, width: float = 1.6
 ) -> tuple[list[Comparison], tuple[float, float]]:
     """The law's mass above ``valley`` and its total variation from ``target``, by both roads; and the two numbers."""
     law = ops.law(chain, initial)
-    fine, rough, lost = second_road(steps, by_hand(initial, 1.0, 0.0)[0], reach)
+    fine, rough, lost = second_road(steps, by_hand(initial, 1.0, 0.0)[0], reach, width)
     weight = float(law.sf(np.array([[valley]]))[0])
     distance, error = ops.total_variation(law, target)
     exact, estimate = tv_by_quadrature(fine.density, by_hand(target, 1.0, 0.0)[0], reach)
