@@ -3,8 +3,8 @@ r"""The second road for laws of chains in one dimension: a Nystrom method on Gau
     p_{k+1}(y) = int p_k(x) N(y; a_k x + b_k s_k(x), v_k) dx = sum_j w_j p_k(x_j) N(y; a_k x_j + b_k s_k(x_j), v_k)
 
 on fixed nodes x_j of [-reach, reach], panels of 1.6 sqrt(v) for the narrowest kernel: the integrand is then smooth on a panel, and
-two orders tell the error. Where mass lies close to poles of the score narrower panels are asked for. The same step many times is the same matrix many times. Nothing here is shared with `refscore.laws` or
-`refscore.distances`.
+two orders tell the error. Where mass lies close to poles of the score narrower panels are asked for. The same step many times is
+the same matrix many times. Nothing here is shared with `refscore.laws` or `refscore.distances`.
 """
 
 from __future__ import annotations

@@ -43,8 +43,8 @@ BETWEEN = Gaussian([VALLEY], 0.09)
     id="A9",
     systems=("A9",),
     title="Low-density regions: a loss under p does not see errors there, and chains that start there find the wrong weights",
-    statement=r"s = s_p + b\,u\,e^{-\|x-c\|^2/2l^2}:\; J_{ESM} = \tfrac{b^2}{2} \textstyle\sum_k w_k |I + \tfrac{2}{l^2} C_k|^{-1/2}"
-    r" e^{-(m_k-c)^\top (l^2 I + 2C_k)^{-1}(m_k-c)}; \quad "
+    statement=r"s = s_p + b\,u\,e^{-\|x-c\|^2/2l^2}:\; J_{ESM} = \tfrac{b^2}{2} \textstyle\sum_k w_k "
+    r"|I + \tfrac{2}{l^2} C_k|^{-1/2} e^{-(m_k-c)^\top (l^2 I + 2C_k)^{-1}(m_k-c)}; \quad "
     r"\nabla\log p_w \approx \nabla\log p_v,\ \mathrm{TV}(p_w, p_v) \approx |w - v|",
     source="[c, NCSN], [d, 'Data Coverage Problem'], [e, 'Pitfalls']; Song & Ermon 2019, sec. 3.2",
     method="losses on nodes against Gaussian integrals and against quadrature in the posterior's logit; total variation by "
