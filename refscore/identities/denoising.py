@@ -8,7 +8,7 @@ import numpy as np
 
 from refscore.densities import PointSet
 from refscore.identities import _textbook
-from refscore.identities._expectations import POSTERIOR_ROUNDING, data_nodes, flat, posterior_weights, refined
+from refscore.identities._expectations import FINEST, POSTERIOR_ROUNDING, data_nodes, flat, posterior_weights, refined
 from refscore.identities._models import score_models
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import DIMENSIONS, mixture, targets
@@ -85,7 +85,7 @@ def _denoising(ops, density, law, alpha, sigma, weight, models, denoise, case, r
                 out[f"grad dsm {name}"], out[f"grad esm {name}"] = flat(g_dsm), flat(g_esm)
         return out
 
-    value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.1, 3: 0.22}[d])
+    value, bound = refined(sums, 0.7, finest=FINEST[d])
     fisher = float(value["fisher"])
     if len(density.means) == 1:  # a Gaussian's Fisher information in closed form
         fisher = float(np.trace(np.linalg.inv(alpha**2 * density.cov + sigma**2 * np.eye(d))))

@@ -10,14 +10,14 @@ import numpy as np
 
 from refscore.identities import _plain, _textbook
 from refscore.identities._errata import refuted
-from refscore.identities._expectations import flat, refined
+from refscore.identities._expectations import FINEST, flat, refined
 from refscore.identities._models import random_network, score_models
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
 from refscore.processes import OU, VP
 
 EPS = np.finfo(float).eps
-FINEST = {1: 0.02, 2: 0.1}
+
 CASES = ((OU(0.7, 1.3), 0.5, 1), (VP(), 0.35, 2), (VP(), 0.6, 1))
 
 
@@ -143,7 +143,7 @@ def ism_twice_esm(ops, seed):
                     out[f"grad ism {name}"], out[f"grad esm {name}"] = flat(g), flat(f)
             return out
 
-        value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.08}[d])
+        value, bound = refined(sums, 0.7, finest=FINEST[d])
         fisher = float(value["fisher"])
         for name in ("linear", "random", "trained"):
             case, ism, esm = f"{name} score, d = {d}", float(value[f"ism {name}"]), float(value[f"esm {name}"])

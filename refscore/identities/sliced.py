@@ -37,10 +37,11 @@ POINTS = 4
     ),
 )
 def sliced(ops, seed):
-    """Fixed directions of no particular length; values and parameter gradients; PSM over all signs is ESM, row by row."""
+    """Fixed directions of length 1.3; values and parameter gradients; PSM over all signs is ESM, row by row."""
     rows = []
     for d in (1, 2, 3):
-        v = np.random.default_rng((seed, d, 7)).standard_normal((2, d)) + 0.3
+        v = np.random.default_rng((seed, d, 7)).standard_normal((2, d))
+        v *= 1.3 / np.linalg.norm(v, axis=1, keepdims=True)
         for target, density in targets(d).items() if d < 3 else [("mixture", mixture(d))]:
             models = score_models(density, seed)
 

@@ -62,7 +62,7 @@ def _least_error(ops, d, alpha, sigma):
         s = ops.score(law, x)
         return {"error": w @ (gap * gap).sum(axis=1), "fisher": v @ (s * s).sum(axis=1)}
 
-    value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.1, 3: 0.3}[d])
+    value, bound = refined(sums, 0.7, finest={1: 0.02, 2: 0.08, 3: 0.25}[d])
     factor = (sigma / alpha) ** 2
     want = factor * (d - sigma**2 * float(value["fisher"]))
     case = f"least error: mixture, d = {d}, alpha = {alpha}, sigma = {sigma}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refscore.identities import _textbook
-from refscore.identities._expectations import flat, refined
+from refscore.identities._expectations import FINEST, flat, refined
 from refscore.identities._models import random_network
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
@@ -70,7 +70,7 @@ def losses_of_predictions(ops, seed):
                     out[f"grad {weight}"] = flat(g)
                 return out
 
-            value, bound = refined(sums, 0.6, finest={1: 0.02, 2: 0.1}[d])
+            value, bound = refined(sums, 0.6, finest=FINEST[d])
             constant = 0.5 * (d / sigma**2 - float(value["fisher"]))
             for weight, factor in weights.items():
                 factor = k**-2 if factor is None else factor
@@ -225,7 +225,7 @@ def noise_levels(ops, seed):
                 out["explicit"] = out["levels"].sum()
                 return out
 
-            value, bound = refined(sums, 0.5, finest={1: 0.02, 2: 0.1}[d])
+            value, bound = refined(sums, 0.5, finest=FINEST[d])
             for kind in ("all", "sampled") if d == 1 else ("sampled",):
                 case = f"{'all levels' if kind == 'all' else 'a sampled level a row'}, weight {weight}, d = {d}"
                 left, right = float(value[kind]), float(value["explicit"])

@@ -7,8 +7,10 @@ denoising   dsm, dsm_process; prediction_weight     regression on the noise kern
 integrated  dsm_integrated, time_nodes              over a stretch of time
 ncsn        ncsn                                    over a ladder of noise levels
 ddpm        ddpm_simple                             noise prediction as published
+contrastive contrastive_divergence                  the likelihood's gradient for an energy
 """
 
+from refscore.objectives.contrastive import contrastive_divergence
 from refscore.objectives.ddpm import ddpm_simple
 from refscore.objectives.denoising import dsm, dsm_process, prediction_weight
 from refscore.objectives.explicit import esm
@@ -18,6 +20,7 @@ from refscore.objectives.ncsn import ncsn
 from refscore.objectives.sliced import psm, sliced_variance, ssm, ssm_vr
 
 __all__ = [
+    "contrastive_divergence",
     "ddpm_simple",
     "dsm",
     "dsm_integrated",

@@ -205,6 +205,7 @@ def test_every_operation_reaches_the_package():
         (o.ncsn(lambda x, s: x, x, [0.3, 0.1], [1, 0], v), objectives.ncsn(lambda x, s: x, x, [0.3, 0.1], [1, 0], v)),
         (o.ddpm_simple(lambda x, t: x, ou, x, 0.3, v), objectives.ddpm_simple(lambda x, t: x, ou, x, 0.3, v)),
         (o.dsm_integrated(score, ou, x, 0.3, v, t_max=2), objectives.dsm_integrated(score, ou, x, 0.3, v, t_max=2)),
+        (o.contrastive_divergence(potential, x, v), objectives.contrastive_divergence(potential, x, v)),
         (o.prediction_weight("v", 0.3, 0.2), objectives.prediction_weight("v", 0.3, 0.2)),
         (o.dsm(model, x, 0.3, v, half=False), objectives.dsm(model, x, 0.3, v, half=False)),
         (o.dsm_process(lambda x, t: x, ou, x, 0.3, v, "one"), objectives.dsm_process(lambda x, t: x, ou, x, 0.3, v)),
