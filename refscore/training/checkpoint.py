@@ -16,6 +16,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -83,7 +84,8 @@ def described(name: str, value: Any) -> Iterator[tuple[str, str]]:
     elif hasattr(value, "__dict__") and not hasattr(value, "__qualname__"):
         yield name, type(value).__qualname__
         for attribute, item in vars(value).items():
-            if not attribute.startswith("_"):
+            computed = isinstance(getattr(type(value), attribute, None), cached_property)  # there once it has been asked for
+            if not attribute.startswith("_") and not computed:
                 yield from described(f"{name}.{attribute}", item)
     else:
         text = getattr(value, "__qualname__", None) or repr(value.item() if isinstance(value, np.generic) else value)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -200,7 +201,13 @@ def test_descriptions_are_the_same_in_every_process():
             self.f, self.a, self.n, self._hidden = weight, np.arange(3.0), np.float64(0.5), object()
             self.o = np.random.default_rng(0)
 
-    found = dict(described("it", Plain()))
+        @cached_property
+        def total(self):
+            return self.a.sum()
+
+    it = Plain()
+    assert it.total == 3.0  # which is in its __dict__ from now on
+    found = dict(described("it", it))
     assert set(found) == {"it", "it.f", "it.a", "it.n", "it.o"} and "0x" not in "".join(found.values())
     assert found["it.n"] == "0.5" and found["it.f"].endswith("weight")
     one, two = dict(described("p", DenoisingProcess(MLP, 2.0))), dict(described("p", DenoisingProcess(MLP, 2.5)))
