@@ -79,6 +79,20 @@ def test_laws_of_the_draws():
     np.testing.assert_allclose((v * v).sum(axis=2), np.full((4, 7), 3.0), rtol=1e-14)
 
 
+def test_time_zero_is_never_drawn():
+    """Not even by the smallest number that a generator returns, which is 0."""
+
+    class Lowest:
+        def random(self, n):
+            return np.zeros(n)
+
+        def standard_normal(self, shape):
+            return np.zeros(shape)
+
+    t, _ = DenoisingProcess(PROCESS, 2.0).draw(3, 2, Lowest())
+    assert (t == 2.0).all()
+
+
 def test_a_run_is_its_steps_written_out():
     """Three steps by hand: streams spawned from (seed, k), rows first, then noise; gradient, then Adam, as published."""
     model = MLP((2, 8, 2), "silu", 3)
