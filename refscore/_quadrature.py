@@ -53,3 +53,16 @@ def simplex(dim: int) -> np.ndarray:
         corners[:i, i - 1] = 1.0
         corners[i, i - 1] = -i
     return corners * np.sqrt((dim + 1) / (steps * (steps + 1)))
+
+
+def normal_rule(dim: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
+    """Few nodes (N, dim) and weights (N,) that integrate polynomials up to ``degree`` under N(0, I) exactly.
+
+    The simplex up to degree 2, from there on products of Gauss-Hermite rules, (degree//2 + 1)^dim nodes.
+    """
+    if degree <= 2:
+        return simplex(dim), np.full(dim + 1, 1 / (dim + 1))
+    line, weight = np.polynomial.hermite_e.hermegauss(degree // 2 + 1)
+    grids = np.meshgrid(*[line] * dim, indexing="ij")
+    weights = np.prod(np.meshgrid(*[weight / math.sqrt(2 * math.pi)] * dim, indexing="ij"), axis=0)
+    return np.stack([g.ravel() for g in grids], axis=1), weights.ravel()

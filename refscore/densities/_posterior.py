@@ -76,14 +76,14 @@ class Posterior:
         value[:, range(dim), range(dim)] -= spread
         return value
 
-    def divergence(self) -> np.ndarray:
+    def spread_less(self, known: np.ndarray) -> np.ndarray:
+        """sum_k r_k (|s_k - s|^2 - known_k), (n,): with known = tr C_k^{-1} the divergence of s."""
         listed, own, _ = self.weights
-        trace = self.parts.precision_trace
-        value = own * ((self.mean_step**2).sum(axis=1) - trace[self.reference])
+        value = own * ((self.mean_step**2).sum(axis=1) - known[self.reference])
         for piece, step in self.steps():
             rows, r = self.rows[piece], listed[piece]
             away = step - self.mean_step[rows]
-            value += sum_by_row(rows, r * ((away * away).sum(axis=1) - trace[self.k[piece]]), len(value))
+            value += sum_by_row(rows, r * ((away * away).sum(axis=1) - known[self.k[piece]]), len(value))
         return value
 
 

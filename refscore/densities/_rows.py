@@ -81,12 +81,22 @@ def jacobian(parts: Components, x: np.ndarray) -> np.ndarray:
 
 
 def divergence(parts: Components, x: np.ndarray) -> np.ndarray:
+    return _spread_less(parts, parts.precision_trace, x)
+
+
+def spread(parts: Components, x: np.ndarray) -> np.ndarray:
+    return _spread_less(parts, np.zeros(len(parts.means)), x)
+
+
+def _spread_less(parts: Components, known: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """sum_k r_k (|s_k - s|^2 - known_k), (n,)."""
+
     def dense(logits, base):
         weights, away = _centred_scores(parts, x, logits)
         away *= np.sqrt(weights)[:, :, None]
-        return (away * away).sum(axis=(1, 2)) - weights @ parts.precision_trace
+        return (away * away).sum(axis=(1, 2)) - weights @ known
 
-    return _with_careful_rows(parts, x, dense, Posterior.divergence)
+    return _with_careful_rows(parts, x, dense, lambda posterior: posterior.spread_less(known))
 
 
 def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -81,6 +81,11 @@ class DegenerateGaussian:
         return int((self._parts.spectrum > 0).sum())
 
     @property
+    def spectrum(self) -> np.ndarray:
+        """Variances along the axes, (1, d), the last d - r of them zero."""
+        return self._parts.spectrum
+
+    @property
     def cov(self) -> np.ndarray:
         """F F', (d, d), of rank r."""
         return self._parts.covs[0]

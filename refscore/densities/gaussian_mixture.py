@@ -82,6 +82,11 @@ class GaussianMixture:
         return self.means.shape[1]
 
     @property
+    def spectrum(self) -> np.ndarray:
+        """Variances of the components along their axes, (K, d), or (K, 1) when they are isotropic."""
+        return self._parts.spectrum
+
+    @property
     def mean(self) -> np.ndarray:
         """E x = sum_k w_k m_k, (d,)."""
         return self.weights @ self.means
@@ -113,6 +118,14 @@ class GaussianMixture:
         """div s(x) = tr D s(x), (n,)."""
         x = _validate.batch(x, self.dim)
         return _blocks.map_rows(partial(_rows.divergence, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
+
+    def score_spread(self, x) -> np.ndarray:
+        """sum_k r_k |s_k(x) - s(x)|^2, (n,): how far apart the scores of the components are given x; div s + sum_k r_k tr C_k^{-1}.
+
+        Summed from positive terms: where one component explains x it is small, and still known to its leading digits.
+        """
+        x = _validate.batch(x, self.dim)
+        return _blocks.map_rows(partial(_rows.spread, self._parts), x, row_bytes=self._row_bytes(2 * self.dim))
 
     def logpdf_error(self, x) -> np.ndarray:
         """A bound on |logpdf(x) - its exact value|, (n,)."""
@@ -168,18 +181,19 @@ class GaussianMixture:
         x = [m + self._rotate(k, u * np.sqrt(self._parts.spectrum[k])) for k, m in enumerate(self.means)]
         return np.concatenate(x), np.outer(self.weights, w).ravel()
 
-    def joint_nodes(self, alpha: float, sigma: float, spacing: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def joint_nodes(self, alpha: float, sigma: float, spacing: float, degree: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Nodes (x0, noise, weights) of the joint law of data and noise, x~ = alpha x0 + sigma noise.
 
-        Exact, up to the lattice's error in x~, for integrands that are quadratic in the noise at given x~, as all
-        denoising objectives are: given x~ and the component, the noise is N(sigma/c y, alpha^2 lambda/c) along each axis
-        (y = x~ - alpha m, c = alpha^2 lambda + sigma^2), and the d + 1 corners of a simplex carry its first two moments.
+        Exact, up to the lattice's error in x~, for integrands that are polynomials of ``degree`` in the noise at given x~:
+        degree 2 for all denoising objectives and their gradients, 4 for their variances. Given x~ and the component, the noise is
+        N(sigma/c y, alpha^2 lambda/c) along each axis (y = x~ - alpha m, c = alpha^2 lambda + sigma^2), and the nodes of
+        `_quadrature.normal_rule` carry its moments.
         """
         alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma")
         u, w = _quadrature.normal_lattice(self.dim, _spacing(spacing))
-        corners = _quadrature.simplex(self.dim)
+        corners, shares = _quadrature.normal_rule(self.dim, _validate.count(degree, "degree"))
         e = np.tile(corners, (len(u), 1))
-        u, w = np.repeat(u, len(corners), axis=0), np.repeat(w, len(corners)) / len(corners)
+        u, w = np.repeat(u, len(corners), axis=0), np.outer(w, shares).ravel()
         x0, noise = [], []
         for k, mean in enumerate(self.means):
             lam = self._parts.spectrum[k]

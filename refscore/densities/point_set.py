@@ -56,6 +56,11 @@ class PointSet:
         return self.points.shape[1]
 
     @property
+    def spectrum(self) -> np.ndarray:
+        """Variances of the points, seen as components of a mixture, (n, 1): zeros."""
+        return np.zeros((len(self.points), 1))
+
+    @property
     def mean(self) -> np.ndarray:
         """Weighted mean, (d,)."""
         return self.weights @ self.points

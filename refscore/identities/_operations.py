@@ -30,10 +30,11 @@ UNDER_ANOTHER_NAME = {
     "optimiser_update": "update",
 }
 FUNCTIONS = {  # room: its functions
-    "processes": "posterior_mean posterior_covariance geometric_ladder ladder_overlap ladder_ratio ladder_levels",
+    "processes": "posterior_mean posterior_covariance geometric_ladder ladder_overlap ladder_ratio ladder_levels "
+    "denoising_error",
     "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
     "objectives": "esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple prediction_weight "
-    "contrastive_divergence",
+    "contrastive_divergence irreducible_loss",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin",
     "laws": "law",
     "distances": "total_variation fisher fisher_information",

@@ -4,6 +4,7 @@ explicit    esm                                     the Fisher divergence to a g
 implicit    ism                                     the same without the true score, exact trace
 sliced      psm, ssm, ssm_vr; sliced_variance       along random directions
 denoising   dsm, dsm_process; prediction_weight     regression on the noise kernel's score: one level, or along a process
+irreducible irreducible_loss                        what no model can take from the denoising loss
 integrated  dsm_integrated, time_nodes              over a stretch of time
 ncsn        ncsn                                    over a ladder of noise levels
 ddpm        ddpm_simple                             noise prediction as published
@@ -16,6 +17,7 @@ from refscore.objectives.denoising import dsm, dsm_process, prediction_weight
 from refscore.objectives.explicit import esm
 from refscore.objectives.implicit import ism
 from refscore.objectives.integrated import dsm_integrated, time_nodes
+from refscore.objectives.irreducible import irreducible_loss
 from refscore.objectives.ncsn import ncsn
 from refscore.objectives.sliced import psm, sliced_variance, ssm, ssm_vr
 
@@ -26,6 +28,7 @@ __all__ = [
     "dsm_integrated",
     "dsm_process",
     "esm",
+    "irreducible_loss",
     "ism",
     "ncsn",
     "prediction_weight",

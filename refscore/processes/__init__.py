@@ -2,11 +2,12 @@
 
 from refscore.processes.marginal_score import MarginalScore
 from refscore.processes.noise_ladder import Overlap, geometric_ladder, ladder_levels, ladder_overlap, ladder_ratio
+from refscore.processes.optimal_denoising import denoising_error
 from refscore.processes.ou import OU
 from refscore.processes.tweedie import posterior_covariance, posterior_mean
 from refscore.processes.vp import VP
 
 __all__ = [
-    "OU", "VP", "MarginalScore", "Overlap", "geometric_ladder", "ladder_levels", "ladder_overlap", "ladder_ratio",
-    "posterior_covariance", "posterior_mean",
+    "OU", "VP", "MarginalScore", "Overlap", "denoising_error", "geometric_ladder", "ladder_levels", "ladder_overlap",
+    "ladder_ratio", "posterior_covariance", "posterior_mean",
 ]

@@ -217,6 +217,8 @@ def test_every_operation_reaches_the_package():
         (o.ladder_ratio(0.4, 3), processes.ladder_ratio(0.4, 3)),
         (o.ladder_levels(9.0, 0.1, 3, 0.4), processes.ladder_levels(9.0, 0.1, 3, 0.4)),
         (o.law(chain, g).mean, laws.law(chain, g).mean),
+        (o.denoising_error(g, 0.8, 0.4), processes.denoising_error(g, 0.8, 0.4)),
+        (o.irreducible_loss(g, 0.8, 0.4), objectives.irreducible_loss(g, 0.8, 0.4)),
         (o.fisher(g, densities.Gaussian([0.1], 0.7)), distances.fisher(g, densities.Gaussian([0.1], 0.7))),
         (o.fisher_information(g), distances.fisher_information(g)),
         (o.optimiser_update(adam, [x], [v], adam.start([x]))[0][0], adam.update([x], [v], adam.start([x]))[0][0]),
