@@ -65,7 +65,8 @@ def three_orders(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     refused = _refused(lambda: ops.annealed_langevin(corrupted_score(ops, MODES), up, eps, n_steps))
     yield Comparison("levels that increase are refused", refused, True, 0.0)
     columns = ("reading of Algorithm 1", "first level", "last level", "mass right (0.7)", "TV to the data")
-    yield Table(f"p = 0.3 N(-1.5, 0.4^2) + 0.7 N(1.2, 0.5^2), {len(SIGMAS)} levels, {n_steps} steps each, eps = {eps}", columns, rows)
+    title = f"p = 0.3 N(-1.5, 0.4^2) + 0.7 N(1.2, 0.5^2), {len(SIGMAS)} levels, {n_steps} steps each, eps = {eps}"
+    yield Table(title, columns, rows)
 
 
 def _run(ops: Operations, name: str, levels: np.ndarray, factor: float, n_steps: int) -> Chain:
