@@ -1,8 +1,25 @@
 """Laws with log-density, score, Jacobian of the score, sampler and exact corruption (systems A)."""
 
+from refscore.densities.beta import Beta
+from refscore.densities.corrupted_density import CorruptedDensity
 from refscore.densities.degenerate_gaussian import DegenerateGaussian
 from refscore.densities.gaussian import Gaussian
 from refscore.densities.gaussian_mixture import GaussianMixture
+from refscore.densities.nonnegative import nonnegative
 from refscore.densities.point_set import PointSet
+from refscore.densities.product import Product
+from refscore.densities.truncated_gaussian import TruncatedGaussian
+from refscore.densities.unnormalized import UnnormalizedDensity
 
-__all__ = ["DegenerateGaussian", "Gaussian", "GaussianMixture", "PointSet"]
+__all__ = [
+    "Beta",
+    "CorruptedDensity",
+    "DegenerateGaussian",
+    "Gaussian",
+    "GaussianMixture",
+    "PointSet",
+    "Product",
+    "TruncatedGaussian",
+    "UnnormalizedDensity",
+    "nonnegative",
+]

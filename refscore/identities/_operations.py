@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 METHODS = {  # object: its methods
-    "density": "logpdf score score_jacobian score_divergence corrupted",
+    "density": "logpdf score score_jacobian score_divergence corrupted expectation log_normalizer",
     "process": "alpha sigma drift diffusion corrupt conditional_score marginal convert transition exponential_step",
     "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
     "activation": "slope curvature",
@@ -30,11 +30,12 @@ UNDER_ANOTHER_NAME = {
     "optimiser_update": "update",
 }
 FUNCTIONS = {  # room: its functions
+    "densities": "nonnegative",
     "processes": "posterior_mean posterior_covariance geometric_ladder ladder_overlap ladder_ratio ladder_levels "
     "denoising_error",
     "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
-    "objectives": "esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple prediction_weight "
-    "contrastive_divergence irreducible_loss",
+    "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
+    "prediction_weight contrastive_divergence irreducible_loss",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin",
     "laws": "law",
     "distances": "total_variation fisher fisher_information",

@@ -2,6 +2,7 @@
 
 explicit    esm                                     the Fisher divergence to a given score
 implicit    ism                                     the same without the true score, exact trace
+boundary    boundary_flux                           what separates explicit and implicit where the support ends
 sliced      psm, ssm, ssm_vr; sliced_variance       along random directions
 denoising   dsm, dsm_process; prediction_weight     regression on the noise kernel's score: one level, or along a process
 irreducible irreducible_loss                        what no model can take from the denoising loss
@@ -11,6 +12,7 @@ ddpm        ddpm_simple                             noise prediction as publishe
 contrastive contrastive_divergence                  the likelihood's gradient for an energy
 """
 
+from refscore.objectives.boundary import boundary_flux
 from refscore.objectives.contrastive import contrastive_divergence
 from refscore.objectives.ddpm import ddpm_simple
 from refscore.objectives.denoising import dsm, dsm_process, prediction_weight
@@ -22,6 +24,7 @@ from refscore.objectives.ncsn import ncsn
 from refscore.objectives.sliced import psm, sliced_variance, ssm, ssm_vr
 
 __all__ = [
+    "boundary_flux",
     "contrastive_divergence",
     "ddpm_simple",
     "dsm",

@@ -163,6 +163,7 @@ def test_every_operation_reaches_the_package():
     score, o = (lambda x, t: -x), REFERENCE
     adam, denoising, few = training.Adam(), training.Denoising(0.3), dict(steps=2, batch=3, seed=1)
     start = adam.start(model.parameters)
+    beta, wave = densities.Beta(1.0, 2.5), (np.sin, np.cos, "exp", (0, 1))
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
@@ -170,6 +171,9 @@ def test_every_operation_reaches_the_package():
         (o.score_jacobian(g, x), g.score_jacobian(x)),
         (o.score_divergence(g, x), g.score_divergence(x)),
         (o.corrupted(g, 0.5, 0.1).cov, g.corrupted(0.5, 0.1).cov),
+        (o.expectation(g, np.cos), g.expectation(np.cos)),
+        (o.log_normalizer(beta), beta.log_normalizer()),
+        (o.nonnegative(*wave).logpdf(v / 2), densities.nonnegative(*wave).logpdf(v / 2)),
         (o.posterior_mean(x, -x, 0.8, 0.4), processes.posterior_mean(x, -x, 0.8, 0.4)),
         (o.alpha(ou, 0.3), ou.alpha(0.3)),
         (o.sigma(ou, 0.3), ou.sigma(0.3)),
@@ -197,6 +201,7 @@ def test_every_operation_reaches_the_package():
         (o.line_derivatives(model, x, v), networks.line_derivatives(model, x, v)),
         (o.best_step(model, x, v)[0], networks.best_step(model, x, v)[0]),
         (o.esm(model, x, v, half=False), objectives.esm(model, x, v, half=False)),
+        (o.boundary_flux(model, beta), objectives.boundary_flux(model, beta)),
         (o.ism(model, x, half=False), objectives.ism(model, x, half=False)),
         (o.psm(model, x, v, x), objectives.psm(model, x, v, x)),
         (o.ssm(model, x, v), objectives.ssm(model, x, v)),

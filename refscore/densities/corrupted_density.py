@@ -1,0 +1,157 @@
+r"""The law of x~ = alpha x + sigma z, z ~ N(0, 1), for x with any density on the line, by quadrature.
+
+With z(x) = (x~ - alpha x)/sigma, the noise that leads from x to x~, and E[. | x~] the mean over x given x~,
+
+    q(x~)   = int p(x) phi(z(x))/sigma dx
+    s(x~)   = -E[z | x~]/sigma                              (systems B10)
+    Ds(x~)  = (Var[z | x~] - 1)/sigma^2                     (the second-order Tweedie formula, B12)
+
+so that one set of three integrals a point gives all of them, each with its error. q has full support and is smooth, whatever
+kinks, jumps, gaps and ends p has.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from refscore import _blocks, _panels, _validate
+
+_ROW_BYTES = 1 << 13
+
+
+class CorruptedDensity:
+    """The law of alpha x + sigma z, by quadrature over x given x~ for every point.
+
+    Parameters
+    ----------
+    clean : UnnormalizedDensity
+        The law of x.
+    alpha, sigma : float
+        Signal scale, at least 0, and standard deviation of the noise, above 0.
+
+    Source: systems A6, B10, B12; [a, "proof of DSM"].
+    """
+
+    def __init__(self, clean: Any, alpha: float, sigma: float):
+        self.clean = clean
+        self.alpha, self.sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma")
+
+    @property
+    def dim(self) -> int:
+        """Dimension, 1."""
+        return 1
+
+    @property
+    def mean(self) -> np.ndarray:
+        """alpha E x, (1,)."""
+        return self.alpha * self.clean.mean
+
+    @property
+    def cov(self) -> np.ndarray:
+        """alpha^2 Var x + sigma^2, (1, 1)."""
+        return self.alpha**2 * self.clean.cov + self.sigma**2
+
+    @property
+    def support(self) -> tuple[tuple[float, float], ...]:
+        """The whole line, whatever the support of the clean law."""
+        return ((-math.inf, math.inf),)
+
+    def faces(self, halvings: int = 0) -> list:
+        """None: the law has full support."""
+        return []
+
+    def logpdf(self, x) -> np.ndarray:
+        """log q(x), (n,)."""
+        return self._values(x)[0][0]
+
+    def score(self, x) -> np.ndarray:
+        """s(x) = -E[z | x]/sigma, (n, 1)."""
+        return self._values(x)[0][1][:, None]
+
+    def score_jacobian(self, x) -> np.ndarray:
+        """s'(x) = (Var[z | x] - 1)/sigma^2, (n, 1, 1)."""
+        return self._values(x)[0][2][:, None, None]
+
+    def score_divergence(self, x) -> np.ndarray:
+        """s'(x), (n,)."""
+        return self._values(x)[0][2]
+
+    def logpdf_error(self, x) -> np.ndarray:
+        """Error estimate of `logpdf`, (n,)."""
+        return self._values(x)[1][0]
+
+    def score_error(self, x) -> np.ndarray:
+        """Error estimate of `score`, (n, 1)."""
+        return self._values(x)[1][1][:, None]
+
+    def score_jacobian_error(self, x) -> np.ndarray:
+        """Error estimate of `score_jacobian`, (n, 1, 1)."""
+        return self._values(x)[1][2][:, None, None]
+
+    def sample(self, n: int, rng) -> np.ndarray:
+        """n independent draws, (n, 1). ``rng``: int seed or numpy Generator."""
+        rng = _validate.generator(rng)
+        x = self.clean.sample(n, rng)
+        return self.alpha * x + self.sigma * rng.standard_normal(x.shape)
+
+    def corrupted(self, alpha: float, sigma: float) -> CorruptedDensity:
+        """Corrupted once more: alpha alpha' and hypot(alpha' sigma, sigma') of the same clean law."""
+        alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma")
+        return CorruptedDensity(self.clean, alpha * self.alpha, math.hypot(alpha * self.sigma, sigma))
+
+    def _values(self, x) -> tuple[tuple, tuple]:
+        """(log q, s, s') and their errors."""
+        x = _validate.batch(x, 1)
+        out = _blocks.map_rows(self._rows, x, row_bytes=_ROW_BYTES)
+        return tuple(out[:, :3].T), tuple(out[:, 3:].T)
+
+    def _rows(self, x: np.ndarray) -> np.ndarray:
+        y = x[:, 0]
+        cuts, owners = self._cut(y)
+
+        def noise(points, owner):
+            return (y[owner] - self.alpha * points) / self.sigma
+
+        def log_g(points, owner):
+            with np.errstate(over="ignore"):
+                return self.clean._log(points) - 0.5 * noise(points, owner) ** 2
+
+        def first(points, owner):
+            z = noise(points, owner)
+            return np.stack([np.ones_like(z), z], axis=1)
+
+        found = _panels.integrate(log_g, first, _panels.Panels.of(cuts, owners), len(y))
+        centre = found.value[:, 1] / found.value[:, 0]  # so that nothing cancels where z is large
+
+        def central(points, owner):
+            z = noise(points, owner) - centre[owner]
+            return np.stack([np.ones_like(z), z, z * z], axis=1)
+
+        found = _panels.integrate(log_g, central, found.panels, len(y))
+        mass = found.value[:, :1]
+        _, mean, square = (found.value / mass).T
+        e0, e1, e2 = ((found.error + found.size * found.error[:, :1] / mass) / mass).T
+        log_z, error_z = self.clean.log_normalizer()
+        log_q = found.shift + np.log(mass[:, 0]) - log_z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)
+        rounding = 4 * _panels.EPS * (np.abs(found.shift) + abs(log_z) + np.abs(log_q))
+        return np.stack([
+            log_q, -(centre + mean) / self.sigma, (square - mean**2 - 1) / self.sigma**2,
+            e0 + error_z + rounding, (e1 + 4 * _panels.EPS * np.abs(centre)) / self.sigma,
+            (e2 + 2 * np.abs(mean) * e1 + 4 * _panels.EPS) / self.sigma**2,
+        ], axis=1)
+
+    def _cut(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The pieces of the clean law for every row, cut once more where the noise kernel peaks, and their owners."""
+        pieces = np.tile(self.clean._cuts, (len(y), 1))
+        owner = np.repeat(np.arange(len(y)), len(self.clean._cuts))
+        if self.alpha == 0:
+            return pieces, owner
+        with np.errstate(over="ignore"):
+            peak = (y / self.alpha)[owner]
+        within = (pieces[:, 0] < peak) & (peak < pieces[:, 1])
+        first = np.where(within, peak, pieces[:, 1])
+        both = np.concatenate([np.column_stack([pieces[:, 0], first]), np.column_stack([peak, pieces[:, 1]])[within]])
+        return both, np.concatenate([owner, owner[within]])
