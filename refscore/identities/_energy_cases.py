@@ -25,15 +25,25 @@ class EnergyCase(Case):
     def __init__(self, name: str, model: EnergyMLP, d: int, rng: np.random.Generator):
         super().__init__(name, model, d, rng)
         self.jet = (*self.jet, _plain.CURVATURE[model.activation.name], -1)
-        self.size.jet = (*self.size.jet, _plain.sharper, 1)
-        self.size.rounding *= 2
+
+    def sized(self, a) -> _plain.Size:
+        size = super().sized(a)
+        size.jet = (*size.jet, _plain.sharper, 1)
+        size.rounding *= 2
+        return size
+
+    def scores(self, p, a, *jet) -> np.ndarray:
+        return scores(p, a, *jet, d=self.d)
+
+    def jacobians(self, p, a, *jet) -> np.ndarray:
+        return jacobians(p, a, *jet, d=self.d)
 
     def energy(self, x) -> np.ndarray:
         """E at real or complex x, (n,), by the plain forward pass."""
         return _plain.values(self.model, x, *self.columns)[:, 0]
 
     def plain(self, x) -> np.ndarray:
-        return scores(self.model.parameters, _plain.rows(x, *self.columns), *self.jet, d=self.d)
+        return self.scores(self.model.parameters, _plain.rows(x, *self.columns), *self.jet)
 
     def compare(self, what: str, left, right, size) -> Comparison:
         """As for any case; where the size is 0 (an affine energy bends nowhere) exact equality is asked for."""
@@ -42,7 +52,7 @@ class EnergyCase(Case):
     def sizes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Of E (n,), of s (n, d), of Ds (n, d, d)."""
         p, a, jet = self.size.parameters, self.size.inputs, self.size.jet
-        s, J = (f(p, a, *jet, d=self.d).real for f in (scores, jacobians))
+        s, J = (f(p, a, *jet).real for f in (self.scores, self.jacobians))
         return self.size.values()[:, 0], s, J
 
 
@@ -61,7 +71,7 @@ def cases(seed: int) -> Iterator[EnergyCase]:
         yield EnergyCase(f"trained energy, d = {d}", trained_energy(mixture(d), seed), d, rng)
 
 
-# What gradients are taken of, as one writes it; phi, phi', phi'' and the sign of s = -grad E are handed in: sizes have no sign.
+# phi, phi', phi'' and the sign of s = -grad E are handed in: sizes have no sign.
 
 
 def scores(p, a, phi, slope, curvature, sign, *, d):
@@ -77,29 +87,3 @@ def jacobians(p, a, phi, slope, curvature, sign, *, d):
 def energies(p, a, phi, *jet, c):
     """sum c E"""
     return (c * _plain.forward(p, a, phi)[..., 0]).sum(axis=-1)
-
-
-def linear(p, a, *jet, u):
-    """sum u.s"""
-    return (u * scores(p, a, *jet, d=u.shape[1])).sum(axis=(-2, -1))
-
-
-def tangent(p, a, *jet, u, v, w):
-    """sum u.s + w.(Ds v)"""
-    J = jacobians(p, a, *jet, d=v.shape[1])
-    return linear(p, a, *jet, u=u) + (v[:, :, None] * J * w[:, None, :]).sum(axis=(-3, -2, -1))
-
-
-def divergence(p, a, *jet, c, d):
-    """sum c tr Ds"""
-    return (c * np.trace(jacobians(p, a, *jet, d=d), axis1=-2, axis2=-1)).sum(axis=-1)
-
-
-def squares(p, a, *jet, c, shift):
-    """sum c 1/2 ||s + shift||^2"""
-    return 0.5 * (c * ((scores(p, a, *jet, d=shift.shape[1]) + shift) ** 2).sum(axis=-1)).sum(axis=-1)
-
-
-def implicit(p, a, *jet, c, d):
-    """sum c (1/2 ||s||^2 + tr Ds)"""
-    return squares(p, a, *jet, c=c, shift=np.zeros((1, d))) + divergence(p, a, *jet, c=c, d=d)

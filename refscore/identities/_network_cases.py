@@ -6,7 +6,9 @@ more outputs than inputs and fewer, random and trained.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,8 +35,20 @@ class Case:
         self.v = rng.standard_normal((n, d))
         self.u, self.w = rng.standard_normal((2, n, model.outputs))
         self.c = rng.standard_normal(n)
-        self.size = _plain.Size(model, self.rows, d)
+        self.size = self.sized(self.rows)
         self.jet: tuple = _plain.VALUE[model.activation.name], _plain.SLOPE[model.activation.name]
+
+    def sized(self, a) -> _plain.Size:
+        """Sizes at these input rows."""
+        return _plain.Size(self.model, a, self.d)
+
+    def scores(self, p, a, phi, slope) -> np.ndarray:
+        """s at input rows a, (..., n, out), by the plain forward pass."""
+        return _plain.forward(p, a, phi)
+
+    def jacobians(self, p, a, phi, slope) -> np.ndarray:
+        """Ds, (..., n, out, d)."""
+        return _plain.jacobians(p, a, self.d, phi, slope).swapaxes(-2, -1)
 
     @property
     def columns(self) -> tuple:
@@ -50,11 +64,23 @@ class Case:
         """left = right, up to the rounding that comes with quantities of this size."""
         return Comparison(f"{what}, {self.name}", left, right, bound=self.size.rounding * size, scale=size)
 
-    def gradients(self, what: str, left, f: Callable, **arguments) -> Iterator[Comparison]:
-        """``left`` = [W1*, b1*, ...] against complex steps of f(parameters, rows, *jet, **arguments), jet = (phi, phi').
+    def noisy(self, alpha, sigma, *t) -> Case:
+        """The same network at alpha x + sigma v, alpha and sigma (n,), and at times t when given."""
+        other = copy.copy(self)
+        other.t = t or self.t
+        mean, steps = alpha[:, None] * self.x, sigma[:, None] * self.v
+        other.x = mean + steps
+        other.rows = _plain.rows(other.x, *other.columns)
+        other.size = other.sized(other.rows)
+        other.size.inputs = np.abs(_plain.rows(np.abs(mean) + np.abs(steps), *other.columns))
+        return other
 
-        f is a polynomial with positive coefficients in all it is given, so that the same f of absolute values is its size.
-        """
+    def gradients(self, what: str, left, formula: Callable, **arguments) -> Iterator[Comparison]:
+        """``left`` = [W1*, b1*, ...] against complex steps of a formula of `_losses` in every parameter."""
+        yield from self.entries(what, left, self.of(formula), **arguments)
+
+    def entries(self, what: str, left, f: Callable, **arguments) -> Iterator[Comparison]:
+        """``left`` = [W1*, b1*, ...] against complex steps of f(parameters, rows, *jet, **arguments)."""
         right = _plain.gradient(lambda p: f(p, self.rows, *self.jet, **arguments), self.model.parameters)
         sizes = self.size.gradient(f, **{k: np.abs(a) for k, a in arguments.items()})
         for i, (a, b, size) in enumerate(zip(left, right, sizes, strict=True)):
@@ -63,14 +89,23 @@ class Case:
             # what does not depend on the array at all has size 0: bound 0 asks for exactly 0
             yield Comparison(f"{what} in {array}, {self.name}", a, b, bound=bound, scale=size.max() or 1.0)
 
-    def loss(self, what: str, found: tuple, f: Callable, **arguments) -> Iterator[Comparison]:
-        """``found`` = (value, gradient) against f and its complex steps."""
+    def loss(self, what: str, found: tuple, formula: Callable, **arguments) -> Iterator[Comparison]:
+        """``found`` = (value, gradient) against a formula of `_losses` and its complex steps."""
         value, gradient = found
+        f = self.of(formula)
         right = f(self.model.parameters, self.rows, *self.jet, **arguments)
         size = self.size.value(f, **{k: np.abs(a) for k, a in arguments.items()})
         bound = (self.size.rounding + ROWS * _plain.EPS) * size
         yield Comparison(f"{what}, {self.name}", np.asarray(value), np.asarray(right), bound=bound, scale=size)
-        yield from self.gradients(f"{what} gradient", gradient, f, **arguments)
+        yield from self.entries(f"{what} gradient", gradient, f, **arguments)
+
+    def of(self, formula: Callable) -> Callable:
+        """A formula in s and Ds as a function of parameters, input rows and jet."""
+
+        def f(p, a, *jet, **arguments):
+            return formula(self.scores(p, a, *jet), partial(self.jacobians, p, a, *jet), **arguments)
+
+        return f
 
 
 def cases(seed: int, *, square: bool = False) -> Iterator[Case]:
@@ -98,52 +133,3 @@ def wide(seed: int) -> Iterator[Case]:
     for d, time in ((3, True), (5, False)):
         yield Case(f"silu, width 10, d = {d}", random_network(d, seed, takes_time=time), d, rng)
 
-
-# What gradients are taken of, as one writes it; phi and slope are handed in.
-
-
-def linear(p, a, phi, slope, u):
-    """sum u.s"""
-    return (u * _plain.forward(p, a, phi)).sum(axis=(-2, -1))
-
-
-def tangent(p, a, phi, slope, u, v, w):
-    """sum u.s + w.(Ds v)"""
-    J = _plain.jacobians(p, a, v.shape[1], phi, slope)
-    return linear(p, a, phi, slope, u) + (v[:, :, None] * J * w[:, None, :]).sum(axis=(-3, -2, -1))
-
-
-def divergence(p, a, phi, slope, c, d):
-    """sum c tr Ds"""
-    return (c * _plain.traces(p, a, d, phi, slope)).sum(axis=-1)
-
-
-def squares(p, a, phi, slope, c, shift):
-    """sum c 1/2 ||s + shift||^2"""
-    return 0.5 * (c * ((_plain.forward(p, a, phi) + shift) ** 2).sum(axis=-1)).sum(axis=-1)
-
-
-def implicit(p, a, phi, slope, c, d):
-    """sum c (1/2 ||s||^2 + tr Ds)"""
-    return squares(p, a, phi, slope, c, 0.0) + divergence(p, a, phi, slope, c, d)
-
-
-def projected(p, a, phi, slope, c, v, shift):
-    """sum c 1/2 (v.(s + shift))^2"""
-    along = (v * (_plain.forward(p, a, phi) + shift)).sum(axis=-1)
-    return 0.5 * (c * along**2).sum(axis=-1)
-
-
-def sliced(p, a, phi, slope, c, v):
-    """sum c (1/2 (v.s)^2 + v.(Ds v))"""
-    return projected(p, a, phi, slope, c, v, 0.0) + _curvature(p, a, phi, slope, c, v)
-
-
-def sliced_exactly(p, a, phi, slope, c, v):
-    """sum c (1/2 ||s||^2 + v.(Ds v))"""
-    return squares(p, a, phi, slope, c, 0.0) + _curvature(p, a, phi, slope, c, v)
-
-
-def _curvature(p, a, phi, slope, c, v):
-    J = _plain.jacobians(p, a, v.shape[1], phi, slope)
-    return (c * (v[:, :, None] * J * v[:, None, :]).sum(axis=(-2, -1))).sum(axis=-1)

@@ -2,25 +2,13 @@ r"""Identities of D3: a network with one output as an energy, whose score is a g
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 
 from refscore.identities import _plain
-from refscore.identities._energy_cases import (
-    cases,
-    divergence,
-    energies,
-    implicit,
-    jacobians,
-    linear,
-    scores,
-    squares,
-    tangent,
-)
+from refscore.identities._energy_cases import cases, energies, jacobians, scores
 from refscore.identities._errata import refuted
+from refscore.identities._losses import divergence, linear, tangent
 from refscore.identities._models import random_energy, random_network, trained_energy, trained_network
-from refscore.identities._network_cases import ROWS
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
 from refscore.networks import EnergyMLP
@@ -65,8 +53,8 @@ def derivatives_of_energies(ops, seed):
 
 @identity(
     id="D3.gradient",
-    systems=("D3", "D4"),
-    title="Energy network: gradients in the parameters, of objectives too",
+    systems=("D3",),
+    title="Energy network: gradients in the parameters",
     statement=r"\nabla_\theta\sum_i c_i E(x_i),\quad \nabla_\theta\sum_i [u_i's + w_i'(Ds)v_i],\quad "
     r"\nabla_\theta \sum_i c_i\,\mathrm{tr}\,Ds(x_i)",
     source="[e, 'energy-based models']; forward Laplacian: Li et al. 2024",
@@ -82,24 +70,13 @@ def derivatives_of_energies(ops, seed):
     ),
 )
 def gradients_of_energies(ops, seed):
-    """Gradients of c E, u.s, u.s + w.(Ds v), c tr Ds, and of ESM, ISM, DSM, in every single weight and bias."""
-    for k, case in enumerate(cases(seed)):
-        model, x, t, u, v, w, c, d = case.model, case.x, case.t, case.u, case.v, case.w, case.c, case.d
-        yield from case.gradients("c E", ops.energy_gradient(model.energy, x, c, *t), energies, c=c)
+    """Gradients of c E, u.s, u.s + w.(Ds v), c tr Ds in every single weight and bias."""
+    for case in cases(seed):
+        model, x, t, u, v, w, c = case.model, case.x, case.t, case.u, case.v, case.w, case.c
+        yield from case.entries("c E", ops.energy_gradient(model.energy, x, c, *t), energies, c=c)
         yield from case.gradients("u.s", ops.parameter_gradient(model, x, u, *t), linear, u=u)
         yield from case.gradients("u.s + w.Ds v", ops.jvp_gradient(model, x, v, u, w, *t), tangent, u=u, v=v, w=w)
-        yield from case.gradients("c tr Ds", ops.divergence_gradient(model, x, c, *t), divergence, c=c, d=d)
-        if k % 3:
-            continue
-        rng = np.random.default_rng((seed, k))
-        weight, sigma = rng.dirichlet(np.ones(ROWS)), rng.uniform(0.2, 1.5, ROWS)
-        options = dict(sample_weight=weight, grad=True) | ({"t": t[0]} if t else {})
-        yield from case.loss("ESM", ops.esm(model, x, u, **options), squares, c=weight, shift=-u)
-        yield from case.loss("ISM", ops.ism(model, x, **options), implicit, c=weight, d=d)
-        noisy, steps = copy.copy(case), sigma[:, None] * v
-        noisy.rows, noisy.size = _plain.rows(x + steps, *case.columns), copy.copy(case.size)
-        noisy.size.inputs = np.abs(_plain.rows(np.abs(x) + np.abs(steps), *case.columns))
-        yield from noisy.loss("DSM", ops.dsm(model, x, sigma, v, **options), squares, c=weight, shift=v / sigma[:, None])
+        yield from case.gradients("c tr Ds", ops.divergence_gradient(model, x, c, *t), divergence, c=c)
 
 
 NODES = (64, 96)  # of lines, circles and radii: the second against the first bounds the error of quadrature

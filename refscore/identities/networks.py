@@ -1,24 +1,12 @@
-r"""Identities of section D: networks whose derivatives, and whose objectives' gradients, are written by hand."""
+r"""Identities of section D: networks whose derivatives are written by hand."""
 
 from __future__ import annotations
-
-import copy
 
 import numpy as np
 
 from refscore.identities import _plain
-from refscore.identities._network_cases import (
-    ROWS,
-    SMOOTH,
-    cases,
-    implicit,
-    linear,
-    projected,
-    sliced,
-    sliced_exactly,
-    squares,
-    tangent,
-)
+from refscore.identities._losses import linear, tangent
+from refscore.identities._network_cases import SMOOTH, cases
 from refscore.identities._registry import Comparison, identity
 from refscore.networks import ACTIVATIONS, FourierFeatures
 
@@ -116,58 +104,6 @@ def derivatives_in_parameters(ops, seed):
         model, x, t, u, v, w = case.model, case.x, case.t, case.u, case.v, case.w
         yield from case.gradients("u.s", ops.parameter_gradient(model, x, u, *t), linear, u=u)
         yield from case.gradients("u.s + w.Ds v", ops.jvp_gradient(model, x, v, u, w, *t), tangent, u=u, v=v, w=w)
-
-
-@identity(
-    id="D4",
-    systems=("D4",),
-    title="Gradients of the objectives: ESM, ISM, PSM, SSM, SSM-VR, DSM, and of eps, x0 and v networks",
-    statement=r"\nabla_\theta \tfrac1n\sum_i \tfrac12\|s_i - g_i\|^2,\quad "
-    r"\nabla_\theta \tfrac1n\sum_i \big[\tfrac12\|s_i\|^2 + \mathrm{tr}\,Ds_i\big]",
-    source="[a, sec. 1-3], [b, sec. 1], [c], [d], [e]",
-    method="backpropagation, closed form of the trace's gradient vs complex step in every parameter of the losses as written",
-    catches=(
-        "esm_gradient_doubled",
-        "esm_gradient_summed",
-        "dsm_gradient_clean_point",
-        "dsm_gradient_without_weight",
-        "ism_gradient_without_trace",
-        "ism_gradient_slopes_constant",
-        "ism_gradient_without_square",
-        "ssm_gradient_direction_constant",
-        "ssm_vr_gradient_without_square",
-        "psm_gradient_not_projected",
-        "dsm_gradient_of_prediction_unscaled",
-    ),
-)
-def gradients_of_objectives(ops, seed):
-    """Values and gradients of all objectives, conventions varied, unequal row weights, a noise level a row."""
-    for k, case in enumerate(cases(seed, square=True)):
-        model, x, d = case.model, case.x, case.d
-        rng = np.random.default_rng((seed, k))
-        weight, sigma = rng.dirichlet(np.ones(ROWS)), rng.uniform(0.2, 1.5, ROWS)
-        name, squared = (("one", 1.0), ("sigma2", sigma**2))[k % 2]
-        options = dict(half=k % 3 > 0, over_dims=("sum", "mean")[k % 2], sample_weight=weight, grad=True)
-        options |= {"t": case.t[0]} if case.t else {}
-        c = (1 if options["half"] else 2) / (d if options["over_dims"] == "mean" else 1) * weight
-
-        yield from case.loss("ESM", ops.esm(model, x, case.u, **options), squares, c=c, shift=-case.u)
-        yield from case.loss("ISM", ops.ism(model, x, **options), implicit, c=c, d=d)
-        noisy, steps = copy.copy(case), sigma[:, None] * case.v
-        noisy.rows = _plain.rows(x + steps, *case.columns)
-        noisy.size = _plain.Size(model, _plain.rows(np.abs(x) + np.abs(steps), *case.columns), d)
-        found = ops.dsm(model, x, sigma, case.v, weight=name, **options)
-        yield from noisy.loss("DSM", found, squares, c=c * squared, shift=case.v / sigma[:, None])
-        predicts = ("eps", "x0", "v")[k % 3]
-        slope, target = {"eps": (1 / sigma, case.v), "x0": (sigma**-2, x),
-                         "v": (1 / (sigma * (1 + sigma**2)), case.v - sigma[:, None] * x)}[predicts]
-        found = ops.dsm(model, x, sigma, case.v, weight=name, predicts=predicts, **options)
-        yield from noisy.loss(f"DSM of {predicts}", found, squares, c=c * squared * slope**2, shift=-target)
-
-        found = ops.psm(model, x, case.v, case.u, **options)
-        yield from case.loss("PSM", found, projected, c=c, v=case.v, shift=-case.u)
-        yield from case.loss("SSM", ops.ssm(model, x, case.v, **options), sliced, c=c, v=case.v)
-        yield from case.loss("SSM-VR", ops.ssm_vr(model, x, case.v, **options), sliced_exactly, c=c, v=case.v)
 
 
 @identity(

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from refscore.identities import _plain, _textbook
+from refscore.identities._losses import divergence
 from refscore.identities._models import linear_score, random_network, trained_network
-from refscore.identities._network_cases import cases, divergence, wide
+from refscore.identities._network_cases import cases, wide
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
 from refscore.networks import AnalyticScore
@@ -200,4 +201,4 @@ def divergence_gradient(ops, seed):
     """The gradient of sum c tr Ds (second order: it contains phi'') in every single weight and bias."""
     for case in [*cases(seed, square=True), *wide(seed)]:
         found = ops.divergence_gradient(case.model, case.x, case.c, *case.t)
-        yield from case.gradients("c tr Ds", found, divergence, c=case.c, d=case.d)
+        yield from case.gradients("c tr Ds", found, divergence, c=case.c)

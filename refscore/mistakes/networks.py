@@ -259,7 +259,7 @@ def esm_gradient_summed(model, x, true_score, **options):
 @mistake("dsm", wrong="gradient of s taken at x0", right="at x0 + sigma noise", seen="backward pass fed the clean batch")
 def dsm_gradient_clean_point(model, x0, sigma, noise, **options):
     right = REFERENCE.dsm(model, x0, sigma, noise, **options)
-    if not (options.get("grad") and isinstance(model, MLP)):
+    if not (options.get("grad") and hasattr(model, "gradient")):
         return right
     c, t = _factors(x0, options)
     level = np.broadcast_to(sigma, len(x0))[:, None]
@@ -288,28 +288,31 @@ def _factors(x, options):
     return loss * rows[:, None], (options["t"],) if options.get("t") is not None else ()
 
 
-def _ism_gradient(model, x, options, square: float, curvature: float, trace: float):
-    """ISM with its gradient's parts weighted: 1/2 ||s||^2, the trace through the slopes, and the whole of the trace."""
+@mistake("ism", wrong="gradient of 1/2 ||s||^2 only", right="and of tr Ds", seen="the trace computed under no_grad")
+def ism_gradient_without_trace(model, x, **options):
+    right = REFERENCE.ism(model, x, **options)
+    return _gradient_of(right, _squares_gradient(model, x, options)) if options.get("grad") else right
+
+
+@mistake("ism", wrong="gradient of tr Ds only", right="and of 1/2 ||s||^2", seen="s detached where it is squared")
+def ism_gradient_without_square(model, x, **options):
+    right = REFERENCE.ism(model, x, **options)
+    if not options.get("grad"):
+        return right
+    return _gradient_of(right, [a - b for a, b in zip(right[1], _squares_gradient(model, x, options), strict=True)])
+
+
+def _squares_gradient(model, x, options):
+    return REFERENCE.esm(model, x, np.zeros(np.shape(x)), **options)[1]
+
+
+@mistake("ism", wrong="slopes taken as constants in the gradient of tr Ds", right="phi'' too", seen="create_graph=False")
+def ism_gradient_slopes_constant(model, x, **options):
     right = REFERENCE.ism(model, x, **options)
     if not (options.get("grad") and isinstance(model, MLP)):
         return right
     c, t = _factors(x, options)
     rows, basis = _layers.rows(model, x, t), _layers.basis(x)
-    rows.curvatures = [curvature * np.asarray(z) for z in rows.curvatures]
+    rows.curvatures = [0 * np.asarray(z) for z in rows.curvatures]
     rows.jvp(basis)
-    return right[0], rows.backward(square * c * rows.output, trace * c * basis)
-
-
-@mistake("ism", wrong="gradient of 1/2 ||s||^2 only", right="and of tr Ds", seen="the trace computed under no_grad")
-def ism_gradient_without_trace(model, x, **options):
-    return _ism_gradient(model, x, options, 1.0, 1.0, 0.0)
-
-
-@mistake("ism", wrong="slopes taken as constants in the gradient of tr Ds", right="phi'' too", seen="create_graph=False")
-def ism_gradient_slopes_constant(model, x, **options):
-    return _ism_gradient(model, x, options, 1.0, 0.0, 1.0)
-
-
-@mistake("ism", wrong="gradient of tr Ds only", right="and of 1/2 ||s||^2", seen="s detached where it is squared")
-def ism_gradient_without_square(model, x, **options):
-    return _ism_gradient(model, x, options, 0.0, 1.0, 1.0)
+    return _gradient_of(right, rows.backward(c * rows.output, c * basis))

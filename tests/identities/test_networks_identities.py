@@ -6,12 +6,14 @@ import pytest
 
 from refscore import identities
 from refscore.identities import _models, _plain, relu
-from refscore.identities._network_cases import SMOOTH, divergence, squares, tangent
+from refscore.identities._energy_cases import EnergyCase
+from refscore.identities._losses import divergence, sliced, squares, tangent
+from refscore.identities._network_cases import SMOOTH, Case
 from refscore.identities._targets import mixture
-from refscore.networks import MLP
+from refscore.networks import MLP, EnergyMLP
 from refscore.objectives import esm
 
-MODULES = ("networks", "trace", "energy_networks", "directional", "relu")
+MODULES = ("networks", "objective_gradients", "trace", "energy_networks", "directional", "relu")
 IDENTITIES = [i for i in identities.catalogue().values() if i.run.__module__.rsplit(".", 1)[-1] in MODULES]
 PHI = {
     "tanh": mp.tanh,
@@ -104,18 +106,20 @@ def test_sizes_are_never_below_what_they_bound(activation):
     assert (np.abs(slope(z)) <= 1.1).all()
     assert (np.abs(_plain.directional(slope, z, 1.0)) <= 1 + 1e-15).all()
     rng = np.random.default_rng(1)
-    for sizes in ((3, 3), (3, 5, 3), (4, 5, 4, 3), (3, 5, 4, 6, 3)):
-        model, a = MLP(sizes, activation, rng), rng.standard_normal((6, sizes[0]))
-        size = _plain.Size(model, a, 3)
-        v, u, w, c = (rng.standard_normal(s) for s in ((6, 3), (6, 3), (6, 3), 6))
-        for f, arguments in (
-            (tangent, dict(u=u, v=v, w=w)),
-            (divergence, dict(c=c, d=3)),
-            (squares, dict(c=c, shift=u)),
-        ):
-            of_sizes = size.gradient(f, **{k: np.abs(z) for k, z in arguments.items()})
-            gradient = _plain.gradient(lambda p, f=f, k=arguments, a=a: f(p, a, phi, slope, **k), model.parameters)
-            assert all((np.abs(g) <= s * (1 + 1e-12)).all() for g, s in zip(gradient, of_sizes, strict=True))
+    for hidden in ((), (5,), (5, 4), (5, 4, 6)):
+        free = Case("free", MLP((3, *hidden, 3), activation, rng), 3, rng)
+        energy = EnergyCase("energy", EnergyMLP((4, *hidden, 1), activation, rng, takes_time=True), 3, rng)
+        for case in (free, energy):
+            for formula, arguments in (
+                (tangent, dict(u=case.u, v=case.v, w=case.w)),
+                (divergence, dict(c=case.c)),
+                (squares, dict(c=case.c, shift=case.u)),
+                (sliced, dict(c=case.c, v=case.v)),
+            ):
+                f = case.of(formula)
+                of_sizes = case.size.gradient(f, **{k: np.abs(a) for k, a in arguments.items()})
+                gradient = _plain.gradient(lambda p, f=f, k=arguments, c=case: f(p, c.rows, *c.jet, **k), case.model.parameters)
+                assert all((np.abs(g) <= s * (1 + 1e-12)).all() for g, s in zip(gradient, of_sizes, strict=True))
 
 
 def test_score_models_are_reproducible_and_what_they_say():

@@ -1,0 +1,130 @@
+"""Identities of D4: gradients of the objectives by hand, for free networks and for energies (s = -grad E)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refscore.identities import _energy_cases, _network_cases
+from refscore.identities._losses import implicit, projected, sliced, sliced_exactly, squares
+from refscore.identities._network_cases import ROWS
+from refscore.identities._registry import identity
+
+OF_EVERY_SCORE = (
+    "esm_gradient_doubled",
+    "esm_gradient_summed",
+    "dsm_gradient_clean_point",
+    "dsm_gradient_without_weight",
+    "dsm_gradient_of_prediction_unscaled",
+    "ism_gradient_without_trace",
+    "ism_gradient_without_square",
+    "ssm_gradient_direction_constant",
+    "ssm_vr_gradient_without_square",
+    "psm_gradient_not_projected",
+    "dsm_process_alpha_missing",
+    "dsm_process_weight_inverted",
+    "ncsn_levels_reversed",
+    "ncsn_sum_over_levels",
+)
+
+
+@identity(
+    id="D4",
+    systems=("D4",),
+    title="Gradients of the objectives: ESM, ISM, PSM, SSM, SSM-VR, DSM, NCSN, and of eps, x0 and v networks",
+    statement=r"\nabla_\theta \tfrac1n\sum_i \tfrac12\|s_i - g_i\|^2,\quad "
+    r"\nabla_\theta \tfrac1n\sum_i \big[\tfrac12\|s_i\|^2 + \mathrm{tr}\,Ds_i\big]",
+    source="[a, sec. 1-3], [b, sec. 1], [c], [d], [e]",
+    method="backpropagation, closed form of the trace's gradient vs complex step in every parameter of the losses as written",
+    catches=(*OF_EVERY_SCORE, "ism_gradient_slopes_constant"),
+)
+def gradients_of_objectives(ops, seed):
+    """Values and gradients of all objectives, conventions varied, unequal row weights, a noise level a row."""
+    for k, case in enumerate(_network_cases.cases(seed, square=True)):
+        yield from _objectives(ops, case, k, seed)
+
+
+@identity(
+    id="D4.energy",
+    systems=("D4", "D3"),
+    title="Gradients of the objectives of an energy: no change but s = -grad E",
+    statement=r"\nabla_\theta \tfrac1n\sum_i \tfrac12\|\nabla E(x_i) + g_i\|^2,\quad "
+    r"\nabla_\theta \tfrac1n\sum_i \big[\tfrac12\|\nabla E(x_i)\|^2 - \Delta E(x_i)\big]",
+    source="[e, 'energy-based models']",
+    method="reverse mode through a second-order operator vs complex step in every parameter of the losses as written",
+    catches=(
+        *OF_EVERY_SCORE,
+        "esm_of_ascending_energy",
+        "ism_of_ascending_energy",
+        "psm_of_ascending_energy",
+        "ssm_of_ascending_energy",
+        "ssm_vr_of_ascending_energy",
+        "dsm_of_ascending_energy",
+        "ncsn_of_ascending_energy",
+        "dsm_gradient_of_detached_energy",
+    ),
+)
+def gradients_of_objectives_of_energies(ops, seed):
+    """As for free networks."""
+    for k, case in enumerate(_energy_cases.cases(seed)):
+        yield from _objectives(ops, case, k, seed)
+
+
+class _Ramp:
+    """Some alpha(t) and sigma(t), alpha^2 + sigma^2 not 1."""
+
+    def alpha(self, t):
+        return 1 / (1 + t)
+
+    def sigma(self, t):
+        return (1 + 2 * t) / 3
+
+
+LEVELS = np.array([1.4, 0.7, 0.3])
+
+
+def _objectives(ops, case, k, seed):
+    """All losses of one network, those along a process or a ladder of levels when it takes time."""
+    model, x, z, d = case.model, case.x, case.v, case.d
+    rng = np.random.default_rng((seed, k))
+    weight, sigma = rng.dirichlet(np.ones(ROWS)), rng.uniform(0.2, 1.5, ROWS)
+    options = dict(half=k % 3 > 0, over_dims=("sum", "mean")[k % 2], sample_weight=weight, grad=True)
+    c = (1 if options["half"] else 2) / (d if options["over_dims"] == "mean" else 1) * weight
+    at = {"t": case.t[0]} if case.t else {}
+
+    yield from case.loss("ESM", ops.esm(model, x, case.u, **at, **options), squares, c=c, shift=-case.u)
+    yield from case.loss("ISM", ops.ism(model, x, **at, **options), implicit, c=c)
+    yield from case.loss("PSM", ops.psm(model, x, z, case.u, **at, **options), projected, c=c, v=z, shift=-case.u)
+    yield from case.loss("SSM", ops.ssm(model, x, z, **at, **options), sliced, c=c, v=z)
+    yield from case.loss("SSM-VR", ops.ssm_vr(model, x, z, **at, **options), sliced_exactly, c=c, v=z)
+
+    name, squared = (("one", 1.0), ("sigma2", sigma**2))[k % 2]
+    noisy, predicts = case.noisy(np.ones(ROWS), sigma), ("eps", "x0", "v")[k % 3]
+    for y in ("score", predicts):
+        found = ops.dsm(model, x, sigma, z, weight=name, predicts=y, **at, **options)
+        slope, target = _prediction(y, x, z, np.ones(ROWS), sigma)
+        yield from noisy.loss(f"DSM of {y}", found, squares, c=c * squared * slope**2, shift=-target)
+    if not case.t:
+        return
+    t, process = case.t[0], _Ramp()
+    noisy, std = case.noisy(process.alpha(t), process.sigma(t)), process.sigma(t)
+    slope, target = _prediction(predicts, x, z, process.alpha(t), std)
+    found = ops.dsm_process(model, process, x, t, z, name, predicts=predicts, **options)
+    c_t = c * slope**2 * (std**2 if name == "sigma2" else 1.0)
+    yield from noisy.loss(f"DSM of {predicts} along a process", found, squares, c=c_t, shift=-target)
+    found = ops.ddpm_simple(model, process, x, t, z, **options)
+    yield from noisy.loss("noise prediction", found, squares, c=c, shift=-z)
+    index = rng.integers(0, len(LEVELS), ROWS)
+    noisy, std = case.noisy(np.ones(ROWS), LEVELS[index], LEVELS[index]), LEVELS[index]
+    found = ops.ncsn(model, x, LEVELS, index, z, **options)
+    yield from noisy.loss("NCSN", found, squares, c=c * std**2, shift=z / std[:, None])
+
+
+def _prediction(predicts, x0, z, alpha, sigma):
+    """k = |score error|/|error of the prediction| and what is to be predicted (`refscore.objectives.denoising`)."""
+    a, s = alpha[:, None], sigma[:, None]
+    return {
+        "score": (np.ones_like(sigma), -z / s),
+        "eps": (1 / sigma, z),
+        "x0": (alpha / sigma**2, x0),
+        "v": (alpha / (sigma * (alpha**2 + sigma**2)), a * z - s * x0),
+    }[predicts]
