@@ -27,7 +27,7 @@ def _ascending(objective):
 
 for name, wrong, right, seen in (
     ("esm", "1/2 E||grad E - s_p||^2", "1/2 E||grad E + s_p||^2", "the gradient that autograd returns, used as it is"),
-    ("ism", "E[1/2||grad E||^2 + Laplacian E]", "E[1/2||grad E||^2 - Laplacian E]", "[e] has + for f with p = exp(f)/Z, and E = -f"),
+    ("ism", "1/2||grad E||^2 + Laplacian E", "1/2||grad E||^2 - Laplacian E", "[e] has + for f with p = exp(f)/Z, and E = -f"),
     ("psm", "1/2 E(v'grad E - v's_p)^2", "1/2 E(v'grad E + v's_p)^2", "the gradient that autograd returns, used as it is"),
     ("ssm", "+ v'(Hess E)v", "- v'(Hess E)v", "[e] has + for f with p = exp(f)/Z, and E = -f"),
     ("ssm_vr", "+ v'(Hess E)v", "- v'(Hess E)v", "[e] has + for f with p = exp(f)/Z, and E = -f"),
