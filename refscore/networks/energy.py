@@ -162,8 +162,8 @@ class EnergyMLP(Network):
         return 0 if len(self.network.weights) <= 2 else self.outputs
 
     def row_bytes(self, tangents: int = 0) -> int:
-        """Bytes of temporaries that a row needs, as `_blocks` counts them: the way back as much as the way there."""
-        return self.network.row_bytes(2 * tangents + 1)
+        """Bytes of temporaries that a row needs, as `_blocks` counts them."""
+        return self.network.row_bytes(tangents)
 
     def _rows(self, x, time, order: int) -> EnergyRows:
         E = self.network

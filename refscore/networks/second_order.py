@@ -74,10 +74,12 @@ class EnergyRows:
 
     def tangents(self, v: np.ndarray) -> tuple[list, list]:
         """p_l along the directions v (k, n, d), or (k, 1, d) when the same for all rows; and a_p, beginning with v."""
-        z_tangents, a_tangents = [], [v]
-        for W, slope in zip(self.weights, self.slopes):
-            z_tangents.append(a_tangents[-1] @ W[: a_tangents[-1].shape[-1]])
-            a_tangents.append(slope * z_tangents[-1])
+        z_tangents: list[np.ndarray] = []
+        a_tangents = [v]
+        for W, slope in zip(self.weights[:-1], [None, *self.slopes]):
+            if slope is not None:
+                a_tangents.append(slope * z_tangents[-1])
+            z_tangents.append(_times(a_tangents[-1], W[: a_tangents[-1].shape[-1]]))
         return z_tangents, a_tangents
 
     def jvp(self, v: np.ndarray) -> np.ndarray:
@@ -85,14 +87,14 @@ class EnergyRows:
         dh = np.zeros((1, 1, 1), v.dtype)
         layers = zip(self.weights[:-1], self.slopes, self.curvatures, self.adjoints, self.tangents(v)[0], strict=True)
         for W, slope, curvature, h, p in reversed(list(layers)):
-            dh = (dh * slope + h * curvature * p) @ W.T
+            dh = _times(dh * slope + h * curvature * p, W.T)
         return -np.broadcast_to(dh[..., : self.d], v.shape)
 
     def trace(self, z_tangents: list) -> np.ndarray:
         """tr Ds, (n,), from the tangents along e_1, ..., e_d."""
         total = np.zeros(len(self.score), self.score.dtype)
         for curvature, h, p in zip(self.curvatures, self.adjoints, z_tangents, strict=True):
-            total -= np.einsum("nj,nj->n", h * curvature, np.broadcast_to(np.einsum("knj,knj->nj", p, p), h.shape))
+            total -= (h * curvature * np.einsum("knj,knj->nj", p, p)).sum(axis=1)
         return total
 
     def backward(self, u: np.ndarray, c: np.ndarray | None = None, tangents: tuple[list, list] = ([], [])) -> list[np.ndarray]:
@@ -119,7 +121,7 @@ class EnergyRows:
                 z_star += a_r_star * self.thirds[l - 1] * Q[l - 1]
                 bent = _for_each_row_of(p[l - 1], 2 * c[..., None] * bent) * p[l - 1]
                 if p_star is not None:
-                    a_p_star = p_star @ W.T
+                    a_p_star = _times(p_star, W.T)
                     z_star += (a_p_star * p[l - 1]).sum(axis=0) * curvature
                     bent += _for_each_row_of(p[l - 1], a_p_star * slope)
                 p_star = bent
@@ -132,7 +134,8 @@ class EnergyRows:
             r.append(a_r[-1] @ W[: a_r[-1].shape[-1]])
             a_r.append(self.slopes[l] * r[-1])
             if c is not None:
-                Q.append((c[..., None] * p[l] ** 2).sum(axis=0))
+                squares = p[l] ** 2 if len(c) > 1 else (p[l] ** 2).sum(axis=0, keepdims=True)
+                Q.append((c[..., None] * squares).sum(axis=0))
                 a_r[-1] += self.curvatures[l] * Q[-1]
         return r, a_r, Q
 
@@ -140,15 +143,19 @@ class EnergyRows:
 def polarised(v: np.ndarray, w: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Directions (2k, n, d) and coefficients (2k, n) with sum c (D_direction)^2 = sum_k D_{v_k} D_{w_k}, v and w (k, n, d).
 
-    v w' + w v' = [(m v + w/m)(m v + w/m)' - (m v - w/m)(m v - w/m)']/2, with m^2 = |w|/|v| row by row, so that nothing cancels
+    v w' + w v' = [(m v + w/m)(m v + w/m)' - (m v - w/m)(m v - w/m)']/2, with m^2 about |w|/|v| row by row, so that nothing cancels
     beyond |v| |w|; m is a power of 2, which costs no rounding.
     """
-    sizes = [np.abs(a).max(axis=-1, keepdims=True) for a in (v, w)]
-    ratio = np.where((sizes[0] > 0) & (sizes[1] > 0), sizes[1] / np.where(sizes[0] > 0, sizes[0], 1), 1)
-    m = np.exp2(np.round(np.log2(np.where(ratio > 0, ratio, 1)) / 2)).astype(v.dtype)
+    of_v, of_w = (np.frexp(np.abs(a).max(axis=-1, keepdims=True))[1] for a in (v, w))
+    m = np.ldexp(np.ones_like(v, shape=1), (of_w - of_v) // 2)
     directions = np.concatenate([m * v + w / m, m * v - w / m])
     c = np.repeat(np.array([0.25, -0.25], v.dtype), len(v))
     return directions, np.broadcast_to(c[:, None], directions.shape[:2])
+
+
+def _times(a: np.ndarray, W: np.ndarray) -> np.ndarray:
+    """a W for a (k, n, m) as one matrix product: `numpy.matmul` would make k small ones."""
+    return (a.reshape(-1, a.shape[-1]) @ W).reshape(*a.shape[:-1], W.shape[1])
 
 
 def _for_each_row_of(p: np.ndarray, array: np.ndarray) -> np.ndarray:

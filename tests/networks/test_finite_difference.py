@@ -86,6 +86,20 @@ def test_no_step_is_much_better_than_the_predicted_one(scheme, dtype):
     assert 1 / 16 <= median(h) / np.median(predicted) <= 4
 
 
+def test_the_two_parts_of_the_error_balance():
+    """d/dh of truncation + rounding vanishes: forward |g''|/2 = 2 e/h^2, central |g(3)| h/3 = e/h^2; e in its own words."""
+    model = MLP((3, 8, 7, 3), "silu", 6)
+    x, v = np.random.default_rng(7).normal(size=(2, 20, 3))
+    _, _, second, third = np.abs(line_derivatives(model, x, v))
+    e = EPS / 2 * (np.abs(v * model(x)).sum(axis=1) + np.abs(x * np.einsum("nij,ni->nj", model.jacobian(x), v)).sum(axis=1))
+    h, error = best_step(model, x, v, scheme="forward")
+    np.testing.assert_allclose(second / 2, 2 * e / h**2, rtol=1e-12)
+    np.testing.assert_allclose(error, h * second / 2 + 2 * e / h, rtol=1e-12)
+    h, error = best_step(model, x, v)
+    np.testing.assert_allclose(third * h / 3, e / h**2, rtol=1e-12)
+    np.testing.assert_allclose(error, h**2 * third / 6 + e / h, rtol=1e-12)
+
+
 def test_a_straight_line_has_no_longest_step():
     model = MLP((2, 2), "tanh", 0)
     h, error = best_step(model, np.ones((3, 2)), np.ones((3, 2)))

@@ -52,7 +52,9 @@ def test_layers_in_order_transposed():
     np.testing.assert_allclose(model(x), by_hand, rtol=0, atol=1e-14)
     assert model.sizes == (3, 5, 4, 3) and model.activation.name == "tanh" and model.dtype == np.float64
     nested = MLP.from_arrays(Module(body=Module(a=first, b=act, c=second), act=act, head=third))
-    assert all(np.array_equal(a, b) for a, b in zip(nested.parameters, model.parameters, strict=True))
+    twice = MLP.from_arrays(Module(a=first, b=act, c=second, d=act, e=third))  # the same module in two places
+    for other in (nested, twice):
+        assert all(np.array_equal(a, b) for a, b in zip(other.parameters, model.parameters, strict=True))
 
 
 def test_no_bias_is_zero_and_float32_stays():
