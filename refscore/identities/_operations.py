@@ -19,7 +19,7 @@ METHODS = {  # object: its methods
     "density": "logpdf score score_jacobian score_divergence corrupted expectation log_normalizer",
     "process": "alpha sigma drift diffusion corrupt conditional_score marginal convert transition exponential_step",
     "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
-    "activation": "slope curvature",
+    "activation": "slope curvature third",
 }
 UNDER_ANOTHER_NAME = {
     "forward": "__call__",

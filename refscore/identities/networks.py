@@ -14,9 +14,9 @@ from refscore.networks import ACTIVATIONS, FourierFeatures
 @identity(
     id="D1.activations",
     systems=("D1",),
-    title="Activations, their slopes and curvatures",
+    title="Activations, their slopes, curvatures and third derivatives",
     statement=r"\phi'(z) = \tfrac1h\,\mathrm{Im}\,\phi(z+ih),\quad "
-    r"\phi''(z) = \frac{2!}{2\pi i}\oint \frac{\phi(w)}{(w-z)^3}\,dw",
+    r"\phi^{(k)}(z) = \frac{k!}{2\pi i}\oint \frac{\phi(w)}{(w-z)^{k+1}}\,dw",
     source="[a, 'Jacobian-Vector Product']; Cauchy's integral formula",
     method="formulas by hand vs complex step and Cauchy integral of the value alone",
     catches=(
@@ -26,14 +26,17 @@ from refscore.networks import ACTIVATIONS, FourierFeatures
         "slope_tanh_not_squared",
         "curvature_sin_sign",
         "curvature_tanh_without_slope",
+        "third_tanh_sign",
+        "third_silu_product_rule_twice",
+        "third_softplus_not_negative",
     ),
 )
 def activation_derivatives(ops, seed):
-    """phi by its textbook formula; phi' by a complex step; phi'' by 96 points on the circle of radius 1 around z.
+    """phi by its textbook formula; phi' by a complex step; phi'' and phi(3) by 96 points on the circle of radius 1 around z.
 
     The trapezoidal rule's error is (1/rho)^96 < 1e-18, rho = pi/2 the distance from the real axis to the nearest pole
-    (tanh; aliasing of the Taylor coefficients); its rounding is a few eps of the largest value on the circle, which every
-    phi here keeps below 3 (1 + |z|).
+    (tanh; aliasing of the Taylor coefficients); its rounding is a few eps, times k!, of the largest value on the circle,
+    which every phi here keeps below 3 (1 + |z|).
     """
     z = np.concatenate([np.random.default_rng(seed).uniform(-6, 6, 200), [-9.5, -1e-3, 0.0, 1e-3, 9.5]])
     circle = np.exp(2j * np.pi * (np.arange(96) + 1 / 3) / 96)
@@ -42,10 +45,11 @@ def activation_derivatives(ops, seed):
         size = 3 * (1 + np.abs(z))
         bound = 32 * _plain.EPS * size
         slope = _plain.directional(phi, z, 1.0)
-        curvature = 2 * (phi(z[:, None] + circle) / circle**2).mean(axis=1).real
+        curvature, third = (f * (phi(z[:, None] + circle) / circle**k).mean(axis=1).real for k, f in ((2, 2), (3, 6)))
         yield Comparison(f"{name}: value", ops.activate(ACTIVATIONS[name], z), phi(z), bound=bound, scale=size)
         yield Comparison(f"{name}: slope", ops.slope(ACTIVATIONS[name], z), slope, bound=bound, scale=size)
         yield Comparison(f"{name}: curvature", ops.curvature(ACTIVATIONS[name], z), curvature, bound=bound, scale=size)
+        yield Comparison(f"{name}: third derivative", ops.third(ACTIVATIONS[name], z), third, bound=3 * bound, scale=size)
 
 
 @identity(

@@ -50,6 +50,22 @@ def curvature_tanh_without_slope(activation, z):
     return -2 * np.tanh(z) if activation.name == "tanh" else activation.curvature(z)
 
 
+@mistake("third", wrong="2 tanh' (1 - 3 tanh^2)", right="2 tanh' (3 tanh^2 - 1)", seen="sign lost in the second product rule")
+def third_tanh_sign(activation, z):
+    return -activation.third(z) if activation.name == "tanh" else activation.third(z)
+
+
+@mistake("third", wrong="SiLU = z p: 2 p'' + z p(3)", right="3 p'' + z p(3)", seen="factor of the second derivative kept")
+def third_silu_product_rule_twice(activation, z):
+    p = 1 / (1 + np.exp(-z))
+    return activation.third(z) - (p * (1 - p) * (1 - 2 * p) if activation.name == "silu" else 0)
+
+
+@mistake("third", wrong="p q |q - p|", right="p q (q - p)", seen="even function guessed, as the second derivative is")
+def third_softplus_not_negative(activation, z):
+    return np.abs(activation.third(z)) if activation.name == "softplus" else activation.third(z)
+
+
 # --- features of time ---
 
 

@@ -11,7 +11,8 @@ higher. Every function here
 
 ReLU's caveat: phi'' is zero wherever it exists, all its mass sits in the kinks, and no formula evaluated at points
 sees it. tr Ds is right almost everywhere, and E tr Ds is right because relu is continuous; but the *gradient* of
-E tr Ds in the parameters is carried by the kinks as they move, and a gradient row by row misses that part entirely.
+E tr Ds in the parameters is carried by the kinks as they move, and a gradient row by row misses that part entirely
+(identity D1.relu). The score of a ReLU energy is not even continuous, and there E tr Ds itself is wrong (D3.relu).
 """
 
 from __future__ import annotations

@@ -192,6 +192,7 @@ def test_every_operation_reaches_the_package():
         (o.jacobian(model, x), model.jacobian(x)),
         (o.divergence(model, x), model.divergence(x)),
         (o.time_features(features, v[:, 0]), features(v[:, 0])),
+        (o.third(model.activation, x), model.activation.third(x)),
         (o.energy(potential, x), potential.energy(x)),
         (o.energy_gradient(potential.energy, x, v[:, 0])[0], potential.energy.parameter_gradient(x, v[:, 0])[0]),
         (o.hutchinson(model, x, v), networks.hutchinson(model, x, v)),
