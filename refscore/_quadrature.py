@@ -19,6 +19,9 @@ import numpy as np
 
 RADIUS = 9.0
 
+ROUNDING = 1024 * float(np.finfo(np.float64).eps)
+"""Relative rounding error of a sum over nodes: the square root of their number, at most 1e6."""
+
 
 def lattice_size(dim: int, spacing: float, radius: float = RADIUS) -> float:
     """About how many nodes `normal_lattice` has: the volume of the ball over that of a cell."""
@@ -66,3 +69,29 @@ def normal_rule(dim: int, degree: int) -> tuple[np.ndarray, np.ndarray]:
     grids = np.meshgrid(*[line] * dim, indexing="ij")
     weights = np.prod(np.meshgrid(*[weight / math.sqrt(2 * math.pi)] * dim, indexing="ij"), axis=0)
     return np.stack([g.ravel() for g in grids], axis=1), weights.ravel()
+
+
+def refined(compute, spacing: float, *, finest: float, enough: float = 3e-11):
+    """``compute(spacing)``, a dict of arrays, on ever finer lattices until no entry moves by ``enough`` of its size.
+
+    The error of a lattice is e^{-2 pi a/h} times a phase, so a change c relative to the value becomes c^sqrt(2) as the spacing
+    h shrinks by sqrt 2. A phase can make one change small by accident: what counts is the envelope e' = max(c', e^sqrt(2)) of all
+    changes so far. And a steep part of the integrand may hide a shallow one, so that the rate of decay may fall by half: what is
+    left is taken to be twice e' sqrt(e'/e). Returns the dict of the finest lattice and a dict of these bounds, plus rounding.
+    """
+    spacing = finest * 2 ** (round(2 * math.log2(spacing / finest)) / 2)  # so that the last lattice worth its time is met
+    values = [compute(spacing)]
+    envelope: dict[str, float] = {}
+    while True:
+        spacing /= math.sqrt(2)
+        values.append(compute(spacing))
+        last, before = values[-1], envelope
+        size = {k: 1 + float(np.abs(last[k]).max()) for k in last}
+        envelope = {}
+        for k in last:
+            change = float(np.abs(np.asarray(last[k]) - values[-2][k]).max()) / size[k]
+            envelope[k] = max(change, ROUNDING, min(before.get(k, 0.0), 1.0) ** math.sqrt(2))
+        if before:
+            bound = {k: size[k] * (ROUNDING + 2 * envelope[k] * math.sqrt(min(1.0, envelope[k] / before[k]))) for k in last}
+            if spacing < 1.2 * finest or all(bound[k] <= enough * size[k] for k in last):
+                return last, bound

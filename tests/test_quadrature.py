@@ -1,5 +1,7 @@
 """The lattice and the simplex behind expectations."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -26,3 +28,14 @@ def test_the_lattice_integrates_polynomials_and_waves(d):
         assert w @ z[:, 0] ** power == pytest.approx(moment, rel=1e-12)
     u = np.arange(1, d + 1) / 2
     assert w @ np.cos(z @ u) == pytest.approx(np.exp(-u @ u / 2), rel=1e-12)
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3, 4, 5, 6])
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_normal_rule_integrates_every_monomial_up_to_its_degree(dim, degree):
+    nodes, weights = _quadrature.normal_rule(dim, degree)
+    moments = [1, 0, 1, 0, 3, 0, 15]
+    for powers in itertools.product(range(degree + 1), repeat=dim):
+        if sum(powers) <= degree:
+            value = weights @ np.prod(nodes ** np.array(powers), axis=1)
+            assert abs(value - np.prod([moments[p] for p in powers])) < 1e-13 * 15

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from refscore import _validate
+from refscore import _quadrature, _validate
 from refscore.densities.gaussian_mixture import GaussianMixture
 
 
@@ -89,6 +89,15 @@ class PointSet:
         alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma")
         variances = np.full(len(self.points), sigma * sigma)
         return GaussianMixture.rounded(self.weights, alpha * self.points, variances, mean_ulps=float(alpha != 1), cov_ulps=1)
+
+    def joint_nodes(self, alpha: float, sigma: float, spacing: float, degree: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Nodes (x0, noise, weights) of the joint law of data and noise: every point with the lattice of the noise.
+
+        Use as `GaussianMixture.joint_nodes`; given x~ and the point the noise is known, so that ``degree`` does not matter.
+        """
+        u, w = _quadrature.normal_lattice(self.dim, spacing)
+        x0 = np.repeat(self.points, len(u), axis=0)
+        return x0, np.tile(u, (len(self.points), 1)), np.outer(self.weights, w).ravel()
 
     def expectation(self, f):
         """(sum_i w_i f(x_i), bound on its rounding error); f maps (n, d) to (n, ...)."""

@@ -35,7 +35,7 @@ FUNCTIONS = {  # room: its functions
     "denoising_error",
     "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
     "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
-    "prediction_weight contrastive_divergence irreducible_loss",
+    "prediction_weight contrastive_divergence irreducible_loss dsm_variance",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin",
     "laws": "law",
     "distances": "total_variation fisher fisher_information",

@@ -92,6 +92,18 @@ class Rows:
                 u += extra[l - 1]
         return gradient
 
+    def backward_squares(self, u: np.ndarray) -> list[np.ndarray]:
+        """[W1, b1, ...]: the sums over rows of the SQUARES of each row's parameter gradient of u.s.
+
+        A row's W*_l is a_{l-1}' z*_l, of rank one, so its square is the product of the squares: still one matrix product.
+        """
+        squares: list[np.ndarray] = []
+        for l in reversed(range(len(self.weights))):
+            squares[:0] = [(self.inputs[l] ** 2).T @ u**2, (u**2).sum(axis=0)]
+            if l:
+                u = (u @ self.weights[l].T) * self.slopes[l - 1]
+        return squares
+
 
 def _affine(a, W, b) -> np.ndarray:
     z = a @ W

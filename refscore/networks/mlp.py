@@ -138,6 +138,11 @@ class MLP(Network):
         rows = self._rows(x, time, order=int(grad))
         return rows.output, rows.backward
 
+    def value_squares(self, x, time) -> tuple[np.ndarray, Callable]:
+        """s, and u -> the sums over rows of the squares of the rows' own parameter gradients of u.s."""
+        rows = self._rows(x, time, order=1)
+        return rows.output, rows.backward_squares
+
     def jvp_pullback(self, x, time, v, grad: bool = True) -> tuple[np.ndarray, np.ndarray, Callable]:
         """s, Ds v_k (k, n, out) for k directions v (k, n, d), and (u, w) -> sums for u.s + sum of w_k.(Ds v_k)."""
         rows = self._rows(x, time, order=1 + grad)

@@ -6,6 +6,7 @@ boundary    boundary_flux                           what separates explicit and 
 sliced      psm, ssm, ssm_vr; sliced_variance       along random directions
 denoising   dsm, dsm_process; prediction_weight     regression on the noise kernel's score: one level, or along a process
 irreducible irreducible_loss                        what no model can take from the denoising loss
+denoising_variance  dsm_variance                    how noisy the denoising loss and its gradient are
 integrated  dsm_integrated, time_nodes              over a stretch of time
 ncsn        ncsn                                    over a ladder of noise levels
 ddpm        ddpm_simple                             noise prediction as published
@@ -16,6 +17,7 @@ from refscore.objectives.boundary import boundary_flux
 from refscore.objectives.contrastive import contrastive_divergence
 from refscore.objectives.ddpm import ddpm_simple
 from refscore.objectives.denoising import dsm, dsm_process, prediction_weight
+from refscore.objectives.denoising_variance import dsm_variance
 from refscore.objectives.explicit import esm
 from refscore.objectives.implicit import ism
 from refscore.objectives.integrated import dsm_integrated, time_nodes
@@ -30,6 +32,7 @@ __all__ = [
     "dsm",
     "dsm_integrated",
     "dsm_process",
+    "dsm_variance",
     "esm",
     "irreducible_loss",
     "ism",

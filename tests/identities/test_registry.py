@@ -225,6 +225,7 @@ def test_every_operation_reaches_the_package():
         (o.law(chain, g).mean, laws.law(chain, g).mean),
         (o.denoising_error(g, 0.8, 0.4), processes.denoising_error(g, 0.8, 0.4)),
         (o.irreducible_loss(g, 0.8, 0.4), objectives.irreducible_loss(g, 0.8, 0.4)),
+        (o.dsm_variance(model, g, 0.8, 0.4), objectives.dsm_variance(model, g, 0.8, 0.4)),
         (o.fisher(g, densities.Gaussian([0.1], 0.7)), distances.fisher(g, densities.Gaussian([0.1], 0.7))),
         (o.fisher_information(g), distances.fisher_information(g)),
         (o.optimiser_update(adam, [x], [v], adam.start([x]))[0][0], adam.update([x], [v], adam.start([x]))[0][0]),
