@@ -12,6 +12,7 @@ just inside.
 
 from __future__ import annotations
 
+import itertools
 import math
 from functools import lru_cache
 
@@ -95,3 +96,11 @@ def refined(compute, spacing: float, *, finest: float, enough: float = 3e-11):
             bound = {k: size[k] * (ROUNDING + 2 * envelope[k] * math.sqrt(min(1.0, envelope[k] / before[k]))) for k in last}
             if spacing < 1.2 * finest or all(bound[k] <= enough * size[k] for k in last):
                 return last, bound
+
+
+def panels(breaks: np.ndarray, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """Nodes and weights of Gauss-Legendre on every interval between ``breaks`` (ascending), each cut into ``cells``, of 8 nodes."""
+    edges = np.concatenate([np.linspace(a, b, cells + 1)[:-1] for a, b in itertools.pairwise(breaks)] + [breaks[-1:]])
+    nodes, weights = np.polynomial.legendre.leggauss(8)
+    half = np.diff(edges)[:, None] / 2
+    return ((edges[:-1] + edges[1:])[:, None] / 2 + half * nodes).ravel(), (half * weights).ravel()

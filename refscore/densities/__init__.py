@@ -5,10 +5,13 @@ from refscore.densities.corrupted_density import CorruptedDensity
 from refscore.densities.degenerate_gaussian import DegenerateGaussian
 from refscore.densities.gaussian import Gaussian
 from refscore.densities.gaussian_mixture import GaussianMixture
+from refscore.densities.laplace import Laplace
 from refscore.densities.nonnegative import nonnegative
 from refscore.densities.point_set import PointSet
 from refscore.densities.product import Product
 from refscore.densities.truncated_gaussian import TruncatedGaussian
+from refscore.densities.two_sided_exponential import TwoSidedExponential
+from refscore.densities.uniform import Uniform
 from refscore.densities.unnormalized import UnnormalizedDensity
 
 __all__ = [
@@ -17,9 +20,12 @@ __all__ = [
     "DegenerateGaussian",
     "Gaussian",
     "GaussianMixture",
+    "Laplace",
     "PointSet",
     "Product",
     "TruncatedGaussian",
+    "TwoSidedExponential",
+    "Uniform",
     "UnnormalizedDensity",
     "nonnegative",
 ]

@@ -7,9 +7,82 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from refscore.densities import Gaussian, GaussianMixture, PointSet
+from refscore import _blocks
+from refscore.densities import Gaussian, GaussianMixture, Laplace, PointSet, TwoSidedExponential, Uniform
 
 EPS = np.finfo(float).eps
+
+
+EVERY = {
+    "mixture": GaussianMixture([0.3, 0.7], [[0.2, 1.0], [-0.5, 0.4]], [[0.3, 0.9], [1.2, 0.5]]),
+    "Laplace": Laplace([0.3, -1.0], [0.5, 2.0]),
+    "two-sided exponential": TwoSidedExponential([0.3, -1.0], [0.5, 2.0], [1.5, 0.4]),
+    "uniform": Uniform([0.3, -1.0], [1.5, 0.4]),
+}
+EVERY |= {f"corrupted {name}": law.corrupted(0.6, 0.5) for name, law in EVERY.items()}
+every_density = pytest.mark.parametrize("density", EVERY.values(), ids=EVERY)
+
+
+@every_density
+def test_score_and_slopes_are_derivatives(density):
+    """Central differences with step h = 1e-4: the error of a third derivative, at most 1e2 h^2 here, and 1e-16/h of rounding."""
+    x, h = density.sample(20, 0), 1e-4
+    value, jacobian = density.score(x), density.score_jacobian(x)
+    for i in range(density.dim):
+        step = h * np.eye(density.dim)[i]
+        if not np.isfinite(density.logpdf(np.vstack([x + step, x - step]))).all():
+            continue
+        np.testing.assert_allclose((density.logpdf(x + step) - density.logpdf(x - step)) / (2 * h), value[:, i], atol=1e-6)
+        np.testing.assert_allclose((density.score(x + step) - density.score(x - step)) / (2 * h), jacobian[:, i], atol=1e-6)
+    np.testing.assert_allclose(density.score_divergence(x), np.trace(jacobian, axis1=1, axis2=2), rtol=1e-13, atol=1e-13)
+
+
+@every_density
+def test_mass_mean_and_covariance_by_quadrature(density):
+    for f, want in ((lambda x: np.ones(len(x)), 1.0), (lambda x: x, density.mean),
+                    (lambda x: x[:, :, None] * x[:, None, :], density.cov + np.outer(density.mean, density.mean))):
+        value, error = density.expectation(f)
+        assert (np.abs(value - want) <= error).all() and np.max(error) < 1e-10
+    x, w = density.nodes(0.2)
+    np.testing.assert_allclose(w @ x, density.mean, rtol=1e-9)
+
+
+@every_density
+def test_draws_have_the_moments_and_the_tails_of_the_law(density):
+    """n = 1e5; mean, covariance and E cos of 2 coordinates within 5.6 standard errors each, false alarm below 2e-7 in all. A scale off
+    by 3 % shows."""
+    n = 100_000
+    x = density.sample(n, 7)
+    away = x - density.mean
+    products = away[:, :, None] * away[:, None, :]
+    assert (np.abs(away.mean(0)) <= 5.6 * away.std(0) / np.sqrt(n)).all()
+    assert (np.abs(products.mean(0) - density.cov) <= 5.6 * products.std(0) / np.sqrt(n)).all()
+    value, error = density.expectation(np.cos)
+    assert (np.abs(np.cos(x).mean(0) - value) <= 5.6 * np.cos(x).std(0) / np.sqrt(n) + error).all()
+    with _blocks.parallel(threads=2):
+        np.testing.assert_array_equal(x, density.sample(n, 7))
+
+
+@every_density
+def test_corrupting_twice_is_corrupting_once(density):
+    twice, once = density.corrupted(0.7, 0.4).corrupted(0.6, 0.9), density.corrupted(0.42, np.hypot(0.24, 0.9))
+    x = once.sample(20, 3)
+    assert type(twice) is type(density)
+    assert (np.abs(twice.score(x) - once.score(x)) <= twice.score_error(x) + once.score_error(x)).all()
+    assert (np.abs(twice.logpdf(x) - once.logpdf(x)) <= twice.logpdf_error(x) + once.logpdf_error(x)).all()
+    np.testing.assert_allclose(twice.cov, 0.42**2 * density.cov + (0.24**2 + 0.81) * np.eye(2), rtol=1e-14)
+
+
+@every_density
+def test_pickles_batches_and_threads(density):
+    x = density.sample(9000, 0)
+    same = pickle.loads(pickle.dumps(density)).score(x)
+    np.testing.assert_array_equal(same, density.score(x))
+    with _blocks.parallel(threads=3):
+        np.testing.assert_array_equal(same, density.score(x))
+    assert density.score(x[:0]).shape == (0, 2) and density.logpdf(x[:0]).shape == (0,)
+    assert density.score_jacobian(x[:0]).shape == (0, 2, 2)
+    assert (np.abs(density.score(x[5:6]) - same[5:6]) <= 2 * density.score_error(x[5:6])).all()
 
 
 @st.composite
