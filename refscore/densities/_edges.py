@@ -9,7 +9,7 @@ one sign. With x = v relative to the end of a flank that falls off at rate theta
 
     log p = -v^2/2 + log I + const,   s = -v + G = -theta + H,   Ds = V - 1 = -H G - E
 
-are again free of cancellation if s is taken from its first form for t >= 0, where G = O(1/t), and from its second for t < 0, where
+are free of cancellation too if s is taken from its first form for t >= 0, where G = O(1/t), and from its second for t < 0, where
 H is small. What remains is to have I and G to full relative accuracy:
 
 * w infinite, t >= 0: I = R(t) = Q(t)/phi(t), Mills' ratio, by erfcx; G = 1/R - t, from t = 5 by Laplace's continued fraction
@@ -18,7 +18,8 @@ H is small. What remains is to have I and G to full relative accuracy:
 * a narrow box, w (|t| + w/2) <= 1: Gauss-Legendre, exact to rounding as the exponent moves by no more than one;
 * t < 0: I e^{-t^2/2} is a normal probability near one.
 
-Source: systems A6. The exponentially modified Gaussian is due to Grushka, Anal. Chem. 44 (1972); the continued fraction is DLMF 7.9.
+Source: systems A6. The exponentially modified Gaussian is due to Grushka, Anal. Chem. 44 (1972);
+the continued fraction is DLMF 7.9.
 """
 
 from __future__ import annotations

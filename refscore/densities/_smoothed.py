@@ -1,7 +1,7 @@
 r"""Products of one-dimensional laws plus Gaussian noise: what Laplace, uniform and two-sided exponential laws share.
 
-In every coordinate the density is a mixture of edges (`_edges`): one box, or two flanks that meet. As for every mixture, with r_i the
-posterior weights of the edges at x and s_i their scores,
+In every coordinate the density is a mixture of edges (`_edges`): one box, or two flanks that meet. As for every mixture,
+with r_i the posterior weights of the edges at x and s_i their scores,
 
     s = sum_i r_i s_i,      Ds = sum_i r_i Ds_i + Var_r(s_i).
 
@@ -10,8 +10,8 @@ comes in: the score is the posterior mean of the data's own slope,
 
     s = sum_i r_i k_i,      Ds = Var_r(k_i) - sum_i r_i |k_i| H_i.
 
-The first form adds terms of size 1/sigma, which cancel where the noise is narrow; the second terms of size 1/scale, which cancel where
-it is wide. Each entry is taken from the form whose terms are smaller, and that is what its error bound says too.
+The first form adds terms of size 1/sigma, which cancel where the noise is narrow; the second terms of size 1/scale, which
+cancel where it is wide. Each entry is taken from the form whose terms are smaller, and that is what its error bound says too.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -36,16 +38,23 @@ class Smoothed:
 
     A law of this kind names its parameters (arrays (d,), in ``_parameters``), all of which corruption multiplies by alpha, and has
     ``_edges(x)``: what `Rows` mixes; ``_plain(x)``: (log-density, its error, slope or NaN) of every coordinate without noise;
-    ``_draw(n, rng)``, ``_mean``, ``_variance`` without noise; ``_breaks(i)``: where to cut coordinate i for quadrature.
+    ``_draw(n, rng)`` and ``_moments()`` (mean, variances) without noise; ``_breaks(i)``: where to cut coordinate i for
+    quadrature; ``_break``: what is wrong where the slope is NaN.
     """
 
     _parameters: tuple[str, ...] = ()
+    _break: str = ""
+    _edges: Callable[..., Iterator[tuple]]
+    _plain: Callable[..., tuple[np.ndarray, np.ndarray, np.ndarray]]
+    _draw: Callable[..., np.ndarray]
+    _moments: Callable[..., tuple[np.ndarray, np.ndarray]]
+    _breaks: Callable[..., np.ndarray]
     noise: float = 0.0
     """Standard deviation of the Gaussian noise that corruption has added."""
     _ulps: float = 0.0  # units in the last place by which parameters and noise may be off
 
     def __repr__(self):
-        parameters = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self))  # type: ignore[arg-type]
+        parameters = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.init)  # type: ignore[arg-type]
         return f"{type(self).__name__}({parameters}, noise={self.noise!r})"
 
     @property
@@ -56,12 +65,12 @@ class Smoothed:
     @property
     def mean(self) -> np.ndarray:
         """E x, (d,)."""
-        return self._mean
+        return self._moments()[0]
 
     @property
     def cov(self) -> np.ndarray:
         """Cov x, diagonal, (d, d)."""
-        return np.diag(self._variance + self.noise * self.noise)
+        return np.diag(self._moments()[1] + self.noise * self.noise)
 
     def logpdf(self, x) -> np.ndarray:
         """log p(x), (n,). Below -1.8e308 it is -inf, its correct rounding; so it is where there is no density at all."""
@@ -198,8 +207,8 @@ class _Rows:
 
     @classmethod
     def at(cls, law: Smoothed, x: np.ndarray) -> _Rows:
-        sides, shares, edges = zip(*law._edges(x), strict=True)
-        sides, shares = (np.stack([np.broadcast_to(a, x.shape) for a in arrays]) for arrays in (sides, shares))
+        *places, edges = zip(*law._edges(x), strict=True)
+        sides, shares = (np.stack([np.broadcast_to(a, x.shape) for a in arrays]) for arrays in places)
         heights = np.minimum(shares + np.stack([e.relative for e in edges]), 1e300)
         weights = np.exp(heights - heights.max(axis=0))
         return cls(list(edges), sides, shares, weights / weights.sum(axis=0))
@@ -308,11 +317,11 @@ def offset(law: Smoothed, x: np.ndarray, place: np.ndarray) -> tuple[np.ndarray,
         v = (x - place) / law.noise
     if not np.isfinite(v).all():
         row = x[np.argwhere(~np.isfinite(v))[0, 0]]
-        raise OverflowError(f"at x = {row} the distance divided by the noise {law.noise} exceeds the range of float64: rescale the coordinates")
+        raise OverflowError(f"at x = {row} the distance over the noise {law.noise} exceeds float64: rescale the coordinates")
     return v, UNIT * ((3 + law._ulps) * np.abs(v) + law._ulps * np.abs(place) / law.noise)
 
 
-def coordinates(*parameters: tuple[str, object]) -> list[np.ndarray]:
+def coordinates(*parameters: tuple[str, Any]) -> list[np.ndarray]:
     """Scalars and arrays (d,), given with their names, as finite float64 arrays (d,)."""
     arrays = [np.atleast_1d(np.asarray(value, dtype=np.float64)) for _, value in parameters]
     shapes = {a.shape for a in arrays} - {(1,)}

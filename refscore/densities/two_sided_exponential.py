@@ -13,7 +13,7 @@ becomes an exponentially modified Gaussian,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class TwoSidedExponential(Smoothed):
     loc: Any
     left: Any
     right: Any
+    _shares: np.ndarray = field(init=False)
     _parameters = ("loc", "left", "right")
     _break = "where the two sides meet in a kink"
 
@@ -55,17 +56,10 @@ class TwoSidedExponential(Smoothed):
         loc, left, right = coordinates(("loc", self.loc), ("left", self.left), ("right", self.right))
         in_range(left, "left")
         in_range(right, "right")
-        larger = np.maximum(left, right)  # so that the sum does not overflow
-        share = (left / larger) / (left / larger + right / larger)
-        self._set(0.0, 0.0, loc=loc, left=left, right=right, _shares=np.log([share, (right / larger) / (left / larger + right / larger)]))
+        self._set(0.0, 0.0, loc=loc, left=left, right=right, _shares=np.log([left / (left + right), right / (left + right)]))
 
-    @property
-    def _mean(self) -> np.ndarray:
-        return self.loc + (self.right - self.left)
-
-    @property
-    def _variance(self) -> np.ndarray:
-        return self.left**2 + self.right**2
+    def _moments(self):
+        return self.loc + (self.right - self.left), self.left**2 + self.right**2
 
     def _edges(self, x):
         v, error = offset(self, x, self.loc)
@@ -88,4 +82,5 @@ class TwoSidedExponential(Smoothed):
         loc, left, right, noise = self.loc[i], self.left[i], self.right[i], self.noise
         below, above = loc - left * _DEPTHS, loc + right * _DEPTHS
         steps = noise * np.arange(13)
-        return np.unique(np.concatenate([[loc], below, above, loc - steps, loc + steps, [below[-1] - steps[-1], above[-1] + steps[-1]]]))
+        ends = [below[-1] - steps[-1], above[-1] + steps[-1]]
+        return np.unique(np.concatenate([below, above, loc - steps, loc + steps, ends]))

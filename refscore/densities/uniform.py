@@ -9,7 +9,7 @@ a difference that `_edges` computes without cancellation, for boxes narrow and w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -40,6 +40,7 @@ class Uniform(Smoothed):
 
     low: Any
     high: Any
+    width: np.ndarray = field(init=False)
     _parameters = ("low", "high", "width")
     _break = "at the boundary of the box or outside it"
 
@@ -51,13 +52,8 @@ class Uniform(Smoothed):
         in_range(high - low, "high - low")
         self._set(0.0, 0.0, low=low, high=high, width=high - low)
 
-    @property
-    def _mean(self) -> np.ndarray:
-        return self.low + self.width / 2
-
-    @property
-    def _variance(self) -> np.ndarray:
-        return self.width**2 / 12
+    def _moments(self):
+        return self.low + self.width / 2, self.width**2 / 12
 
     def _edges(self, x):
         below = x - self.low <= self.high - x

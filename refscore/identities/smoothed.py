@@ -44,9 +44,8 @@ def _moments(coordinate, alpha, sigma, x):
     kinks, log_p = coordinate
     results = []
     for point in x:
-        ends = (point + np.array([-1, 1]) * _WINDOW * sigma) / alpha
-        line = np.linspace(*ends, 4 * _WINDOW + 1)
-        y, w = _quadrature.panels(np.unique(np.concatenate([line, [k for k in kinks if ends[0] < k < ends[1]]])), 1)
+        line = (point + np.linspace(-_WINDOW, _WINDOW, 4 * _WINDOW + 1) * sigma) / alpha
+        y, w = _quadrature.panels(np.unique(np.concatenate([line, [k for k in kinks if line[0] < k < line[-1]]])), 1)
         v = (alpha * y - point) / sigma**2
         w = w * np.exp(log_p(y) - (v * sigma) ** 2 / 2)
         mass = w.sum()
@@ -61,10 +60,11 @@ def _moments(coordinate, alpha, sigma, x):
     statement=r"p_\sigma(x) = \int p(y)\,N(x; \alpha y, \sigma^2)\,dy,\quad s = E[v|x],\ Ds = \mathrm{Var}[v|x] - 1/\sigma^2,"
               r"\ v = (\alpha y - x)/\sigma^2",
     source="systems A6; closed forms: Grushka 1972 (exponentially modified Gaussian)",
-    method="Mills' ratios and normal probabilities vs Gauss-Legendre over the data, cut at the kinks, and Tweedie's formulas; twice vs once",
-    catches=("score_sign", "divergence_over_d", "corrupted_sigma_for_variance", "corrupted_noise_scaled_too", "corrupted_scale_kept",
-             "smoothed_exponent_without_square", "smoothed_exponent_left_out", "smoothed_shift_sign", "smoothed_sides_exchanged",
-             "uniform_not_normalised", "score_blind_to_jumps", "jacobian_second_moment_not_centred", "jacobian_over_sigma"),
+    method="Mills' ratios and normal probabilities vs Gauss-Legendre over the data, cut at the kinks, and Tweedie; twice vs once",
+    catches=("score_sign", "divergence_over_d", "corrupted_sigma_for_variance", "corrupted_noise_scaled_too",
+             "corrupted_scale_kept", "smoothed_exponent_without_square", "smoothed_exponent_left_out", "smoothed_shift_sign",
+             "smoothed_sides_exchanged", "uniform_not_normalised", "score_blind_to_jumps", "jacobian_second_moment_not_centred",
+             "jacobian_over_sigma"),
 )
 def laws_with_kinks_and_jumps(ops, seed):
     """log p, s, Ds and tr Ds in d = 1, 2, 3, noise narrower and wider than the law; in the far tails; and corruption twice."""
@@ -74,7 +74,8 @@ def laws_with_kinks_and_jumps(ops, seed):
             for alpha, sigma in ((1.0, 0.4), (0.6, 1.3), (0.3, 0.05)):
                 law = ops.corrupted(density, alpha, sigma)
                 x = alpha * density.mean + rng.standard_normal((5, d)) * np.hypot(alpha * np.sqrt(np.diag(density.cov)), sigma)
-                yield from _against_the_integral(ops, law, coordinates, alpha, sigma, x, f"{name}, d = {d}, alpha {alpha}, sigma {sigma}")
+                case = f"{name}, d = {d}, alpha {alpha}, sigma {sigma}"
+                yield from _against_the_integral(ops, law, coordinates, alpha, sigma, x, case)
             twice = ops.corrupted(ops.corrupted(density, 0.6, 0.5), 0.7, 0.3)
             once = ops.corrupted(density, 0.6 * 0.7, np.hypot(0.7 * 0.5, 0.3))
             x = once.mean + rng.standard_normal((5, d))
@@ -97,7 +98,7 @@ def _against_the_integral(ops, law, coordinates, alpha, sigma, x, case):
 
 
 def _tails(ops, density, name, d):
-    """Far out the score of an exponential flank is that of the data, that of a box the pull to its end: -v - 1/v in units of sigma."""
+    """Far out the score of a flank is the data's own, and that of a box the pull to its end: -(v + 1/v)/sigma at v sigma."""
     sigma = 0.4
     law = ops.corrupted(density, 1.0, sigma)
     for reach in (1e6, 1e12, 1e100):

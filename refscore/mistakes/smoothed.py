@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from refscore.densities import TwoSidedExponential, Uniform
 from refscore.mistakes._registry import mistake
 
 
-@mistake("corrupted", wrong="scale b, width b - a", right="alpha b, alpha (b - a)", seen="only the location follows the signal's scale")
+@mistake("corrupted", wrong="scale b, width b - a", right="alpha b, alpha (b - a)", seen="only the location follows alpha")
 def corrupted_scale_kept(density, alpha, sigma):
     if isinstance(density, Uniform):
-        return Uniform(alpha * density.low, alpha * density.low + density.width).corrupted(1.0, np.hypot(alpha * density.noise, sigma))
-    law = TwoSidedExponential(alpha * density.loc, density.left, density.right)
+        law: Any = Uniform(alpha * density.low, alpha * density.low + density.width)
+    else:
+        law = TwoSidedExponential(alpha * density.loc, density.left, density.right)
     return law.corrupted(1.0, np.hypot(alpha * density.noise, sigma))
 
 
@@ -60,12 +63,12 @@ def score_blind_to_jumps(density, x):
     return np.zeros_like(x) if isinstance(density, Uniform) else density.score(x)
 
 
-@mistake("score_jacobian", wrong="E[vv'] - 1/sigma^2", right="Cov[v] - 1/sigma^2", seen="second-order Tweedie with the second moment")
+@mistake("score_jacobian", wrong="E[vv'] - 1/sigma^2", right="Cov[v] - 1/sigma^2", seen="second moment for covariance")
 def jacobian_second_moment_not_centred(density, x):
     s = density.score(x)
     return density.score_jacobian(x) + s[:, :, None] * s[:, None, :]
 
 
-@mistake("score_jacobian", wrong="Cov[v] - 1/sigma", right="Cov[v] - 1/sigma^2", seen="neighbour of the second-order Tweedie mistake")
+@mistake("score_jacobian", wrong="Cov[v] - 1/sigma", right="Cov[v] - 1/sigma^2", seen="neighbour of the second moment")
 def jacobian_over_sigma(density, x):
     return density.score_jacobian(x) + (1 / density.noise**2 - 1 / density.noise) * np.eye(density.dim)

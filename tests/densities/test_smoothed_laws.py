@@ -50,8 +50,8 @@ LAWS = {
 @pytest.mark.parametrize("sigma", [1e-12, 1e-6, 1e-3, 0.1, 1.0, 7.0, 1e3, 1e6, 1e12])
 @pytest.mark.parametrize("name", LAWS)
 def test_from_the_centre_to_the_far_tails(name, sigma):
-    """x down to a thousandth and up to 1e150 of noise or scale. No parameter is rounded, so the relative error of s and of its bound is
-    1e-13 times the condition number 1 + v^2: the slope carries e^{-v^2/2} inside an edge, v the distance to it in sigmas."""
+    """x down to a hundredth and up to 1e150 of noise or scale. No parameter is rounded, so the relative error of Ds is 1e-13 times
+    the condition number 1 + v^2, as it carries e^{-v^2/2} inside an edge, v the distance to it in sigmas."""
     law, spec = LAWS[name]
     noisy = law.corrupted(1.0, sigma)
     near = sigma * np.array([0.0, 0.1, -0.7, 2.0, -5.5, 8.0, -30.0])
@@ -110,8 +110,8 @@ def test_alpha_0_leaves_the_noise_and_wide_noise_a_gaussian():
     x = np.array([[-1.3, 0.2], [0.7, 2.5]])
     for law in (Laplace([0.3, 1.0], 2.0), TwoSidedExponential(0.1, [1.0, 2.0], 0.5), Uniform([-1.0, 0.0], 1.5)):
         noise, gaussian = law.corrupted(0.0, 0.8), Gaussian([0.0, 0.0], 0.64)
-        for one, other in ((noise.logpdf, gaussian.logpdf), (noise.score, gaussian.score), (noise.score_jacobian, gaussian.score_jacobian)):
-            np.testing.assert_allclose(one(x), other(x), rtol=1e-14)
+        for method in ("logpdf", "score", "score_jacobian"):
+            np.testing.assert_allclose(getattr(noise, method)(x), getattr(gaussian, method)(x), rtol=1e-14)
         np.testing.assert_allclose(noise.corrupted(0.5, 0.3).score(x), -x / (0.4**2 + 0.3**2), rtol=1e-14)
         blurred = law.corrupted(1.0, 1e9)
         np.testing.assert_allclose(blurred.score(1e9 * x), -1e9 * x / 1e18, rtol=1e-8)
@@ -135,7 +135,7 @@ def test_without_noise():
 @settings(max_examples=40, deadline=None)
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.integers(0, 1000))
 def test_scores_fall_and_smoothing_keeps_log_concavity(left, right, sigma, seed):
-    """All three laws are log-concave, and so is their convolution with a Gaussian: -1/sigma^2 <= Ds <= 0, s within [-1/right, 1/left]."""
+    """The laws are log-concave, so their convolution with a Gaussian is: -1/sigma^2 <= Ds <= 0, s within [-1/right, 1/left]."""
     x = np.sort(np.random.default_rng(seed).standard_normal(30) * 5 * max(left, right, sigma))[:, None]
     law = TwoSidedExponential(0.0, left, right).corrupted(1.0, sigma)
     for density in (law, Uniform(0.0, left).corrupted(1.0, sigma)):
@@ -157,7 +157,7 @@ def test_scores_fall_and_smoothing_keeps_log_concavity(left, right, sigma, seed)
         (lambda: Uniform(1.0, 1.0), "low must be below high"),
         (lambda: Uniform([0.0, 2.0], 1.0), r"low\[1\] = 2.0"),
         (lambda: Uniform(0.0, 1e200), "rescale the coordinates"),
-        (lambda: Laplace([0.0, 2.0], 1.0).score([[1.0, 2.0]]), r"coordinate 1, where the two sides meet in a kink; use \.corrupted"),
+        (lambda: Laplace([0.0, 2.0], 1.0).score([[1.0, 2.0]]), r"coordinate 1, where the two sides meet .* use \.corrupted"),
         (lambda: Laplace(0.0, 1.0).score_divergence([[0.0]]), "kink"),
         (lambda: Uniform(0.0, 1.0).score([[1.0]]), r"boundary of the box or outside it; use \.corrupted\(alpha, sigma\)"),
         (lambda: Uniform(0.0, 1.0).score_error([[3.0]]), "outside it"),
