@@ -35,7 +35,6 @@ _EDGES = np.array([0.0, 4.0, 8.0, 16.0, 32.0, 64.0, 160.0, _END])
 _EDGES = np.concatenate([-_EDGES[:0:-1], _EDGES])
 _HOPELESS = 1e-3
 _LEVELS = 48
-_MOST = 1 << 16  # panels under way at a time
 _PEAKS = 16
 
 
@@ -121,11 +120,11 @@ class Integral(NamedTuple):
     panels: Panels
 
 
-def integrate(log_g: Callable, f: Callable, panels: Panels, owners: int = 1) -> Integral:
+def integrate(log_g: Callable, f: Callable, panels: Panels, owners: int = 1, max_nodes: int = 4_000_000) -> Integral:
     """Integrals of e^{log_g} f over each owner's panels, refined until all columns of f are resolved.
 
     ``log_g(x, owner)`` (k,) and ``f(x, owner)`` (k, c) take points x (k,), each of which belongs to an owner. f is not
-    asked where e^{log_g} dx vanishes against the rest: a moment may overflow there.
+    asked where e^{log_g} dx vanishes against the rest: a moment may overflow there. No level has more than ``max_nodes`` nodes.
     """
     _, _, transform = _rule()
     shift = np.full(owners, -np.inf)
@@ -156,7 +155,7 @@ def integrate(log_g: Callable, f: Callable, panels: Panels, owners: int = 1) -> 
         parts = np.stack([y.sum(axis=1), size.sum(axis=1), tail, rest])
         resolved = (tail <= TOLERANCE * total[panels.owner] + 2 * ORDER * noise).all(axis=1)
         resolved |= panels.width < 1e-13 * (1 + np.abs(panels.u).max(axis=1))
-        if level == _LEVELS - 1 or 2 * (~resolved).sum() > _MOST:
+        if level == _LEVELS - 1 or 2 * ORDER * (~resolved).sum() > max_nodes:
             resolved[:] = True
         for k in range(4):
             np.add.at(sums[k], panels.owner[resolved], parts[k][resolved])
@@ -232,8 +231,8 @@ def cut_at_peaks(log_g: Callable, pieces: np.ndarray) -> np.ndarray:
     return np.concatenate(found)
 
 
-def warn_unless_resolved(error, size, what: str) -> None:
-    if not (np.asarray(error) <= 1e-10 * np.asarray(size)).all():
+def warn_unless_resolved(error, size, tolerance: float, what: str) -> None:
+    if not (np.asarray(error) <= tolerance * np.asarray(size)).all():
         worst = float(np.max(error / np.maximum(size, np.finfo(float).tiny)))
         warnings.warn(f"{what}: the error estimate is {worst:.1e} of the integral of the absolute value: cut the support where "
                       "there are kinks, jumps or narrow peaks, support=((low, cut), (cut, high))", RuntimeWarning, stacklevel=3)

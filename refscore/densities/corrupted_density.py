@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from refscore import _blocks, _panels, _validate
+from refscore import _blocks, _panels, _quadrature, _validate
 
 _ROW_BYTES = 1 << 13
 
@@ -59,7 +59,7 @@ class CorruptedDensity:
         """The whole line, whatever the support of the clean law."""
         return ((-math.inf, math.inf),)
 
-    def faces(self, halvings: int = 0) -> list:
+    def faces(self, spacing: float = 1.0) -> list:
         """None: the law has full support."""
         return []
 
@@ -90,6 +90,24 @@ class CorruptedDensity:
     def score_jacobian_error(self, x) -> np.ndarray:
         """Error estimate of `score_jacobian`, (n, 1, 1)."""
         return self._values(x)[1][2][:, None, None]
+
+    def expectation(self, f, *, tolerance: float = 1e-10) -> tuple[Any, Any]:
+        """E f(x) and an error estimate: over the noise on a lattice (`_quadrature`), over the clean x by panels.
+
+        f maps (n, 1) to (n, ...) and must be smooth on the scale of the noise; two lattices are compared.
+        """
+        lattices = [_quadrature.normal_lattice(1, spacing) for spacing in (0.45, 0.32)]
+
+        def smoothed(x):
+            means = []
+            for z, w in lattices:
+                y = np.asarray(f((self.alpha * x + self.sigma * z[:, 0]).reshape(-1, 1)), dtype=np.float64)
+                means.append(np.tensordot(y.reshape(*x.shape[:1], len(w), *y.shape[1:]), w, axes=(1, 0)))
+            return np.stack(means, axis=1)
+
+        value, error = self.clean.expectation(smoothed, tolerance=tolerance)
+        result = value[1], error[1] + 2 * np.abs(value[1] - value[0])
+        return (float(result[0]), float(result[1])) if np.ndim(result[0]) == 0 else result
 
     def sample(self, n: int, rng) -> np.ndarray:
         """n independent draws, (n, 1). ``rng``: int seed or numpy Generator."""

@@ -73,14 +73,14 @@ class Product:
         """The law of alpha x + sigma z: the product of the factors' corruptions."""
         return Product([factor.corrupted(alpha, sigma) for factor in self.factors])
 
-    def nodes(self, halvings: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    def nodes(self, spacing: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
         """Nodes (N, d) and weights (N,) with sum w f(x) ~ E f: all combinations of the factors' nodes
         of weight above 1e-18 (what they drop is felt by f that are singular at an end)."""
-        return _grid(self._line(halvings))
+        return _grid(self._line(spacing))
 
-    def faces(self, halvings: int = 0) -> list[Face]:
+    def faces(self, spacing: float = 1.0) -> list[Face]:
         """Each end of each factor with nodes of all other factors on it."""
-        line = self._line(halvings)
+        line = self._line(spacing)
         out = []
         for axis, factor in enumerate(self.factors):
             for end in factor.faces():
@@ -88,8 +88,8 @@ class Product:
                 out.append(Face(axis, end.normal, points, weights * end.weights, weights * end.doubt))
         return out
 
-    def _line(self, halvings: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        return [factor.nodes(halvings, _NEGLIGIBLE) for factor in self.factors]
+    def _line(self, spacing: float) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [factor.nodes(spacing, _NEGLIGIBLE) for factor in self.factors]
 
     def _each(self, method: str, x) -> list[np.ndarray]:
         x = _validate.batch(x, self.dim)

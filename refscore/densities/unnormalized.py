@@ -129,11 +129,12 @@ class UnnormalizedDensity:
         """Error estimate of `score_jacobian`, (n, 1, 1); for a given ``curvature`` 2 eps |Ds|."""
         return self._curvature(x)[1][:, None, None]
 
-    def expectation(self, f) -> tuple[Any, Any]:
+    def expectation(self, f, *, tolerance: float = 1e-10, max_nodes: int = 4_000_000) -> tuple[Any, Any]:
         """E f(x) and an error estimate; f maps (n, 1) to (n, ...).
 
-        Panels are refined until f p is resolved to 3e-14 of E|f|; a RuntimeWarning says when the estimate stays above
-        1e-10 E|f|. ValueError when the integral does not converge, or f returns a wrong shape.
+        Panels are halved until f p is resolved to 3e-14 of E|f|, or more than ``max_nodes`` nodes are under way; a RuntimeWarning
+        says when the estimate is above ``tolerance`` E|f|. ValueError when the integral does not converge, or f returns a wrong
+        shape.
         """
         shape: tuple[int, ...] = ()
 
@@ -145,35 +146,35 @@ class UnnormalizedDensity:
             shape = y.shape[1:]
             return _validate.finite(y, "f(x)").reshape(len(x), -1)
 
-        found = _panels.integrate(self._log_g, columns, self._whole.panels)
+        found = _panels.integrate(self._log_g, columns, self._whole.panels, max_nodes=max_nodes)
         mass = self._mass_of(found.shift[0])
         value, error = found.value[0] * mass, (found.error[0] + self._log_z[1] * found.size[0]) * mass
         if not found.converges.all():
             raise ValueError("the expectation does not converge: f p does not decay towards an end of the support, so E|f| is "
                              "infinite (or converges too slowly for float64); pass an f that grows less")
-        _panels.warn_unless_resolved(error, found.size[0] * mass, "expectation")
+        _panels.warn_unless_resolved(error, found.size[0] * mass, tolerance, "expectation")
         return (float(value[0]), float(error[0])) if shape == () else (value.reshape(shape), error.reshape(shape))
 
-    def fisher_information(self) -> tuple[float, float]:
-        """I = E s(x)^2 and an error estimate. ValueError where it is infinite, as for Beta(a, b) with a in (0, 1) or (1, 2]."""
-        return self.expectation(lambda x: self.score(x)[:, 0] ** 2)
+    def nodes(self, spacing: float = 1.0, negligible: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes x (N, 1) and weights (N,) with sum w f(x) ~ E f.
 
-    def nodes(self, halvings: int = 0, negligible: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
-        """Nodes x (N, 1) and weights (N,) with sum w f(x) ~ E f: the panels that resolve p, each halved so many times.
-
-        How many f needs: compare with one more. Weights up to ``negligible`` are left out; with 0 they reach down to 1e-150
+        ``spacing`` is relative to the panels that resolve p, at most 1; they are halved until they are that fine. How fine it
+        must be depends on f: halve it and compare. Weights up to ``negligible`` are left out; with 0 nodes reach down to 1e-150
         from the ends, for f that are singular there.
         """
+        spacing = _validate.positive(spacing, "spacing")
+        if spacing > 1:
+            raise ValueError(f"spacing is {spacing}: pass at most 1, the panels that resolve p itself")
         panels = self._whole.panels
-        for _ in range(_validate.count(halvings, "halvings", least=0)):
+        for _ in range(math.ceil(-math.log2(spacing))):
             panels = panels.halved()
         x, log_w = _panels.nodes(panels)
         weights = np.exp(self._log(x.ravel()) + log_w.ravel() - self._log_z[0])
         kept = weights > negligible
         return x.ravel()[kept, None], weights[kept]
 
-    def faces(self, halvings: int = 0) -> list[Face]:
-        """The finite ends of all pieces, with p there. ``halvings`` is for products, whose faces carry nodes.
+    def faces(self, spacing: float = 1.0) -> list[Face]:
+        """The finite ends of all pieces, with p there. ``spacing`` is for products, whose faces carry nodes.
 
         Raises ValueError where log_p is NaN at an end: it must return its limit.
         """
@@ -214,7 +215,7 @@ class UnnormalizedDensity:
             raise ValueError(f"log_p is not normalisable on the support {self.support}: the integral of e^log_p does not converge "
                              f"there (error {error / value:.1e} of its value); p must decay far out and may not grow like "
                              "1/distance at an end: restrict the support")
-        _panels.warn_unless_resolved(error, value, "the integral of p")
+        _panels.warn_unless_resolved(error, value, 1e-10, "the integral of p")
         return found
 
     @cached_property
@@ -330,13 +331,12 @@ def _draw(panels: _panels.Panels, cumulative: np.ndarray, series: np.ndarray, n:
     low, high, z = -np.ones(n), np.ones(n), np.zeros(n)
     for _ in range(60):  # bisections; Newton needs about six
         gap = legendre.legval(z, mass, tensor=False) - wanted
+        if (np.abs(gap) <= 4 * EPS).all():  # the spacing of the targets
+            break
         low, high = np.where(gap < 0, z, low), np.where(gap < 0, high, z)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = z - gap / legendre.legval(z, density, tensor=False)
-        new = np.where((step > low) & (step < high), step, (low + high) / 2)
-        moved, z = np.abs(new - z).max(), new
-        if moved <= 1e-12:
-            break
+        z = np.where((step > low) & (step < high), step, (low + high) / 2)
     u = panels.u[row].mean(axis=1) + panels.width[row] / 2 * z
     return panels.take(row).at(u[:, None])[0]
 

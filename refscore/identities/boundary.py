@@ -64,7 +64,7 @@ def boundary_flux(ops, seed):
         models = score_models(mixture(d), seed)
         if name.startswith("truncated") or d == 2:
             models["its own"] = AnalyticScore(density)
-        sums = [_gaps(ops, density, models, *_nodes(ops, name, density, h)) for h in (1, 2)]
+        sums = [_gaps(ops, density, models, *_nodes(ops, name, density, h)) for h in (0.5, 0.25)]
         for model_name, model in models.items():
             flux, error = ops.boundary_flux(model, density)
             gap, size = sums[-1][model_name]
@@ -78,10 +78,11 @@ def boundary_flux(ops, seed):
     yield from _beta(ops, seed)
 
 
-def _nodes(ops, name, density, fineness):
+def _nodes(ops, name, density, spacing):
     """Nodes and weights of the law: its own on a line; Gauss panels over the rectangle in the plane, weighted with its density."""
     if density.dim == 1:
-        return density.nodes(fineness)
+        return density.nodes(spacing)
+    fineness = round(0.5 / spacing)
     first = gauss_legendre(-0.5, 2.0, fineness) if name.startswith("box") else gauss_legendre(0.1, 8.1, 4 * fineness)
     sides = [first, gauss_legendre(-0.6, 1.9, fineness)]
     x = np.stack(np.meshgrid(*[x for x, _ in sides], indexing="ij"), axis=-1).reshape(-1, 2)
@@ -108,7 +109,7 @@ def _beta(ops, seed):
         flux, cross, information = (math.inf, math.inf, math.inf)
         if a >= 1:
             flux, error = ops.boundary_flux(model, density)
-            x, w = density.nodes(1)
+            x, w = density.nodes(0.5)
             terms = model.divergence(x) + model(x)[:, 0] * ops.score(density, x)[:, 0]
             cross, size = float(w @ terms), 1 + float(w @ np.abs(terms))
             at_zero = float(model(np.array([[5e-324]]))[0, 0])
@@ -116,7 +117,7 @@ def _beta(ops, seed):
             yield Comparison(f"E[s' + s s_p], Beta({a}, {b})", cross, want, 1e-12 * size, size)
             yield Comparison(f"flux, Beta({a}, {b})", flux, want, error + 16 * EPS * size, size)
         if a > 2 or a == 1:
-            got, error = ops.expectation(density, lambda x, p=density: ops.score(p, x)[:, 0] ** 2)
+            got, error = ops.fisher_information(density)
             information = (a + b - 1) * (a + b - 2) * ((1 / (a - 2) if a > 2 else 0) + 1 / (b - 2))
             if a == 1:  # only the end at 1 pulls: I = (b - 1)^2 E (1 - x)^{-2}
                 information = (b - 1) * b * (b - 1) / (b - 2)

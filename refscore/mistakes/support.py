@@ -10,7 +10,7 @@ from refscore.mistakes._registry import mistake
 
 @mistake("logpdf", wrong="l(x)", right="l(x) - log Z", seen="an energy taken for a negative log-likelihood")
 def logpdf_not_normalised(density, x):
-    return density.logpdf(x) + density.log_normalizer()[0] + 1e-3  # also where Z happens to be 1: a constant is never for free
+    return density.logpdf(x) + density.log_normalizer()[0]
 
 
 @mistake("logpdf", wrong="l(x) + log Z", right="l(x) - log Z", seen="sign of the partition function: energies -f against f")
@@ -32,7 +32,7 @@ def log_normalizer_of_largest_value(density):
 
 @mistake("score", wrong="l'/Z", right="l'", seen="gradient of e^l/Z divided by e^l instead of by p")
 def score_over_normaliser(density, x):
-    return density.score(x) / np.exp(density.log_normalizer()[0] - 0.3)
+    return density.score(x) / np.exp(density.log_normalizer()[0])
 
 
 @mistake("score", wrong="p'", right="p'/p", seen="gradient of the density taken for that of its logarithm")
@@ -43,7 +43,7 @@ def score_of_density_not_log(density, x):
 @mistake("expectation", wrong="int e^l f", right="int e^l f/Z", seen="weights of a quadrature that do not sum to one")
 def expectation_not_normalised(density, f):
     value, error = density.expectation(f)
-    return value * np.exp(density.log_normalizer()[0] + 0.01), error
+    return value * np.exp(density.log_normalizer()[0]), error
 
 
 @mistake("corrupted", wrong="x + sigma z", right="alpha x + sigma z",
@@ -95,26 +95,29 @@ def _score(f, slope, form, x):
     return slope(x) if form == "exp" else (2 if form == "square" else 1) * slope(x) / f(x)
 
 
-@mistake("logpdf", wrong="pieces weighted equally", right="the mass of each piece",
-         seen="lecture e: the same score, hence the same density")
-def logpdf_weights_of_pieces_dropped(density, x):
-    if len(density.support) == 1:
-        return density.logpdf(x)
+def _mass_of_piece(density, x):
+    """The mass of the piece that each x lies in."""
     nodes, w = density.nodes()
     inside = [(low <= x[:, 0]) & (x[:, 0] <= high) for low, high in density.support]
     mass = [w[(low <= nodes[:, 0]) & (nodes[:, 0] <= high)].sum() for low, high in density.support]
-    return density.logpdf(x) - sum(np.where(i, np.log(m * len(mass)), 0.0) for i, m in zip(inside, mass, strict=True))
+    return sum(np.where(i, m, 0.0) for i, m in zip(inside, mass, strict=True))
 
 
-@mistake("logpdf", wrong="log Z of every piece added", right="one Z for all", seen="pieces normalised one by one")
-def logpdf_normaliser_added_in_pieces(density, x):
-    return density.logpdf(x) + np.where(x[:, 0] < 0, density.logpdf(np.full((1, 1), -1.5))[0], 0.0)
+@mistake("logpdf", wrong="every piece normalised to 1", right="one Z for all",
+         seen="lecture e: the same score, hence the same density")
+def logpdf_of_each_piece_alone(density, x):
+    return density.logpdf(x) - np.log(_mass_of_piece(density, x))
 
 
-@mistake("score", wrong="shifted by the log-weight of the piece", right="the weight drops out",
-         seen="a weight differentiated along with the density")
-def score_off_by_a_piece(density, x):
-    return density.score(x) + np.where(x < 0, density.logpdf(np.full((1, 1), -1.5))[0], 0.0)
+@mistake("logpdf", wrong="pieces of equal mass", right="the mass of each piece",
+         seen="weights of a mixture that its score has lost")
+def logpdf_weights_of_pieces_dropped(density, x):
+    return density.logpdf(x) - np.log(_mass_of_piece(density, x) * len(density.support))
+
+
+@mistake("score", wrong="w p'/p", right="p'/p", seen="the weight of a piece kept in p', not in p")
+def score_times_mass_of_piece(density, x):
+    return density.score(x) * _mass_of_piece(density, x)[:, None]
 
 
 @mistake("score", wrong="averaged over the kink", right="one-sided", seen="automatic differentiation of |x| returns 0 at 0")
@@ -135,8 +138,8 @@ class _Faces:
     def __init__(self, density, change):
         self.density, self.change, self.dim = density, change, density.dim
 
-    def faces(self, halvings=0):
-        return [face for face in map(self.change, self.density.faces(halvings)) if face is not None]
+    def faces(self, spacing=1.0):
+        return [face for face in map(self.change, self.density.faces(spacing)) if face is not None]
 
 
 @mistake("boundary_flux", wrong="0", right="oint p s.n", seen="lecture b: 'when the boundary term can be neglected'")
@@ -166,8 +169,9 @@ def flux_ends_added(model, density):
     return objectives.boundary_flux(model, _Faces(density, lambda face: face._replace(normal=1.0)))
 
 
-@mistake("boundary_flux", wrong="density before truncation", right="density of the truncated law",
+@mistake("boundary_flux", wrong="density before truncation", right="density of the law on its support",
          seen="Z of the truncation forgotten")
 def flux_not_normalised(model, density):
+    z = np.exp(sum(factor.log_normalizer()[0] for factor in getattr(density, "factors", (density,))))
     value, error = objectives.boundary_flux(model, density)
-    return value * 0.8, error
+    return value * z, error

@@ -28,7 +28,7 @@ def boundary_flux(model: Callable, density: Any) -> tuple[float, float]:
     ----------
     model : callable s(x), (n, d) -> (n, d)
         Bounded at the ends; asked there one float inside the support, on each side where two pieces touch.
-    density : with ``faces(halvings)``: a density on the line (`UnnormalizedDensity`, `TruncatedGaussian`, `Beta`), or a `Product`
+    density : with ``faces(spacing)``: a density on the line (`UnnormalizedDensity`, `TruncatedGaussian`, `Beta`), or a `Product`
 
     Returns
     -------
@@ -47,16 +47,16 @@ def boundary_flux(model: Callable, density: Any) -> tuple[float, float]:
     if not hasattr(density, "faces"):
         raise TypeError(f"density is {density!r}, which has no faces: pass a density on the line or a Product of them")
     network = as_model(model, density.dim, False)
-    values, error = [], 0.0
-    for halvings in (0, 1):
-        value = 0.0
-        for face in density.faces(halvings):
+    values = []
+    for spacing in (1.0, 0.5):
+        value, error = 0.0, 0.0
+        for face in density.faces(spacing):
             if not np.isfinite(face.weights).all():
                 raise ValueError(f"p is unbounded at x[{face.axis}] = {face.points[0, face.axis]}: the flux of p s through that "
                                  "end is infinite; restrict the support, or take a density that is bounded at its ends")
             x, time = network.checked(face.points)
             s = _validate.finite(network.value_pullback(x, time, False)[0], "model(x) at the boundary")[:, face.axis]
             value += face.normal * float(face.weights @ s)
-            error += halvings * float(face.doubt @ np.abs(s))
+            error += float(face.doubt @ np.abs(s))
         values.append(value)
     return values[1], error + abs(values[1] - values[0])

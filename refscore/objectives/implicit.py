@@ -3,8 +3,8 @@
     J_ISM(s) = E_p [1/2 ||s(x)||^2 + tr Ds(x)] = J_ESM(s) - 1/2 E_p ||grad log p||^2
 
 by integration by parts, E_p s.grad log p = -E_p tr Ds, which needs p s to vanish at the boundary of p's support
-(Hyvarinen 2005, thm. 1). The constant is minus half the Fisher information. With ``half=False`` the loss is
-||s||^2 + 2 tr Ds, as in [a] and [b]: the trace's factor goes with the square's.
+(Hyvarinen 2005, thm. 1; where it does not, `boundary_flux` is the difference). The constant is minus half the Fisher
+information. With ``half=False`` the loss is ||s||^2 + 2 tr Ds, as in [a] and [b]: the trace's factor goes with the square's.
 The gradient is second order: the pullback of s through the network plus the gradient of its trace.
 """
 

@@ -117,6 +117,16 @@ def test_corruption_against_mixtures_far_into_the_tails():
         np.testing.assert_allclose(got.cov, want.cov, rtol=1e-12)
 
 
+def test_expectations_of_a_corrupted_law():
+    """E cos(2 y) e.g. for y = alpha x + sigma z: the characteristic functions multiply. And the moments."""
+    law = UnnormalizedDensity(np.zeros_like, (0.0, 3.0)).corrupted(0.8, 0.5)
+    value, error = law.expectation(lambda y: np.stack([np.cos(2 * y[:, 0]), y[:, 0], y[:, 0] ** 2], axis=1))
+    want = [math.sin(4.8) / 4.8 * math.exp(-0.5), 1.2, law.cov[0, 0] + 1.44]
+    assert (np.abs(value - want) <= error).all() and error.max() < 1e-11
+    value, error = law.expectation(lambda y: y[:, 0] ** 4)
+    assert isinstance(value, float) and abs(value - (0.8**4 * 81 / 5 + 6 * 0.64 * 3 * 0.25 + 3 * 0.5**4)) <= error
+
+
 def test_corruption_is_a_semigroup():
     density = UnnormalizedDensity(lambda x: 2 * x, (-0.5, 1.0))
     x = np.array([[-1.0], [0.4], [2.0]])
@@ -210,7 +220,8 @@ def test_logpdf_outside_and_the_shape_of_everything():
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(-1.0, 1.0), "alpha is -1.0"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: 1.0), "f returned shape"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: x[:, 0] * np.nan), "f.x.* is nan"),
-        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).nodes(-1), "halvings is -1"),
+        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).nodes(2), "at most 1"),
+        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).nodes(-1), "spacing is -1"),
         (lambda: UnnormalizedDensity(np.zeros_like, (1, 2), lambda x: x[:1]).score([[1.5], [1.6]]), "slope returned shape"),
     ],
 )
