@@ -87,12 +87,12 @@ class UnnormalizedDensity:
     @property
     def mean(self) -> np.ndarray:
         """E x, (1,). ValueError when it does not exist."""
-        return self._moments[0]
+        return np.array([sum(self._centre)])
 
     @property
     def cov(self) -> np.ndarray:
         """Var x, (1, 1). ValueError when it does not exist."""
-        return self._moments[1]
+        return np.array([[self._variance]])
 
     def logpdf(self, x) -> np.ndarray:
         """log p(x), normalised, (n,). Outside the support it is -inf, as it should be."""
@@ -229,12 +229,16 @@ class UnnormalizedDensity:
         return np.unique(self._whole.panels.pieces, axis=0)
 
     @cached_property
-    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
-        start = self._cuts[np.isfinite(self._cuts)]
-        centre = float(np.median(start)) if len(start) else 0.0  # so that nothing cancels far from zero
-        away = self.expectation(lambda x: x[:, 0] - centre)[0]
-        mean = centre + away
-        return np.array([mean]), np.array([[self.expectation(lambda x: ((x[:, 0] - centre) - away) ** 2)[0]]])
+    def _centre(self) -> tuple[float, float]:
+        """An end of a piece near the mean, and how far from it the mean lies: so that nothing cancels far from zero."""
+        ends = self._cuts[np.isfinite(self._cuts)]
+        centre = float(ends[len(ends) // 2])
+        return centre, self.expectation(lambda x: x[:, 0] - centre)[0]
+
+    @cached_property
+    def _variance(self) -> float:
+        centre, away = self._centre
+        return self.expectation(lambda x: ((x[:, 0] - centre) - away) ** 2)[0]
 
     @cached_property
     def _inverse(self) -> tuple[_panels.Panels, np.ndarray, np.ndarray]:

@@ -73,6 +73,14 @@ def test_score_and_jacobian_from_values_are_within_their_errors():
     np.testing.assert_array_equal(density.score_divergence(x), density.score_jacobian(x)[:, 0, 0])
 
 
+def test_a_mean_without_a_variance():
+    """p ~ (1 + x^2)^{-3/2}, Student with two degrees of freedom, moved by 0.3."""
+    density = UnnormalizedDensity(lambda x: -1.5 * np.log1p((x - 0.3) ** 2))
+    assert density.mean[0] == pytest.approx(0.3, abs=1e-12)
+    with pytest.raises(ValueError, match="does not converge"):
+        _ = density.cov
+
+
 @pytest.mark.filterwarnings("ignore:expectation")
 def test_moments_far_from_zero_do_not_cancel():
     density = UnnormalizedDensity(lambda x: -np.cosh((x - 1e4) / 0.3), ((-INF, 1e4), (1e4, INF)))
