@@ -201,7 +201,7 @@ def _beyond(panels: Panels, g: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 def survey(left: float, right: float) -> np.ndarray:
     """Points of a piece on all its scales: those of the substitution, from 1e-130 to 1e130 and as close to finite ends."""
-    line = np.linspace(-300, 300, 2401)
+    line = np.linspace(-300, 300, 9601)
     if np.isfinite(left) or np.isfinite(right):
         return np.unique(Panels(np.array([[left, right]]), np.zeros((1, 2)), np.zeros(1)).at(line[None])[0])
     return np.sinh(line)

@@ -221,7 +221,8 @@ class UnnormalizedDensity:
     @cached_property
     def _log_z(self) -> tuple[float, float]:
         whole = self._whole
-        return float(whole.shift[0] + np.log(whole.value[0, 0])), float(whole.error[0, 0] / whole.value[0, 0])
+        value = float(whole.shift[0] + np.log(whole.value[0, 0]))
+        return value, float(whole.error[0, 0] / whole.value[0, 0]) + EPS * (1 + abs(value))
 
     @cached_property
     def _cuts(self) -> np.ndarray:

@@ -163,6 +163,12 @@ def sign_changes(f: Callable, grid: np.ndarray) -> list[float]:
     return roots
 
 
+def total_variation(ops, p, q) -> tuple[float, float]:
+    """TV = 1/2 E_p|1 - q/p| and its error, for q that vanishes where p does; the 1 gives the integrand a size where q = p."""
+    value, error = ops.expectation(p, lambda x: 1 + 0.5 * np.abs(1 - np.exp(ops.logpdf(q, x) - ops.logpdf(p, x))))
+    return value - 1, error
+
+
 def gap_between(w: float) -> UnnormalizedDensity:
     """w of the mass on (-2, -1), where p ~ e^{0.8 x}, the rest on (0.5, 2), where p ~ e^{-x^2/2}."""
     from scipy.special import ndtr

@@ -81,7 +81,7 @@ def test_a_mean_without_a_variance():
         _ = density.cov
 
 
-@pytest.mark.filterwarnings("ignore:expectation")
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # at 1e4 a peak of width 0.3 is known to 1e-10 only
 def test_moments_far_from_zero_do_not_cancel():
     density = UnnormalizedDensity(lambda x: -np.cosh((x - 1e4) / 0.3), ((-INF, 1e4), (1e4, INF)))
     centred = UnnormalizedDensity(lambda x: -np.cosh(x))
@@ -121,8 +121,21 @@ def test_corruption_against_mixtures_far_into_the_tails():
         slack = got.score_jacobian_error(y) + 1e-12 / sigma**2
         assert (np.abs(got.score_jacobian(y) - want.score_jacobian(y)) <= slack).all()
         assert got.logpdf_error(y).max() < 1e-10 and (got.score_error(y) * sigma).max() < 1e-10
+        assert (got.score_jacobian_error(y) * sigma**2).max() < 1e-10
         np.testing.assert_allclose(got.mean, want.mean, rtol=1e-13, atol=1e-15)
         np.testing.assert_allclose(got.cov, want.cov, rtol=1e-12)
+
+
+def test_noise_much_narrower_than_the_density():
+    """sigma = 1e-7: the kernel is met because the pieces are cut at its peak; Var[z | x] - 1 of 1e-14 is then rounding."""
+    mixture = GaussianMixture([0.3, 0.7], [[-1.0], [2.0]], [0.3, 0.8])
+    density = UnnormalizedDensity(lambda x: mixture.logpdf(x[:, None]))
+    y = np.linspace(-3, 5, 9)[:, None]
+    got = density.corrupted(0.8, 1e-7)
+    want = mixture.corrupted(0.8, 1e-7)
+    np.testing.assert_allclose(got.logpdf(y), want.logpdf(y), atol=1e-8)
+    assert (np.abs(got.logpdf(y) - want.logpdf(y)) <= got.logpdf_error(y) + 1e-14).all()
+    assert (np.abs(got.score(y) - want.score(y)) <= got.score_error(y) + 1e-13).all()
 
 
 def test_expectations_of_a_corrupted_law():
@@ -161,10 +174,10 @@ def test_corruption_against_fifty_digits():
 
 
 def test_samples_follow_the_law():
-    """n = 1e5 draws of a law with a gap and an unbounded end: the Kolmogorov distance at 40 points stays below the bound of
-    Dvoretzky, Kiefer, Wolfowitz and Massart for a false alarm of 1e-9; it would catch an error of 1.1 % in any probability."""
+    """n = 4e4 draws of a law with a gap and an unbounded end: the Kolmogorov distance at 40 points stays below the bound of
+    Dvoretzky, Kiefer, Wolfowitz and Massart for a false alarm of 1e-9; it would catch an error of 1.7 % in any probability."""
     density = UnnormalizedDensity(lambda x: np.where(x < 2, -0.5 * np.log(x), -x), ((0, 1), (2, INF)))
-    n = 100_000
+    n = 40_000
     x = density.sample(n, 5)[:, 0]
     np.testing.assert_array_equal(x, density.sample(n, 5)[:, 0])
     mass = 2 + math.exp(-2)
@@ -209,7 +222,7 @@ def test_logpdf_outside_and_the_shape_of_everything():
         (lambda: UnnormalizedDensity(np.zeros_like, (0, INF)), "not normalisable"),
         (lambda: UnnormalizedDensity(lambda x: x), "not normalisable"),
         (lambda: UnnormalizedDensity(lambda x: np.full_like(x, -INF), (0, 1)), "no mass"),
-        (lambda: UnnormalizedDensity(lambda x: -np.cosh(x - 1e4)), "cut the support there"),
+        (lambda: UnnormalizedDensity(lambda x: -np.cosh(x - 1e7)), "cut the support there"),
         (lambda: UnnormalizedDensity(lambda x: np.where(x > 0.5, np.nan, 0), (0, 1)), "log_p is nan at x = "),
         (lambda: UnnormalizedDensity(lambda x: np.where(x > 0.5, INF, 0.0), (0, 1)), "log_p is inf at x = "),
         (lambda: UnnormalizedDensity(lambda x: 0.0, (0, 1)), r"log_p returned shape \(\)"),
