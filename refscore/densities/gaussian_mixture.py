@@ -178,7 +178,7 @@ class GaussianMixture:
         """
         spacing = _spacing(spacing)
         u, w = _quadrature.normal_lattice(self.dim, spacing)
-        x = [m + self._rotate(k, u * np.sqrt(self._parts.spectrum[k])) for k, m in enumerate(self.means)]
+        x = [self.placed(k, u) for k in range(len(self.means))]
         return np.concatenate(x), np.outer(self.weights, w).ravel()
 
     def joint_nodes(self, alpha: float, sigma: float, spacing: float, degree: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -266,7 +266,7 @@ class GaussianMixture:
         step = 1 << 16
         for k, mean in enumerate(self.means):
             for start in range(0, len(u), step):
-                x = mean + self._rotate(k, u[start:start + step] * np.sqrt(self._parts.spectrum[k]))
+                x = self.placed(k, u[start:start + step])
                 y = np.asarray(f(x), dtype=np.float64)
                 if y.ndim < 1 or len(y) != len(x):
                     raise ValueError(f"f returned shape {y.shape} for {len(x)} points: return shape ({len(x)}, ...)")
@@ -278,6 +278,10 @@ class GaussianMixture:
                 size = size + columns.sum(axis=1)
                 shell = shell + columns[:, outer[start:start + step]].sum(axis=1)
         return tuple(a.reshape(y.shape[1:]) for a in (total, size, shell))
+
+    def placed(self, k: int, u: np.ndarray) -> np.ndarray:
+        """m_k + C_k^{1/2} u, (n, d), for standard coordinates u (n, d) along the axes of component k: exact in narrow directions."""
+        return self.means[k] + self._rotate(k, u * np.sqrt(self._parts.spectrum[k]))
 
     def _rotate(self, k: int, y: np.ndarray) -> np.ndarray:
         """From the axes of component k to the coordinates."""

@@ -91,18 +91,16 @@ def _mean_square(p, laws, tolerance: float, max_nodes: int) -> tuple[float, floa
             raise ValueError("the squared difference of the scores exceeds float64: rescale the coordinates")
         return value
 
-    def rounding(x):
+    def rounding(x, roundings=2):
         """|s + e|^2 - |s|^2 <= (2 |s| + |e|) |e|, e from the scores and from nodes that are rounded to eps |x|."""
         slope = np.abs(_difference(laws, "score_jacobian", x)).sum(axis=(1, 2))
-        e = np.linalg.norm(sum(law.score_error(x) for law in laws), axis=1) + 2 * _EPS * slope * np.linalg.norm(x, axis=1)
+        e = np.linalg.norm(sum(law.score_error(x) for law in laws), axis=1) + roundings * _EPS * slope * np.linalg.norm(x, axis=1)
         return (2 * np.sqrt(square(x)) + e) * e
 
     if all(isinstance(law, GaussianMixture) and len(law.means) == 1 for law in (p, *laws)):
-        corners = p.mean + _quadrature.simplex(p.dim) @ np.linalg.cholesky(p.cov).T
+        corners = p.placed(0, _quadrature.simplex(p.dim))  # by the axes: a Cholesky factor of C loses narrow directions
         value = float(square(corners).mean())
-        # L L' = C + E, |E_ij| <= (d + 1) eps sqrt(C_ii C_jj) (Higham 2002, thm. 10.3), and tr M'M E with M = Ds
-        reach = np.abs(_difference(laws, "score_jacobian", p.mean[None])[0]).sum(axis=0) @ np.sqrt(np.diag(p.cov))
-        return value, float(rounding(corners).mean() + (p.dim + 8) * _EPS * (value + reach**2))
+        return value, float(rounding(corners, p.dim + 8).mean() + (p.dim + 8) * _EPS * value)
     value, error = p.expectation(square, tolerance=tolerance, max_nodes=max_nodes)
     x, w = p.nodes(_COARSE)
     return value, error + 2 * float(w @ rounding(x))

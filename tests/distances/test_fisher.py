@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import parallel
-from refscore.densities import Gaussian, GaussianMixture, PointSet
+from refscore.densities import DegenerateGaussian, Gaussian, GaussianMixture, PointSet
 from refscore.distances import fisher, fisher_information
 
 MIX = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
@@ -160,3 +160,11 @@ def test_refusals():
         fisher(GaussianMixture([0.5, 0.5], np.zeros((2, 9)), [1.0, 2.0]), Gaussian(np.zeros(9), 1.0))
     with pytest.raises(ValueError, match="exceeds float64: rescale"):
         fisher(g, Gaussian([0.0], 1e-300))
+
+
+@pytest.mark.parametrize("sigma", [1e-2, 1e-5, 1e-8, 1e-11])
+def test_information_of_a_narrow_law(sigma):
+    """Data on a line, with noise: 1/(tau^2 + sigma^2) + 1/sigma^2. The corners are rounded to eps |x|, eps |x|/sigma of sigma."""
+    law = DegenerateGaussian([0.5, -0.3], [[1.2], [0.7]]).corrupted(1.0, sigma)
+    want = 1 + sigma**2 / (1.2**2 + 0.7**2 + sigma**2)
+    assert abs(fisher_information(law)[0] * sigma**2 - want) <= 32 * np.finfo(float).eps / sigma
