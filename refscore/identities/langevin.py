@@ -52,7 +52,7 @@ def scores(ops: Operations, seed: int) -> Iterator[tuple[str, int, Callable]]:
 
 @identity(
     id="C3",
-    systems=("C3", "F1"),
+    systems=("C3",),
     title="Langevin dynamics, annealed, in both conventions: one kernel, and its exact law",
     statement=r"x \leftarrow x + \tfrac{\alpha_i}{2} s(x, \sigma_i) + \sqrt{\alpha_i}\, z,\; "
     r"\alpha_i = \epsilon\, \sigma_i^2/\sigma_L^2;\quad "

@@ -12,7 +12,7 @@ Song & Ermon 2020 (technique 2) choose the ratio gamma of levels by
     Phi(sqrt(2d) (gamma - 1) + 3 gamma) - Phi(sqrt(2d) (gamma - 1) - 3 gamma) = 0.5:
 
 half of the mass of a level in the shell of three standard deviations of the level above. The table shows what that is in
-terms of overlap: since 3 = 2 * 1.5, neighbours at total variation about 2 Phi(1.5) - 1 = 0.87. In d <= 4 every ratio satisfies it.
+terms of overlap: since 3 = 2 * 1.5, neighbours at total variation about 2 Phi(1.5) - 1 = 0.87. In d <= 4 the left side exceeds 1/2 for every ratio.
 """
 
 from __future__ import annotations
@@ -111,21 +111,21 @@ def _chi2(case: str, found, d: int, lam: float, narrow: bool) -> Comparison:
 
 def _wanted(ops: Operations, d: int) -> Iterator[Comparison]:
     """The ratio has the overlap that was asked for; L levels are enough, and L - 1 are not."""
-    k = d / 2
     for overlap in (0.12, 0.5, 0.83):
         lam = math.log(ops.ladder_ratio(overlap, d))
-        found = _overlap(k, lam)
+        found = shared_mass(d, lam)
         E_error = _shells(d, lam)[-1]
         bound = 2 * E_error + 16 * EPS * (1 + lam) * math.sqrt(d) + 4 * EPS
         yield Comparison(f"overlap at ladder_ratio({overlap}, {d})", found, overlap, bound, 1.0)
         levels = ops.ladder_levels(50.0, 0.01, d, overlap)
         full = math.log(5000.0)
-        enough = [_overlap(k, full / max(1, n)) >= overlap for n in (levels - 1, levels - 2)]
+        enough = [shared_mass(d, full / max(1, n)) >= overlap for n in (levels - 1, levels - 2)]
         yield Comparison(f"{levels} levels, and no fewer, for {overlap} in d = {d}", enough, [True, levels == 2], 0.0)
 
 
-def _overlap(k: float, lam: float) -> float:
-    E, u, w, below, _ = _shells(round(2 * k), lam)
+def shared_mass(d: int, lam: float) -> float:
+    """int min(p, q) of N(0, s^2 I) and N(0, r^2 I) by quadrature, lam = log(s/r)."""
+    k, (E, u, w, below, _) = d / 2, _shells(d, lam)
     wide = np.exp(-k * E(u))
     return float(w @ np.where(below, wide, np.exp(-k * E(u + 2 * lam)))) / float(w @ wide)
 

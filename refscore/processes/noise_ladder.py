@@ -38,7 +38,7 @@ from refscore import _validate
 _NODES = 32
 _SMALL = 2.0  # |v| below which E(v) is summed as a series
 _TERMS = 30
-_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188, -691 / 360360)  # of log Gamma(k) in k^{-1}, k^{-3}, ...
+_STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)  # of log Gamma(k) in k^{-1}, k^{-3}, ...
 _LARGE = 16.0  # k from which the series of Stirling leaves less than eps/2 out
 
 
@@ -179,9 +179,8 @@ def _log_ladder_ratio(overlap: float, k: float) -> float:
     if not overlap < 1:
         raise ValueError(f"overlap is {overlap}: it is the mass int min(p, q) that neighbours share, between 0 and 1")
 
-    def excess(lam: float) -> float:  # 1 - overlap is exact where it is used
-        distance, common = _distance(lam, k)
-        return distance - (1 - overlap) if overlap > 0.5 else overlap - common
+    def excess(lam: float) -> float:
+        return overlap - _distance(lam, k)[1]
 
     low = high = 1 / math.sqrt(k)
     while excess(low) > 0:
