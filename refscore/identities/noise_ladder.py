@@ -11,8 +11,9 @@ Song & Ermon 2020 (technique 2) choose the ratio gamma of levels by
 
     Phi(sqrt(2d) (gamma - 1) + 3 gamma) - Phi(sqrt(2d) (gamma - 1) - 3 gamma) = 0.5:
 
-half of the mass of a level in the shell of three standard deviations of the level above. The table shows what that is in
-terms of overlap: since 3 = 2 * 1.5, neighbours at total variation about 2 Phi(1.5) - 1 = 0.87. In d <= 4 the left side exceeds 1/2 for every ratio.
+half of the mass of a level in the shell of three standard deviations of the level above. The table shows what that is in terms of
+overlap: since 3 = 2 * 1.5, neighbours at total variation about 2 Phi(1.5) - 1 = 0.87. In d <= 4 the left side exceeds 1/2 for every
+ratio.
 """
 
 from __future__ import annotations
