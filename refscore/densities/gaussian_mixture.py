@@ -264,7 +264,7 @@ class GaussianMixture:
         outer = (u * u).sum(axis=1) > (radius - 1) ** 2
         total = size = shell = np.zeros(())
         step = 1 << 16
-        for k, mean in enumerate(self.means):
+        for k in range(len(self.means)):
             for start in range(0, len(u), step):
                 x = self.placed(k, u[start:start + step])
                 y = np.asarray(f(x), dtype=np.float64)
@@ -280,7 +280,7 @@ class GaussianMixture:
         return tuple(a.reshape(y.shape[1:]) for a in (total, size, shell))
 
     def placed(self, k: int, u: np.ndarray) -> np.ndarray:
-        """m_k + C_k^{1/2} u, (n, d), for standard coordinates u (n, d) along the axes of component k: exact in narrow directions."""
+        """m_k + C_k^{1/2} u, (n, d), for standard coordinates u (n, d) along the axes of component k; narrow ones keep their digits."""
         return self.means[k] + self._rotate(k, u * np.sqrt(self._parts.spectrum[k]))
 
     def _rotate(self, k: int, y: np.ndarray) -> np.ndarray:
