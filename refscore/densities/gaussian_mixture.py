@@ -280,7 +280,7 @@ class GaussianMixture:
         return tuple(a.reshape(y.shape[1:]) for a in (total, size, shell))
 
     def placed(self, k: int, u: np.ndarray) -> np.ndarray:
-        """m_k + C_k^{1/2} u, (n, d), for standard coordinates u (n, d) along the axes of component k; narrow ones keep their digits."""
+        """m_k + C_k^{1/2} u, (n, d), for standard coordinates u along the axes of component k; narrow ones keep their digits."""
         return self.means[k] + self._rotate(k, u * np.sqrt(self._parts.spectrum[k]))
 
     def _rotate(self, k: int, y: np.ndarray) -> np.ndarray:
