@@ -13,7 +13,7 @@ from plain_network import CASES, SIZES, MpNetwork, batch, forward, jacobian, mp_
 
 from refscore import parallel
 from refscore._blocks import BLOCK_BYTES
-from refscore.networks import MLP, AnalyticScore
+from refscore.networks import MLP, AnalyticScore, EnergyMLP
 from refscore.objectives import ddpm_simple, dsm, dsm_integrated, dsm_process, esm, ism, ncsn, psm, ssm, ssm_vr
 
 EPS = np.finfo(float).eps
@@ -142,6 +142,11 @@ def losses(sizes):
             noisy,
             lambda s, J: 1.25 * half_square(s + z / std),
         )
+        table["ncsn"] = (  # every row a level of its own
+            partial(ncsn, x0=x, sigmas=t, index=np.arange(N), noise=z),
+            x + t[:, None] * z,
+            lambda s, J: t**2 * half_square(s - kernel_score(x + t[:, None] * z, x, t[:, None])),
+        )
         table["ddpm_simple"] = (
             partial(ddpm_simple, process=Decay(), x0=x, index=t, noise=z), noisy, lambda m, J: half_square(m - z))
     return table
@@ -149,6 +154,11 @@ def losses(sizes):
 
 def _value(objective, net, convention, parameters):
     return objective(net.with_parameters(parameters), **convention)
+
+
+def energy(sizes, activation, seed, **options):
+    """An energy in place of the free network of these sizes."""
+    return EnergyMLP((*sizes[:-1], 1), activation, seed, takes_time=SIZES[sizes], **options)
 
 
 NAMED = [(sizes, name) for sizes in SIZES for name in losses(sizes)]
@@ -175,10 +185,11 @@ def test_values_from_the_definition(sizes, name):
             assert objective(net, **convention, grad=True)[0] == value
 
 
+@pytest.mark.parametrize("kind", [MLP, energy])
 @pytest.mark.parametrize("sizes, name", NAMED)
-def test_gradients_by_differences(sizes, name):
+def test_gradients_by_differences(sizes, name, kind):
     """Along a random direction in one array at a time; the bound comes with the difference (plain_network)."""
-    net = MLP(sizes, "tanh", 0)
+    net = kind(sizes, "tanh", 0)
     objective = losses(sizes)[name][0]
     rng = np.random.default_rng(9)
     for i, array in enumerate(net.parameters):
@@ -319,12 +330,13 @@ def test_tiny_noise(sigma):
             dsm(net, x, sigma, z)
 
 
+@pytest.mark.parametrize("kind", [MLP, energy])
 @pytest.mark.parametrize("sizes", [(4, 5, 7, 3), (4, 6, 5, 4, 3)])
-def test_same_bits_for_any_number_of_threads(sizes):
+def test_same_bits_for_any_number_of_threads(sizes, kind):
     n, rng = 3000, np.random.default_rng(0)
     x, z, score = rng.normal(size=(3, n, 3))
     t = rng.uniform(0.1, 1, size=n)
-    net = MLP(sizes, "tanh", 0)
+    net = kind(sizes, "tanh", 0)
     assert n * net.row_bytes() > 4 * BLOCK_BYTES  # several blocks, and not a whole number of them
     results = []
     for threads in (1, 2, 5):
@@ -350,10 +362,11 @@ def test_same_bits_for_any_number_of_threads(sizes):
     assert abs(results[0][-1].mean() - mean) <= 1e2 * EPS * mean
 
 
+@pytest.mark.parametrize("kind", [MLP, energy])
 @pytest.mark.parametrize("sizes, name", NAMED)
-def test_float32(sizes, name):
+def test_float32(sizes, name, kind):
     """The gradient stays float32; 1e3 roundings of float32, with 1/sigma^2 = 25 and the rows' size inside."""
-    net = MLP(sizes, "tanh", 0, dtype=np.float32)
+    net = kind(sizes, "tanh", 0, dtype=np.float32)
     twin = net.with_parameters([p.astype(np.float64) for p in net.parameters])
     objective = losses(sizes)[name][0]
     value, gradient = objective(net, grad=True)
