@@ -1,7 +1,7 @@
 """Every objective of an energy network against a free network that happens to have the same score: one hidden layer of sines.
 
-E = w.sin(x W + t W_t + b) has the score -W (w o cos), and cos z = sin(z + pi/2): an MLP whose last weights are tied to its first. So
-the gradient of the energy is that of the MLP, taken through the tie.
+E = w.sin(x W + t W_t + b) has the score -W (w o cos), and cos z = sin(z + pi/2): an MLP whose last weights are tied to its first.
+So the gradient of the energy is that of the MLP, taken through the tie.
 """
 
 from __future__ import annotations

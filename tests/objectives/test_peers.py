@@ -27,12 +27,12 @@ def peer(request):
     library = pytest.importorskip(request.param)
     if request.param == "jax":
         library.config.update("jax_enable_x64", True)
-        return SimpleNamespace(array=library.numpy.asarray, np=library.numpy, jvp=library.jvp, **_transforms(library))
-    return SimpleNamespace(array=library.asarray, np=library, jvp=library.func.jvp, **_transforms(library.func))
+        return SimpleNamespace(array=library.numpy.asarray, np=library.numpy, jit=library.jit, **_transforms(library))
+    return SimpleNamespace(array=library.asarray, np=library, jit=lambda f: f, **_transforms(library.func))
 
 
 def _transforms(functions):
-    return {name: getattr(functions, name) for name in ("grad", "vmap", "jacfwd")}
+    return {name: getattr(functions, name) for name in ("grad", "vmap", "jvp", "jacfwd")}
 
 
 def forward(peer, p, a):
@@ -120,7 +120,6 @@ LOSSES = {  # name: (refscore's loss of a model, the same for a row, arrays of r
 def test_automatic_differentiation_agrees(peer, kind):
     """1e3 eps of the largest gradient met and of 1/sigma^2, the largest factor of a row."""
     model = MLP((D + 1, 7, 5, D), "silu", 2) if kind is MLP else EnergyMLP((D + 1, 7, 5, 1), "silu", 2, takes_time=True)
-    parameters = [peer.array(np.array(a)) for a in model.parameters]
     for name, (ours, of_row, arrays) in LOSSES.items():
         rows = [peer.array(a) for a in arrays]
 
@@ -128,18 +127,22 @@ def test_automatic_differentiation_agrees(peer, kind):
             s = score(peer, p, kind)
             return peer.vmap(lambda *row: of_row(peer, s, *row))(*rows).mean()
 
-        agree(ours(model), (loss(parameters), peer.grad(loss)(parameters)), max(1.0, SIGMA.min() ** -2), name)
+        agree(ours(model), differentiated(peer, loss, model), max(1.0, SIGMA.min() ** -2), name)
 
 
 def test_contrastive_divergence_agrees(peer):
     model = EnergyMLP((D, 7, 5, 1), "silu", 2)
     x, y = peer.array(X), peer.array(U[:4])
-    parameters = [peer.array(np.array(a)) for a in model.parameters]
 
     def loss(p):
         return forward(peer, p, x).mean() - forward(peer, p, y).mean()
 
-    agree(contrastive_divergence(model, X, U[:4], grad=True), (loss(parameters), peer.grad(loss)(parameters)), 1.0, "CD")
+    agree(contrastive_divergence(model, X, U[:4], grad=True), differentiated(peer, loss, model), 1.0, "CD")
+
+
+def differentiated(peer, loss, model):
+    """(value, gradient) of the peer's loss at the model's parameters."""
+    return peer.jit(lambda p: (loss(p), peer.grad(loss)(p)))([peer.array(np.array(a)) for a in model.parameters])
 
 
 def agree(ours, theirs, size, name):
