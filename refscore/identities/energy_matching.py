@@ -21,15 +21,15 @@ ASCENDING = ("esm", "ism", "psm", "ssm", "ssm_vr", "dsm")
     r"E\tfrac12\|\nabla E(\tilde x) - z/\sigma\|^2 = \tfrac12E_{q_\sigma}\|\nabla E + s_{q_\sigma}\|^2 + C",
     source="[e, 'Match the scores of the data distribution and EBM's', for f = -E]; Hyvarinen 2005, theorem 1",
     method="Hessians of the energy (third-order gradient) and noise kernels vs explicit residual, by quadrature",
-    catches=(*(f"{name}_of_ascending_energy" for name in ASCENDING), "ism_trace_doubled", "ssm_vr_derivative_over_d",
-             "dsm_target_sign"),
+    catches=(*(f"{name}_of_ascending_energy" for name in ASCENDING), "ism_trace_doubled", "ssm_sum_over_directions",
+             "ssm_vr_derivative_over_d", "dsm_target_sign"),
 )
 def matching_of_energies(ops, seed):
     """Random and trained energies, a Gaussian and a mixture, d = 1 and 2; directions fixed; values and parameter gradients."""
     rows = []
     for d, target, density in ((1, "Gaussian", gaussian(1)), (1, "mixture", mixture(1)), (2, "mixture", mixture(2))):
-        v = np.random.default_rng((seed, d, 11)).standard_normal((1, d))
-        v *= 1.3 / np.linalg.norm(v)
+        v = np.random.default_rng((seed, d, 11)).standard_normal((2, d))
+        v *= 1.3 / np.linalg.norm(v, axis=1, keepdims=True)
         sigma = 0.8
         law = ops.corrupted(density, 1.0, sigma)
         # softplus: its poles keep a distance of pi from the real axis, as those of the free networks of B2 do
@@ -37,7 +37,7 @@ def matching_of_energies(ops, seed):
 
             def sums(h, density=density, model=model, v=v, sigma=sigma, law=law):
                 x, w = density.nodes(h)
-                s, along = ops.score(density, x), np.tile(v, (len(x), 1))
+                s, along = ops.score(density, x), np.broadcast_to(v[:, None], (len(v), *x.shape))
                 of_p = dict(sample_weight=w, grad=True)
                 noisy, u = _textbook.nodes(law, h)
                 x0, noise, joint = density.joint_nodes(1.0, sigma, h)
@@ -51,7 +51,11 @@ def matching_of_energies(ops, seed):
                     "dsm": ops.dsm(model, x0, sigma, noise, sample_weight=joint, grad=True),
                     "noisy esm": ops.esm(model, noisy, q, sample_weight=u, grad=True),
                 }
-                out = {"fisher": w @ (s * s).sum(axis=1), "along": w @ (s @ v[0]) ** 2, "noisy": u @ (q * q).sum(axis=1)}
+                out = {
+                    "fisher": w @ (s * s).sum(axis=1),
+                    "along": w @ np.mean((s @ v.T) ** 2, axis=1),
+                    "noisy": u @ (q * q).sum(axis=1),
+                }
                 for loss, (value, gradient) in losses.items():
                     out[loss], out[f"grad {loss}"] = value, flat(gradient)
                 squares = ops.esm(model, x, 0 * x, **of_p), ops.psm(model, x, along, 0 * x, **of_p)
