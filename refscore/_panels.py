@@ -12,7 +12,7 @@ that is cut at a peak resolves it, however narrow it is and wherever it lies (`c
 The line is cut into panels with ORDER Gauss-Legendre nodes each. The Legendre coefficients of the integrand come with the
 nodes; a panel whose last two are not negligible is halved. Their sum over all panels, times the width, is the error of
 the quadrature: it bounds the error of the interpolant, and the integral is far better as a rule. To it come rounding (of
-log g, eps |log g|, and of x, eps |x (log g)'|: near an end that is not zero x itself is not known better), and what lies
+log g, eps |log g|, and of x, eps |x (g f)'|: near an end that is not zero x itself is not known better), and what lies
 beyond |u| = 345, where x is 1e150 and its square still a float.
 
 What no rule sees is a peak between all nodes, away from every cut.
@@ -148,7 +148,7 @@ def integrate(log_g: Callable, f: Callable, panels: Panels, owners: int = 1, max
         density = y / _rule()[1][:, None]  # a panel's width/2 times the integrand
         tail = 2 * np.abs(np.einsum("kj,mjc->mkc", transform[-2:], density)).sum(axis=1)
         size = np.abs(y)
-        noise = np.einsum("mj,mjc->mc", _doubt(x, np.where(weight > 0, logs, 0.0), log_w), size)
+        noise = _noise(x, np.where(weight > 0, logs, 0.0), log_w, y)
         total = sums[1].copy()
         np.add.at(total, panels.owner, size.sum(axis=1))
         rest = noise + _beyond(panels, density / panels.width[:, None, None] * 2, total[panels.owner])
@@ -172,13 +172,14 @@ def _drop(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(before), before - np.where(np.isfinite(after), after, 0.0), 0.0)
 
 
-def _doubt(x: np.ndarray, log_g: np.ndarray, log_w: np.ndarray) -> np.ndarray:
-    """Relative error of the integrand from rounding of log g, of the weight and of x, (m, ORDER)."""
+def _noise(x: np.ndarray, log_g: np.ndarray, log_w: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What rounding of log g, of the weight and of x makes of the terms y (m, ORDER, c), summed over each panel, (m, c)."""
+    size, weight = np.abs(y), np.exp(log_w)[:, :, None]
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        steep = np.abs(np.diff(log_g, axis=1) / np.diff(x, axis=1))
-        steep = np.nan_to_num(np.maximum(steep[:, np.r_[0, : ORDER - 1]], steep[:, np.r_[: ORDER - 1, -1]]), nan=np.inf)
-        moved = np.where(x == 0, 0.0, np.minimum(1.0, EPS * np.abs(x) * steep))
-    return EPS * (2 + np.abs(log_g) + np.abs(log_w)) + moved
+        steep = np.abs(np.diff(y / weight, axis=1)) / np.abs(np.diff(x, axis=1))[:, :, None]  # of the integrand in x
+        steep = np.maximum(steep[:, np.r_[0, : ORDER - 1]], steep[:, np.r_[: ORDER - 1, -1]])
+        moved = np.fmin(size, EPS * np.abs(x)[:, :, None] * steep * weight)  # NaN: neighbours that are the same float
+    return (EPS * (2 + np.abs(log_g) + np.abs(log_w))[:, :, None] * size + moved).sum(axis=1)
 
 
 def _beyond(panels: Panels, g: np.ndarray, total: np.ndarray) -> np.ndarray:

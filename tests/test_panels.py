@@ -59,7 +59,7 @@ def test_what_does_not_converge_says_so():
 
 
 def test_rounding_of_a_large_logarithm_is_part_of_the_error():
-    """log g = 1e9 - x^2 is known to 1e-7: so is the integral, relative to itself; the estimate is no smaller and not much larger."""
+    """log g = 1e9 - x^2 is known to 1e-7, and so is the integral, relative to itself: the estimate is neither less nor much more."""
     found = _panels.integrate(lambda x, owner: 1e9 - x * x, ones, Panels.of(np.array([[-INF, 0.1], [0.1, INF]])))
     log_value = float(found.shift[0] - 1e9 + np.log(found.value[0, 0]))
     relative = float(found.error[0, 0] / found.value[0, 0])

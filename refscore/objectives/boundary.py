@@ -33,7 +33,8 @@ def boundary_flux(model: Callable, density: Any) -> tuple[float, float]:
     Returns
     -------
     value, error : float
-        The error is the change when all panels of the faces are halved, and how much p differs one float away from the end.
+        The error is the change when all panels of the faces are halved (waves too short for both are not seen), and how much p
+        differs one float away from the end.
 
     Raises
     ------

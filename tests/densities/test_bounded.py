@@ -67,6 +67,10 @@ def test_beta_against_scipy(a, b):
         exact = [mp.diff(lambda t: (a - 1) * mp.log(t) + (b - 1) * mp.log(1 - t), mp.mpf(float(v)), h=mp.mpf(v) * mp.mpf("1e-15"))
                  for v in x[:, 0]]
     np.testing.assert_allclose(density.score(x)[:, 0], np.array(exact, dtype=float), rtol=1e-12, atol=1e-12)
+    bend = -(a - 1) / x**2 - (b - 1) / (1 - x) ** 2
+    np.testing.assert_allclose(density.score_jacobian(x)[:, 0], bend, rtol=1e-14)
+    slope = UnnormalizedDensity(density.log_p, (0, 1), density.slope).score_jacobian(x[1:3])[:, 0]  # by differences of the score
+    np.testing.assert_allclose(slope, bend[1:3], rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(density.mean, same.mean(), rtol=1e-14)
     np.testing.assert_allclose(density.cov, [[same.var()]], rtol=1e-14)
     if b >= 1:

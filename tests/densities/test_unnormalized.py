@@ -42,8 +42,12 @@ def test_log_normalizer_is_within_its_error(name):
 def test_a_peak_that_floats_cannot_resolve_is_reported():
     """At x = 1e6 neighbouring floats are 1e-10 apart: of a peak of width 1e-3 no more than 1e-7 can be known."""
     with pytest.warns(RuntimeWarning, match="error estimate"):
-        value, error = UnnormalizedDensity(lambda x: -((x - 1e6) ** 2) / 2e-6).log_normalizer()
+        density = UnnormalizedDensity(lambda x: -((x - 1e6) ** 2) / 2e-6)
+    value, error = density.log_normalizer()
     assert abs(value - 0.5 * math.log(2 * math.pi * 1e-6)) <= error < 1e-5
+    with pytest.warns(RuntimeWarning, match="expectation"):
+        one, its_error = density.expectation(lambda x: np.ones(len(x)))
+    assert abs(one - 1) <= its_error and its_error >= 1.9 * error  # the errors of the integral and of Z
 
 
 @settings(max_examples=25, deadline=None)

@@ -55,6 +55,15 @@ def test_four_sides_of_a_box():
     assert abs(value - want) <= error + 1e-13 and error < 1e-11
 
 
+def test_the_error_of_a_face_that_its_nodes_do_not_resolve():
+    """s_1 = sin(400 y) on the sides x = 0 and x = 1 of a box, p = e^{x + y}/Z: int sin(400 y) e^y dy by hand."""
+    line = UnnormalizedDensity(lambda x: x, (0.0, 1.0))
+    density = Product([line, line])
+    wave = (math.e * (math.sin(400) - 400 * math.cos(400)) + 400) / (1 + 400**2) / (math.e - 1)
+    value, error = boundary_flux(lambda z: np.stack([np.sin(400 * z[:, 1]), 0 * z[:, 0]], axis=1), density)
+    assert 1e-13 < abs(value - wave) <= error < 1.0
+
+
 def test_pieces_that_touch_cancel_for_a_smooth_score_and_count_the_jump_of_their_own():
     laplace = UnnormalizedDensity(lambda x: -np.abs(x - 0.4) / 0.8, ((-math.inf, 0.4), (0.4, math.inf)),
                                   lambda x: -np.sign(x - 0.4) / 0.8, np.zeros_like)
