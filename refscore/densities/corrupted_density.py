@@ -142,6 +142,9 @@ class CorruptedDensity:
             return np.stack([np.ones_like(z), z], axis=1)
 
         found = _panels.integrate(log_g, first, _panels.Panels.of(cuts, owners), len(y))
+        if not (found.value[:, 0] > 0).all():
+            far = y[int(np.argmin(found.value[:, 0]))]
+            raise ValueError(f"at x = {far} log q lies below the range of float64: rescale the coordinates")
         centre = found.value[:, 1] / found.value[:, 0]  # so that nothing cancels where z is large
 
         def central(points, owner):

@@ -147,7 +147,7 @@ class UnnormalizedDensity:
             return _validate.finite(y, "f(x)").reshape(len(x), -1)
 
         found = _panels.integrate(self._log_g, columns, self._whole.panels, max_nodes=max_nodes)
-        mass = self._mass_of(found.shift[0])
+        mass = math.exp(found.shift[0] - self._log_z[0])
         value, error = found.value[0] * mass, (found.error[0] + self._log_z[1] * found.size[0]) * mass
         if not found.converges.all():
             raise ValueError("the expectation does not converge: f p does not decay towards an end of the support, so E|f| is "
@@ -249,9 +249,6 @@ class UnnormalizedDensity:
         series = _panels.coefficients(panels, self._log, self._log_z[0])
         return panels, np.concatenate([[0.0], np.cumsum(series[:, 0] * panels.width)]), series
 
-    def _mass_of(self, shift: float) -> float:
-        return math.exp(shift - self._log_z[0])
-
     def _log(self, x: np.ndarray) -> np.ndarray:
         """log_p, checked."""
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -283,15 +280,17 @@ class UnnormalizedDensity:
             raise ValueError(f"x[{at}] = {x[at]} is not inside the support {self.support}: there is no score at the ends of pieces "
                              "and outside; pass points strictly inside")
         ends = np.array(self.support)[piece]
-        width = math.exp(min(700.0, self._log_z[0] - float(self._log(self._peaks).max())))
+        peak, width = self._peak
         distance = np.minimum(x - ends[:, 0], ends[:, 1] - x)
-        return x, np.minimum(0.9 * distance, np.maximum(width, 0.25 * np.abs(x - self._peaks[0])))
+        return x, np.minimum(0.9 * distance, np.maximum(width, 0.25 * np.abs(x - peak)))
 
     @cached_property
-    def _peaks(self) -> np.ndarray:
-        """Where p is highest among the nodes, (1,)."""
+    def _peak(self) -> tuple[float, float]:
+        """Where p is highest among the nodes, and 1/p there: a width of p."""
         x = _panels.nodes(self._whole.panels)[0].ravel()
-        return x[[int(np.argmax(self._log(x)))]]
+        values = self._log(x)
+        at = int(np.argmax(values))
+        return float(x[at]), math.exp(min(700.0, self._log_z[0] - values[at]))
 
     def _slope(self, x) -> tuple[np.ndarray, np.ndarray]:
         x, reach = self._inside(x)

@@ -46,7 +46,7 @@ def laws() -> dict[str, Law]:
     def derivative(x):
         return _textbook.score(target, x[:, None])[:, 0]
 
-    m, b, k, theta, c = 0.4, 0.7, 2.6, 0.8, -1.7
+    m, b, k, theta, c = 0.4, 0.7, 3.0, 0.8, -1.7
 
     def gumbel(x):
         with np.errstate(over="ignore"):

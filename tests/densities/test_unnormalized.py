@@ -148,6 +148,8 @@ def test_expectations_of_a_corrupted_law():
     value, error = law.expectation(lambda y: np.stack([np.cos(2 * y[:, 0]), y[:, 0], y[:, 0] ** 2], axis=1))
     want = [math.sin(4.8) / 4.8 * math.exp(-0.5), 1.2, law.cov[0, 0] + 1.44]
     assert (np.abs(value - want) <= error).all() and error.max() < 1e-11
+    value, error = law.corrupted(0.0, 0.5).expectation(lambda y: np.cos(2 * np.pi / 0.32 / 0.5 * y[:, 0]))
+    assert 0.1 < abs(value) <= error  # a wave that the finer lattice takes for a constant; it is e^{-193}
     value, error = law.expectation(lambda y: y[:, 0] ** 4)
     assert isinstance(value, float) and abs(value - (0.8**4 * 81 / 5 + 6 * 0.64 * 3 * 0.25 + 3 * 0.5**4)) <= error
 
@@ -243,6 +245,7 @@ def test_logpdf_outside_and_the_shape_of_everything():
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).sample(3, None), "never global"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 0.0), "sigma is 0.0"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(-1.0, 1.0), "alpha is -1.0"),
+        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1.0).score([[0.0], [1e200]]), "at x = 1e.200 log q"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: 1.0), "f returned shape"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: x[:, 0] * np.nan), "f.x.* is nan"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).nodes(2), "at most 1"),
