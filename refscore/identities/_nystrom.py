@@ -17,6 +17,9 @@ import numpy as np
 
 from refscore.identities._calculus import EPS, gauss_legendre
 
+LAW_ERROR = 2e-13
+"""L1 error of a law in one dimension by `refscore.laws.grid`, which refines to 1e-13, plus eps a step."""
+
 
 class Step(NamedTuple):
     """x <- a x + b score(x) + sqrt(v) z, score: (n,) -> (n,)."""

@@ -94,7 +94,7 @@ def _chains(ops: Operations) -> Iterator[Comparison | Table]:
     rows: list[tuple] = []
     for case, chain, steps, reach in (
         (f"Langevin, {total} steps at sigma_L", plain, [_step(last)] * total, 7.0),
-        (f"annealed, 4 levels, {n_steps} steps each", annealed, annealed_steps(MODES, sigmas, last**2, n_steps), 18.0),
+        (f"annealed, 4 levels, {n_steps} steps each", annealed, annealed_steps(MODES, sigmas, 1.0, n_steps), 18.0),
     ):
         mass, distance = modes_and_distance(ops, chain, LEFT, steps, reach, MODES, VALLEY)
         yield Comparison(f"mass on the right: {case}", *mass)
@@ -102,7 +102,7 @@ def _chains(ops: Operations) -> Iterator[Comparison | Table]:
         rows.append((case, mass.value, distance.value))
     start, target = by_hand(LEFT, 1.0, 0.0)[0], by_hand(MODES, 1.0, 0.0)[0]
     for n in (28, 112):
-        law = nystrom(annealed_steps(MODES, sigmas, last**2, n), start, 8, 18.0)[0]
+        law = nystrom(annealed_steps(MODES, sigmas, 1.0, n), start, 8, 18.0)[0]
         rows.append((f"annealed, 4 levels, {n} steps each", law.above(VALLEY), tv_by_quadrature(law.density, target)[0]))
     rows.append(("q_sigma_L itself", float(noisy.sf(np.array([[VALLEY]]))[0]), ops.total_variation(noisy, MODES)[0]))
     columns = ("chain", "mass on the right", "TV to the data")

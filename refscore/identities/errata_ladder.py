@@ -15,10 +15,10 @@ from refscore.densities import Gaussian, GaussianMixture
 from refscore.identities import _targets, _textbook
 from refscore.identities._calculus import EPS
 from refscore.identities._errata import refuted
-from refscore.identities._nystrom import Step, by_hand, tv_by_quadrature
+from refscore.identities._nystrom import by_hand, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
-from refscore.identities.langevin import SIGMAS, corrupted_score, modes_and_distance
+from refscore.identities.langevin import SIGMAS, annealed_steps, corrupted_score, modes_and_distance
 from refscore.identities.noise_ladder import shared_mass
 from refscore.processes import OU, VP
 from refscore.samplers import Chain
@@ -52,7 +52,7 @@ def three_orders(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     }
     right, rows = None, []
     for name, (levels, factor) in readings.items():
-        chain, steps = _run(ops, name, levels, factor, n_steps), _steps(levels, factor, n_steps)
+        chain, steps = _run(ops, name, levels, factor, n_steps), annealed_steps(MODES, levels, factor, n_steps)
         panel = 0.35 / math.sqrt(min(step.v for step in steps))  # 0.35 wide, whatever the steps: for the poles of the score
         mass, distance = modes_and_distance(ops, chain, START, steps, 17.0, MODES, 0.0, panel)
         rows.append((name, float(levels[0]), float(levels[-1]), mass.value, distance.value))
@@ -79,11 +79,6 @@ def _run(ops: Operations, name: str, levels: np.ndarray, factor: float, n_steps:
             ops.annealed_langevin(score, levels, eps, n_steps))
     times = np.repeat(levels, n_steps)
     return Chain(score, times, np.ones(len(times)), factor * times**2 / 2, factor * times**2)
-
-
-def _steps(levels: np.ndarray, factor: float, n_steps: int) -> list[Step]:
-    return [Step(1.0, factor * sigma**2 / 2, factor * sigma**2, score)
-            for sigma in levels for score in [by_hand(MODES, 1.0, sigma**2)[1]] for _ in range(n_steps)]
 
 
 def _refused(call) -> bool:

@@ -28,7 +28,7 @@ import numpy as np
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.identities import _models, _targets
 from refscore.identities._calculus import EPS, gauss_legendre
-from refscore.identities._nystrom import Nystrom, Step, by_hand, nystrom, tv_by_quadrature
+from refscore.identities._nystrom import LAW_ERROR, Nystrom, Step, by_hand, nystrom, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities.samplers import Setting, _frozen_moments, exact_score, settings
@@ -36,8 +36,6 @@ from refscore.networks import MLP
 from refscore.processes import OU
 
 SCHEMES = ("euler_maruyama", "exponential")
-_LAW_ERROR = 2e-13
-"""L1 error of a law in one dimension by quadrature (`refscore.laws.grid` refines to 1e-13, plus eps a step)."""
 
 STANDARD = Setting("OU(1, sqrt 2)", OU(1.0, math.sqrt(2)), lambda t: 1.0 + 0 * t, lambda t: 2.0 + 0 * t, 3.0)
 SKEWED = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
@@ -180,7 +178,7 @@ def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
             y = np.linspace(-3.3, 3.1, 41)
             right, other = fine.density(y), rough.density(y)
             # an L1 error e before the last kernel is at most e/sqrt(2 pi v) after it
-            lost = _LAW_ERROR + defect + 16 * EPS * len(times)
+            lost = LAW_ERROR + defect + 16 * EPS * len(times)
             bound = np.abs(right - other) + lost / math.sqrt(2 * math.pi * fine.v)
             yield Comparison(f"density of the law: {case}", np.exp(ops.logpdf(law, y[:, None])), right, bound, right.max())
             value, error = ops.total_variation(law, data)
@@ -193,7 +191,7 @@ def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     # the error 2e-13 of two laws; so this comparison vouches for 11 digits, and the two above for the rest.
     digits = 0.0775895936664
     yield Comparison("TV = 0.0775895936664 for 48 exponential steps from T = 3", known["skewed mixture", "exponential"], digits,
-                     5e-14 + 2 * _LAW_ERROR, digits)
+                     5e-14 + 2 * LAW_ERROR, digits)
 
 
 STEPS = (12, 17, 24, 34, 48, 68, 96, 136)

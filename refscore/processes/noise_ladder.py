@@ -36,8 +36,7 @@ import numpy as np
 from refscore import _validate
 
 _NODES = 32
-_SMALL = 2.0  # |v| below which E(v) is summed as a series
-_TERMS = 30
+_TERMS = 30  # of the series of E(v)
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)  # of log Gamma(k) in k^{-1}, k^{-3}, ...
 _LARGE = 16.0  # k from which the series of Stirling leaves less than eps/2 out
 
@@ -165,7 +164,7 @@ def _peak(k: float) -> float:
 
 
 def _exp_remainder(v: np.ndarray) -> np.ndarray:
-    """E(v) = e^v - 1 - v by its series, for |v| <= 2."""
+    """E(v) = e^v - 1 - v by its series, which wants |v| <= 2."""
     total = np.ones_like(v)
     for n in range(_TERMS, 2, -1):
         total = 1 + v / n * total
