@@ -93,7 +93,7 @@ def posterior_for_kernel(ops, seed):
     plus noise that the model cannot see, so it needs what is to be learnt.
     """
     rng = np.random.default_rng((seed, 112))
-    rows = []
+    rows: list[tuple] = []
     for d, sigma in CASES:
         density = mixture(d)
         x, noisy = density.mean + rng.standard_normal((2, 6, d))
@@ -211,7 +211,7 @@ def on_the_corrupted_density(ops, seed):
             pair = [{kind: have[f"{kind} {name}"] for kind in ("dsm", "esm p", "esm q", "ism gap")} for name in (first, second)]
             dsm, on_data, on_noisy, gap = (pair[0][k] - pair[1][k] for k in ("dsm", "esm p", "esm q", "ism gap"))
             slack = sum(bound[f"{kind} {name}"] for kind in ("dsm", "esm p", "ism gap") for name in (first, second))
-            scale = 1 + sum(abs(number) for losses in pair for number in losses.values())
+            scale = 1.0 + sum(abs(number) for losses in pair for number in losses.values())
             yield refuted(f"ESM on the data: {case}", on_data, dsm, gap, slack, scale)
             if (first, second) == ("s_p", "s_q"):
                 slack = sum(bound[f"{kind} {name}"] for kind in ("dsm", "esm p") for name in (first, second)) + forth[1] + back[1]
@@ -221,8 +221,8 @@ def on_the_corrupted_density(ops, seed):
     for sigma in (0.8, 0.4, 0.2, 0.1, 0.05):
         density = mixture(1)
         law = density.corrupted(1.0, sigma)
-        pair = [ops.fisher(*laws, tolerance=1e-9)[0] for laws in ((density, law), (law, density))]
-        rows.append((sigma, *pair, sum(pair) / sigma**4))
+        misses = [ops.fisher(*laws, tolerance=1e-9)[0] for laws in ((density, law), (law, density))]
+        rows.append((sigma, *misses, sum(misses) / sigma**4))
     yield Table("What DSM's minimiser s_q misses on the data, d = 1", ("sigma", "F(p, q)", "F(q, p)", "sum/sigma^4"), rows)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from refscore.densities import PointSet
 from refscore.identities import _textbook
 from refscore.identities._calculus import chebyshev_points, derivative, gain
-from refscore.identities._expectations import EPS, FINEST, refined
+from refscore.identities._expectations import EPS, refined
 from refscore.identities._models import score_models
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import DIMENSIONS, gaussian, mixture, targets
@@ -17,8 +17,14 @@ from refscore.processes import OU, VP
 LEVELS = {1: ((1.0, 0.6), (0.7, 0.9), (0.4, 7.0)), 2: ((0.7, 0.9),), 3: ((0.8, 1.4),)}
 """(alpha, sigma) by dimension."""
 
-COARSEST = {1: 0.7, 2: 0.7, 3: 0.88}
-"""The first lattice: in three dimensions so much noise is added that the third one, twice as fine, is fine enough."""
+SPACING = {1: (0.7, 0.02), 2: (0.7, 0.08), 3: (0.84, 0.42)}
+"""The first and the finest lattice: in three dimensions so much noise is added that the third one is fine enough."""
+
+
+def _models(law, seed):
+    """Four scores; in three dimensions, where a lattice fine enough for networks takes too long, the exact and the linear one."""
+    models = score_models(law, seed)
+    return models if law.dim < 3 else {name: models[name] for name in ("exact", "linear")}
 
 
 @identity(
@@ -62,7 +68,7 @@ def _wiener(ops, d, alpha, sigma, where):
 def _worse(ops, d, alpha, sigma, where, seed, rows):
     density = mixture(d)
     law = density.corrupted(alpha, sigma)
-    models = score_models(law, seed)
+    models = _models(law, seed)
     value, error = ops.denoising_error(density, alpha, sigma, tolerance=2e-11)
 
     def sums(h):
@@ -78,7 +84,7 @@ def _worse(ops, d, alpha, sigma, where, seed, rows):
             out[f"gap {name}"] = w @ ((best - guess) ** 2).sum(axis=1)
         return out
 
-    sums_at, bound = refined(sums, COARSEST[d], finest=FINEST[d])
+    sums_at, bound = refined(sums, SPACING[d][0], finest=SPACING[d][1])
     factor = (sigma / alpha) ** 2
     want = factor * (d - sigma**2 * float(sums_at["fisher"]))
     slack = error + factor * (sigma**2 * bound["fisher"] + 8 * EPS * d)
@@ -88,7 +94,7 @@ def _worse(ops, d, alpha, sigma, where, seed, rows):
         gap = float(sums_at[f"gap {name}"])
         slack = error + bound[f"error {name}"] + bound[f"gap {name}"]
         yield Comparison(f"denoiser of the {name} score: {where}", have, value + gap, slack, 1 + have)
-    rows.append((where, value, *errors.values()))
+    rows.append((where, value, *(errors.get(name, "") for name in ("exact", "linear", "random", "trained"))))
 
 
 def _of_points(ops, d, alpha, sigma, where, seed):
@@ -105,14 +111,14 @@ def _of_points(ops, d, alpha, sigma, where, seed):
         away = points.points - (r @ points.points)[:, None, :]
         return {"error": w @ np.einsum("nk,nkd,nkd->n", r, away, away)}
 
-    have, bound = refined(sums, COARSEST[d], finest=FINEST[d])
+    have, bound = refined(sums, SPACING[d][0], finest=SPACING[d][1])
     value, error = ops.denoising_error(points, alpha, sigma, tolerance=2e-11)
     return Comparison(f"points: {where}", value, float(have["error"]), error + bound["error"], 1 + value)
 
 
 def _by_mutual_information(ops, name, density):
     """2 d/d(snr) [h(x~) - 1/2 log(2 pi e sigma^2)] at alpha = 1, snr = 1/sigma^2, with the entropy h by quadrature."""
-    snr, radius = 2.5, 1.0
+    snr, radius = 2.5, 1.5
     values, slack = [], 0.0
     for point in snr + radius * chebyshev_points():
         law = density.corrupted(1.0, point**-0.5)
@@ -177,7 +183,7 @@ def _along(ops, name, density, process, t):
         x0, noise, w = density.joint_nodes(alpha, sigma, h)
         return {"one": ops.dsm_process(lambda x, t: best(x), process, x0, t, noise, sample_weight=w)}
 
-    have, bound = refined(sums, COARSEST[d], finest=FINEST[d])
+    have, bound = refined(sums, SPACING[d][0], finest=SPACING[d][1])
     information, slack = ops.fisher_information(law)
     for kind, factor in lambdas.items():
         asked = {"weight": kind} if kind in ("one", "sigma2") else {"weight": "prediction", "predicts": kind}
@@ -193,7 +199,7 @@ def _above(ops, d, seed):
     """DSM of any model lies above C by the explicit loss on the corrupted law, weighted alike."""
     density, sigma = mixture(d), (0.6, 0.9, 1.4)[d - 1]
     law = ops.corrupted(density, 1.0, sigma)
-    models = score_models(density.corrupted(1.0, sigma), seed)
+    models = _models(density.corrupted(1.0, sigma), seed)
 
     def sums(h):
         x0, noise, w = density.joint_nodes(1.0, sigma, h)
@@ -205,7 +211,7 @@ def _above(ops, d, seed):
             out[f"esm {name}"] = sigma**2 * ops.esm(model, x, s, sample_weight=v)
         return out
 
-    have, bound = refined(sums, COARSEST[d], finest=FINEST[d])
+    have, bound = refined(sums, SPACING[d][0], finest=SPACING[d][1])
     value, error = ops.irreducible_loss(density, 1.0, sigma, weight="sigma2", tolerance=2e-11)
     for name in models:
         dsm, esm = float(have[f"dsm {name}"]), float(have[f"esm {name}"])
