@@ -44,15 +44,16 @@ def three_orders(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     eps, n_steps = 0.25, 7
     down, up = SIGMAS, SIGMAS[::-1]
     readings = {
-        "[c, e]: sigma_1 > ... > sigma_L": (down, eps / down[-1] ** 2),
-        "[d] as numbered: sigma_1 < ... < sigma_L": (up, eps / up[-1] ** 2),
-        "[d] run downwards, steps as numbered": (down, eps / up[-1] ** 2),
-        "[b] as numbered: sigma_1 < ... < sigma_L, sigma_0 unused": (up[1:], eps / up[-1] ** 2),
-        "[b] run downwards, eta = eps sigma^2/(2 sigma_0^2)": (down, eps / down[-1] ** 2),
+        "[c, e]: sigma_1 > ... > sigma_L": (down, eps / down[-1] ** 2, "half_eta"),
+        "[d] as numbered: sigma_1 < ... < sigma_L": (up, eps / up[-1] ** 2, "half_eta"),
+        "[d] run downwards, steps as numbered": (down, eps / up[-1] ** 2, "half_eta"),
+        "[b] as numbered: sigma_1 < ... < sigma_L, sigma_0 unused": (up[1:], eps / up[-1] ** 2, "half_eta"),
+        "[b] run downwards, eta = eps sigma^2/(2 sigma_0^2)": (down, eps / down[-1] ** 2, "eta"),
     }
     right, rows = None, []
-    for name, (levels, factor) in readings.items():
-        chain, steps = _run(ops, name, levels, factor, n_steps), annealed_steps(MODES, levels, factor, n_steps)
+    for name, (levels, factor, convention) in readings.items():
+        chain = _run(ops, levels, factor, n_steps, convention)
+        steps = annealed_steps(MODES, levels, factor, n_steps)
         panel = 0.35 / math.sqrt(min(step.v for step in steps))  # 0.35 wide, whatever the steps: for the poles of the score
         mass, distance = modes_and_distance(ops, chain, START, steps, 17.0, MODES, 0.0, panel)
         rows.append((name, float(levels[0]), float(levels[-1]), mass.value, distance.value))
@@ -70,13 +71,12 @@ def three_orders(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     yield Table(title, columns, rows)
 
 
-def _run(ops: Operations, name: str, levels: np.ndarray, factor: float, n_steps: int) -> Chain:
+def _run(ops: Operations, levels: np.ndarray, factor: float, n_steps: int, convention: str) -> Chain:
     """alpha_i = factor sigma_i^2 on the levels as given: by the package where they decrease, else kernel by kernel."""
     score = corrupted_score(ops, MODES)
     if levels[0] > levels[-1]:
-        eps = factor * levels[-1] ** 2
-        return ops.annealed_langevin(score, levels, eps / 2, n_steps, "eta") if "eta" in name else (
-            ops.annealed_langevin(score, levels, eps, n_steps))
+        alpha = factor * levels[-1] ** 2
+        return ops.annealed_langevin(score, levels, alpha / 2 if convention == "eta" else alpha, n_steps, convention)
     times = np.repeat(levels, n_steps)
     return Chain(score, times, np.ones(len(times)), factor * times**2 / 2, factor * times**2)
 
@@ -100,32 +100,32 @@ def _refused(call) -> bool:
     catches=("conditional_score_sign", "conditional_score_over_sigma", "conditional_score_alpha_missing"),
 )
 def no_noise(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
+    """A single alpha_t = 1 is harmless once an earlier one is below 1: it is the product that must be."""
     data, rows = _targets.gaussian(2), list[tuple]()
     z, w = _textbook.nodes(Gaussian(np.zeros(2), 1.0), 0.6)
-    points = data.sample(5, np.random.default_rng((seed, 8)))  # of x_0 the score depends on the noise only
-    x0, noise = np.repeat(points, len(z), axis=0), np.tile(z, (len(points), 1))
-    weights = np.tile(w, len(points)) / len(points)
+    points = np.random.default_rng((seed, 8)).uniform(-1.5, 1.5, (5, 2))  # any x_0: the score depends on the noise only
+    x0, noise, weights = np.repeat(points, len(z), axis=0), np.tile(z, (5, 1)), np.tile(w, 5) / 5
     process = OU(0.7, math.sqrt(1.4))  # alpha-bar = e^{-1.4 t}, sigma^2 = 1 - alpha-bar
+
+    def conditional(missing):
+        t = -math.log1p(-missing) / 1.4
+        return ops.conditional_score(process, ops.corrupt(process, x0, t, noise), x0, t)
+
     for missing in (0.5, 1e-2, 1e-4, 1e-8):
-        found = {}
-        for m in (missing, missing / 2):
-            t = -math.log1p(-m) / 1.4
-            conditional = ops.conditional_score(process, ops.corrupt(process, x0, t, noise), x0, t)
-            found[m] = float(weights @ (conditional**2).sum(axis=1))
-            if m == missing:
-                # x_t and alpha x_0 are rounded by eps |x|, that is by eps |x|/sigma in units of the noise
-                lost = 4 * EPS * (1 + np.abs(x0).max() / math.sqrt(m))
-                scale = 1 + np.abs(noise)
-                case = f"1 - alpha-bar = {m:g}"
-                yield Comparison(f"-eps/sqrt(1 - alpha-bar): {case}", math.sqrt(m) * conditional, -noise, lost * scale, scale)
-                law = ops.marginal(process, data, t)
-                y, v = _textbook.nodes(law, 0.6)
-                marginal = float(v @ (ops.score(law, y) ** 2).sum(axis=1))
-                exact = float(np.trace(np.linalg.inv((1 - m) * data.cov + m * np.eye(2))))
-                yield Comparison(f"E|marginal score|^2: {case}", marginal, exact, 512 * EPS * exact, exact)
-                rows.append((m, found[m], 2 / m, marginal, float(np.abs(math.sqrt(m) * conditional + noise).max())))
-        size, name = 4 / missing, f"E|conditional score|^2 has a limit: {case}, and half of it"
-        yield refuted(name, found[missing / 2], found[missing], 2 / missing, 3 * lost * size, size)
+        case, size = f"1 - alpha-bar = {missing:g}", 4 / missing
+        # x_t and alpha x_0 are rounded by eps |x|, that is by eps |x|/sigma in units of the noise
+        lost, scale = 4 * EPS * (1 + np.abs(x0).max() / math.sqrt(missing / 2)), 1 + np.abs(noise)
+        found = math.sqrt(missing) * conditional(missing)
+        yield Comparison(f"-eps/sqrt(1 - alpha-bar): {case}", found, -noise, lost * scale, scale)
+        here, closer = (float(weights @ (conditional(m) ** 2).sum(axis=1)) for m in (missing, missing / 2))
+        name = f"E|conditional score|^2 has a limit: {case}, and half of it"
+        yield refuted(name, closer, here, 2 / missing, 3 * lost * size, size)
+        law = ops.marginal(process, data, -math.log1p(-missing) / 1.4)
+        y, v = _textbook.nodes(law, 0.6)
+        marginal = float(v @ (ops.score(law, y) ** 2).sum(axis=1))
+        exact = float(np.trace(np.linalg.inv((1 - missing) * data.cov + missing * np.eye(2))))
+        yield Comparison(f"E|marginal score|^2: {case}", marginal, exact, 512 * EPS * exact, exact)
+        rows.append((missing, here, 2 / missing, marginal, float(np.abs(found + noise).max())))
     for other in (process, VP()):
         refused = _refused(lambda other=other: ops.conditional_score(other, points, points, 0.0))
         yield Comparison(f"alpha-bar = 1 is refused, {type(other).__name__}", refused, True, 0.0)
