@@ -33,7 +33,9 @@ _DROPPED = math.exp(-50)  # posterior weights below this may be left out (`Compo
 _COARSE = 0.8
 
 
-def denoising_error(density: Any, alpha: float, sigma: float, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000):
+def denoising_error(
+    density: Any, alpha: float, sigma: float, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000
+) -> tuple[float, float]:
     """mmse = E tr Cov[x_0 | x~] of x~ = alpha x_0 + sigma z, summed over dimensions, and an absolute error.
 
     Parameters
@@ -72,16 +74,15 @@ def denoising_error(density: Any, alpha: float, sigma: float, *, tolerance: floa
         return within, rounding
     scale = sigma * (sigma / alpha)
 
-    def left(x):
-        """Both sums, given x~, less what the first is on average."""
-        return scale * (scale * law.score_spread(x)) + within
+    def between(x):
+        return scale * (scale * law.score_spread(x))
 
-    value, error = law.expectation(left, tolerance=tolerance, max_nodes=max_nodes)
+    value, error = law.expectation(lambda x: within + between(x), tolerance=tolerance, max_nodes=max_nodes)
     x, w = law.nodes(_COARSE)
-    between = left(x) - within
+    square = between(x)
     step = 2 * _EPS * np.linalg.norm(x, axis=1)  # nodes are rounded
     e = scale * (np.linalg.norm(law.score_error(x), axis=1) + step * np.abs(law.score_jacobian(x)).sum(axis=(1, 2)))
     ratio = 4 * law.logpdf_error(x) + step * np.sqrt(law.score_spread(x))
-    rounding += 2 * float(w @ ((2 * np.sqrt(between) + e) * e + ratio * between))
+    rounding += 2 * float(w @ ((2 * np.sqrt(square) + e) * e + ratio * square))
     steps = scale / law.spectrum.min() * np.linalg.norm(law.means - law.mean, axis=1)  # |mu_k - mu| at most
     return value, error + rounding + _DROPPED * (2 * float(steps.max())) ** 2
