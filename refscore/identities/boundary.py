@@ -64,6 +64,14 @@ def boundary_flux(ops, seed):
         models = score_models(mixture(d), seed)
         if name.startswith("truncated") or d == 2:
             models["its own"] = AnalyticScore(density)
+        if d == 1:  # the best constant score is E s_p = [p], where J_ISM = c^2/2 has its minimum at 0 whatever p is
+            flux, error = ops.boundary_flux(np.ones_like, density)
+            jump = math.fsum(sign * p for _, sign, p in ends[0])
+            x, w = density.nodes()
+            terms = w * ops.score(density, x)[:, 0]
+            size = 1 + float(np.abs(terms).sum())
+            yield Comparison(f"E s_p = [p], {name}", math.fsum(terms), jump, 1e-12 * size, size)
+            yield Comparison(f"flux of s = 1, {name}", flux, jump, error + 64 * EPS * size, size)
         sums = [_gaps(ops, density, models, *_nodes(ops, name, density, h)) for h in (0.5, 0.25)]
         for model_name, model in models.items():
             flux, error = ops.boundary_flux(model, density)
