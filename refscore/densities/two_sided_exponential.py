@@ -8,7 +8,7 @@ becomes an exponentially modified Gaussian,
 
     int_0^inf e^{-s/R}/R phi((x - s)/sigma)/sigma ds = e^{-x/R + sigma^2/(2 R^2)}/R Phi(x/sigma - sigma/R).
 
-`_edges` computes them to full accuracy in the tails, `_smoothed` mixes the two (systems A6).
+`_edges` computes them to full accuracy in the tails, `_edge_rows` mixes the two (systems A6).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from refscore.densities._edge_rows import offset
 from refscore.densities._edges import UNIT, flank
-from refscore.densities._smoothed import STEEPEST, Smoothed, coordinates, in_range, offset
+from refscore.densities._smoothed import STEEPEST, Smoothed, coordinates, in_range
 
 _DEPTHS = np.array([1, 2, 3, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64])  # scales beyond which e^-64 is left
 
@@ -50,6 +51,7 @@ class TwoSidedExponential(Smoothed):
     right: Any
     _shares: np.ndarray = field(init=False)
     _parameters = ("loc", "left", "right")
+    _widths = ("left", "right")
     _break = "where the two sides meet in a kink"
 
     def __post_init__(self):

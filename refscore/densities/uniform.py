@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from refscore.densities._edge_rows import offset
 from refscore.densities._edges import UNIT, box
-from refscore.densities._smoothed import Smoothed, coordinates, in_range, offset
+from refscore.densities._smoothed import Smoothed, coordinates, in_range
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -42,6 +43,7 @@ class Uniform(Smoothed):
     high: Any
     width: np.ndarray = field(init=False)
     _parameters = ("low", "high", "width")
+    _widths = ("width",)
     _break = "at the boundary of the box or outside it"
 
     def __post_init__(self):

@@ -93,6 +93,23 @@ def test_random_scales_rounded_parameters_and_repeated_corruption(seed):
             assert_within_bounds(noisy, spec, x)
 
 
+@pytest.mark.parametrize("theta", [0.05, 1.0, 20.0])
+def test_rounding_that_drifts(theta):
+    """alpha = 1 - 2^-53 takes a whole unit in the last place off 1.05 where it should take half of one, and so 300 times: scale and
+    width are then off by 270 roundings, the noise, just below a power of two, by few. Bounds that do not count them fail."""
+    alpha, steps, sigma = 1 - 2.0**-53, 300, 1.95
+    scale, width = 1.05 * 2.0 ** round(np.log2(sigma / theta)), 1.05 * 2.0 ** round(np.log2(sigma * theta))
+    law, box = Laplace(0.0, scale).corrupted(1.0, sigma), Uniform(0.0, width).corrupted(1.0, sigma)
+    for _ in range(steps):
+        law, box = law.corrupted(alpha, 0.0), box.corrupted(alpha, 0.0)
+    with mp.workdps(60):
+        shrunk = mp.mpf(alpha) ** steps
+        scale, width, sigma = shrunk * scale, shrunk * width, shrunk * sigma
+    x = np.array([-9.0, -3.0, -1.0, 0.0, 0.4, 1.7, 5.0, 30.0])
+    assert_within_bounds(law, ("exponential", mp.mpf(0), scale, scale, sigma), x)
+    assert_within_bounds(box, ("uniform", mp.mpf(0), width, sigma), np.concatenate([x, float(width) + x]))
+
+
 def test_where_the_forms_meet():
     """Both sides of t = 0, of t = 5 (where the continued fraction takes over) and of q = 1 (where a box counts as narrow)."""
     for theta in (0.3, 1.0, 5.0, 12.0):
@@ -163,6 +180,8 @@ def test_scores_fall_and_smoothing_keeps_log_concavity(left, right, sigma, seed)
         (lambda: Uniform(0.0, 1.0).score_error([[3.0]]), "outside it"),
         (lambda: Uniform(0.0, 1.0).corrupted(0.0, 0.0), "noise after corruption with alpha = 0.0"),
         (lambda: Uniform(0.0, 1.0).corrupted(-1.0, 1.0), "alpha is -1.0"),
+        (lambda: Laplace(0.0, 1.0).corrupted(1e-200, 0.0), "left after corruption with alpha = 1e-200"),
+        (lambda: Laplace(1e200, 1.0).corrupted(1e200, 1.0), "loc after corruption with alpha = 1e[+]200.* must be finite"),
         (lambda: Uniform(0.0, 1.0).corrupted(1.0, 1e-160), "rescale the coordinates"),
         (lambda: Laplace(0.0, 1.0).corrupted(1.0, 1.0).logpdf([0.0]), r"x\[:, None\]"),
         (lambda: Laplace(0.0, 1.0).nodes(1.5), "pass at most 1"),
@@ -176,6 +195,19 @@ def test_refusals_name_the_fix(make, message):
         make()
 
 
+@pytest.mark.parametrize("reach", [1e151, 1e200, 1e290])
+def test_nothing_is_nan_far_beyond_what_is_promised(reach):
+    x = reach * np.array([[1.0], [-1.0]])
+    for law in (Laplace(0.3, 2.0), TwoSidedExponential(0.3, 1e-3, 5.0), Uniform(-1.0, 2.0)):
+        for sigma in (1e-6, 1.0, 1e6, 1e150):
+            noisy = law.corrupted(1.0, sigma)
+            for value in (noisy.score(x), noisy.score_jacobian(x)):
+                assert np.isfinite(value).all()
+            for value in (noisy.logpdf(x), noisy.logpdf_error(x), noisy.score_error(x)):  # -inf, and the bound of it
+                assert not np.isnan(value).any()
+
+
 def test_too_far_for_float64():
-    with pytest.raises(OverflowError, match="rescale"):
-        Laplace(0.0, 1.0).corrupted(1.0, 1e-120).score([[1e200]])
+    for law, x in ((Laplace(0.0, 1.0).corrupted(1.0, 1e-120), 1e200), (Uniform(0.0, 1.0).corrupted(1.0, 1e-6), 1e300)):
+        with pytest.raises(OverflowError, match="rescale"):
+            law.score([[x]])
