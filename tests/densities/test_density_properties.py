@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import _blocks
-from refscore.densities import Gaussian, GaussianMixture, Laplace, PointSet, TwoSidedExponential, Uniform
+from refscore.densities import DegenerateGaussian, Gaussian, GaussianMixture, Laplace, PointSet, TwoSidedExponential, Uniform
 
 EPS = np.finfo(float).eps
 
@@ -18,6 +18,7 @@ EVERY = {
     "Laplace": Laplace([0.3, -1.0], [0.5, 2.0]),
     "two-sided exponential": TwoSidedExponential([0.3, -1.0], [0.5, 2.0], [1.5, 0.4]),
     "uniform": Uniform([0.3, -1.0], [1.5, 0.4]),
+    "inflated line": DegenerateGaussian([0.3, -1.0], [[1.0], [0.5]]).corrupted(1.0, 0.4),
 }
 EVERY |= {f"corrupted {name}": law.corrupted(0.6, 0.5) for name, law in EVERY.items()}
 every_density = pytest.mark.parametrize("density", EVERY.values(), ids=EVERY)
