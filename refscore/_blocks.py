@@ -210,10 +210,12 @@ _one_blas_thread = _OneBlasThread()
 
 def _set_blas_threads(numbers: list) -> None:
     for library, number in zip(_blas_libraries(), numbers):
+        # threadpoolctl lets only the first thread that sets a limit change it again. Give that up before, for a caller inside
+        # threadpool_limits would keep all other threads from it, and after, for the last one out is often another thread
+        release = getattr(type(library), "clear_controlling_thread", lambda force: None)
+        release(force=True)
         library.set_num_threads(number)
-        # threadpoolctl lets only the first thread that sets a limit change it again; give that up, for the last one out
-        # is often another thread
-        getattr(type(library), "clear_controlling_thread", lambda: None)()
+        release(force=True)
 
 
 @lru_cache(maxsize=1)

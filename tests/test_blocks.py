@@ -86,6 +86,8 @@ def test_blas_is_held_to_one_thread_inside_and_restored_outside():
     before = [lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
     with parallel(threads=2):
         assert (_blocks.map_rows(blas_threads, X, row_bytes=ROW) == 1).all()
+        with threadpoolctl.threadpool_limits(2, user_api="blas"):  # the caller's own limit does not keep workers from theirs
+            assert (_blocks.map_rows(blas_threads, X, row_bytes=ROW) == 1).all()
     after = [lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas"]
     assert before == after[: len(before)]
 
