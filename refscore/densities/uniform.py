@@ -17,6 +17,8 @@ import numpy as np
 from refscore.densities._edge_rows import offset
 from refscore.densities._edges import UNIT, box
 from refscore.densities._smoothed import Smoothed, coordinates, in_range
+from refscore.densities.product import Product
+from refscore.densities.unnormalized import Face, UnnormalizedDensity
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -53,6 +55,12 @@ class Uniform(Smoothed):
             raise ValueError(f"low[{i}] = {low[i]} and high[{i}] = {high[i]}: low must be below high; exchange them")
         in_range(high - low, "high - low")
         self._set(0.0, 0.0, low=low, high=high, width=high - low)
+
+    def faces(self, spacing: float = 1.0) -> list[Face]:
+        """The 2 d sides of the box, with nodes (`Product.faces`); none once there is noise."""
+        if self.noise:
+            return []
+        return Product([UnnormalizedDensity(np.zeros_like, side) for side in zip(self.low, self.high, strict=True)]).faces(spacing)
 
     def _moments(self):
         return self.low + self.width / 2, self.width**2 / 12

@@ -150,6 +150,14 @@ QUADRATIC = {
 }
 
 
+def two_sided(loc: float, left: float, right: float) -> UnnormalizedDensity:
+    """e^{(x - loc)/left} left of loc, e^{(loc - x)/right} right of it: continuous with a kink, hence two pieces that touch."""
+    return UnnormalizedDensity(
+        lambda x: np.where(x < loc, (x - loc) / left, (loc - x) / right), ((-INF, loc), (loc, INF)),
+        lambda x: np.where(x < loc, 1 / left, -1 / right), np.zeros_like,
+    )
+
+
 def sign_changes(f: Callable, grid: np.ndarray) -> list[float]:
     """Zeros of f between neighbours of a grid, by bisection to the last bit."""
     y = f(grid)

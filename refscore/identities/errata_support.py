@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from refscore.densities import UnnormalizedDensity
+from refscore.densities import TwoSidedExponential
 from refscore.identities import _lines
 from refscore.identities._errata import refuted
 from refscore.identities._expectations import EPS
@@ -60,18 +60,13 @@ def kink(ops, seed):
     """Two-sided exponentials with different slopes left and right of m; the Laplace law is the symmetric one."""
     rows = []
     for m, left, right in ((0.4, 0.8, 0.8), (-0.3, 0.5, 1.3), (1.1, 1.6, 0.7)):
-        density = UnnormalizedDensity(
-            lambda x, m=m, a=left, b=right: np.where(x < m, (x - m) / a, (m - x) / b),
-            ((-math.inf, m), (m, math.inf)),
-            lambda x, m=m, a=left, b=right: np.where(x < m, 1 / a, -1 / b),
-            np.zeros_like,
-        )
+        density = _lines.two_sided(m, left, right)
         case = f"m = {m}, b = {left} and {right}"
         own = AnalyticScore(density)
         sides = np.array([[np.nextafter(m, -np.inf)], [np.nextafter(m, np.inf)]])
         one_sided = ops.score(density, sides)[:, 0]
         yield Comparison(f"one-sided scores: {case}", one_sided, np.array([1 / left, -1 / right]), 4 * EPS / min(left, right))
-        peak = 1 / (left + right)
+        peak = math.exp(TwoSidedExponential(m, left, right).logpdf([[m]])[0])
         jump = peak * (1 / left + 1 / right)
         information = 1 / (left * right)
         x, w = density.nodes()

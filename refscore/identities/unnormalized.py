@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from refscore.densities import UnnormalizedDensity
+from refscore.densities import TwoSidedExponential, UnnormalizedDensity
 from refscore.identities import _lines, _plain, _textbook
 from refscore.identities._calculus import gauss_legendre
 from refscore.identities._expectations import EPS
@@ -70,7 +70,7 @@ def corruption_by_quadrature(ops, seed):
     for name, law in _lines.QUADRATIC.items():
         for alpha, sigma in ((1.0, 0.5), (0.6, 0.8), (0.9, 0.1)):
             corrupted = ops.corrupted(law.density(), alpha, sigma)
-            y = alpha * law.middle + 2.5 * (alpha * law.spread + sigma) * rng.uniform(-1, 1, 8)
+            y = alpha * law.middle + 2.5 * (alpha * law.spread + sigma) * rng.uniform(-1, 1, 6)
             case = f"{name}, alpha {alpha}, sigma {sigma}"
             log_q = law.corrupted_log_density(y, alpha, sigma).real
             s = law.corrupted_score(y, alpha, sigma).real
@@ -86,6 +86,16 @@ def corruption_by_quadrature(ops, seed):
             bound = corrupted.score_jacobian_error(y[:, None])[:, 0, 0] + steep * (1 + np.abs(s)) ** 2
             got = ops.score_jacobian(corrupted, y[:, None])[:, 0, 0]
             yield Comparison(f"Ds: {case}", got, bend, bound, (1 / sigma + np.abs(s)) ** 2)
+    kinked = _lines.two_sided(0.4, 0.5, 1.3)  # a kink is an end of two pieces
+    exact = TwoSidedExponential(0.4, 0.5, 1.3)
+    for alpha, sigma in ((1.0, 0.5), (0.6, 0.05)):
+        corrupted, law = ops.corrupted(kinked, alpha, sigma), exact.corrupted(alpha, sigma)
+        y = alpha * 0.4 + rng.uniform(-2, 3, (8, 1))
+        case = f"two-sided exponential, alpha {alpha}, sigma {sigma}"
+        bound = corrupted.logpdf_error(y) + law.logpdf_error(y)
+        yield Comparison(f"log q: {case}", ops.logpdf(corrupted, y), law.logpdf(y), bound, 1 + np.abs(law.logpdf(y)))
+        bound = corrupted.score_error(y) + law.score_error(y)
+        yield Comparison(f"score: {case}", ops.score(corrupted, y), law.score(y), bound, 1 / sigma + np.abs(law.score(y)))
 
 
 FORMS = {  # log p up to a constant, in complex arithmetic; and the Fisher information as an integral of f

@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from refscore.densities import Beta, Gaussian, Product, TruncatedGaussian, UnnormalizedDensity
+from refscore.densities import Beta, Gaussian, Product, TruncatedGaussian, Uniform, UnnormalizedDensity
 from refscore.networks import MLP, AnalyticScore
 from refscore.objectives import boundary_flux
 
@@ -100,3 +100,11 @@ def test_limits_that_floats_cannot_see_are_in_the_error():
 def test_refusals(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_the_sides_of_a_uniform_box():
+    """s = (x y, y): the flux is E div s = E y + 1; with noise the box has no sides."""
+    density = Uniform([-0.5, 0.2], [2.0, 1.9])
+    value, error = boundary_flux(lambda z: np.stack([z[:, 0] * z[:, 1], z[:, 1]], axis=1), density)
+    assert abs(value - (1.05 + 1)) <= error + 1e-14 and error < 1e-11
+    assert boundary_flux(lambda z: z, density.corrupted(1.0, 0.1)) == (0.0, 0.0)
