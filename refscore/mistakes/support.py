@@ -49,7 +49,7 @@ def expectation_not_normalised(density, f):
 @mistake("corrupted", wrong="x + sigma z", right="alpha x + sigma z",
          seen="variance-exploding formula in a variance-preserving process")
 def corrupted_alpha_ignored(density, alpha, sigma):
-    return density.corrupted(1.0 if alpha != 1 else 0.5, sigma)
+    return density.corrupted(1.0, sigma)
 
 
 @mistake("score_jacobian", wrong="-1/sigma^2", right="(Var[z|x~] - 1)/sigma^2",

@@ -215,7 +215,8 @@ def test_logpdf_outside_and_the_shape_of_everything():
     np.testing.assert_array_equal(inside, [False, True, True, False, True])
     x = np.array([[0.5], [2.5]])
     assert density.score(x).shape == (2, 1) and density.score_jacobian(x).shape == (2, 1, 1)
-    assert density.score(np.zeros((0, 1))).shape == (0, 1)
+    for law in (density, density.corrupted(0.5, 0.5)):
+        assert law.score(np.zeros((0, 1))).shape == (0, 1) and law.score_jacobian(np.zeros((0, 1))).shape == (0, 1, 1)
     value, error = density.expectation(lambda x: np.stack([x, x**2], axis=1))
     assert value.shape == error.shape == (2, 1)
 
