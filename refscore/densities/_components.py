@@ -107,22 +107,30 @@ class Components:
         return np.ascontiguousarray(pulled.T)
 
     @cached_property
-    def _expanded(self) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-        """(base, excess, const): 1/lambda_k = base + excess_k (None when all are alike), the coefficients of the square."""
+    def _expanded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(base, coefficients, const): l_k = (z, z^2)'coefficients_k + const_k - base.z^2/2, with 1/lambda_k = base + excess_k.
+
+        z^2 is |z|^2 for isotropic components, and is left out when all are alike.
+        """
         base = self.precision.min(axis=0)
         excess = self.precision - base
         with np.errstate(over="ignore", invalid="ignore"):
             constants = self.log_heights - 0.5 * ((self.means - self.centre) * self.pull.T).sum(axis=1)
-        return base, np.ascontiguousarray(excess.T) if excess.any() else None, constants
+        return base, np.concatenate([self.pull, -0.5 * excess.T]) if excess.any() else self.pull, constants
+
+    @cached_property
+    def slopes(self) -> np.ndarray:
+        """(P_k (m_k - c), P_k) side by side, (K, d + 1), (K, d + d) or (K, d + d^2): the score is linear in their mean over r."""
+        return np.concatenate([self.pull.T, self.precision.reshape(len(self.means), -1)], axis=1)
 
     @cached_property
     def _roots(self) -> tuple[np.ndarray, np.ndarray]:
-        """W_k = Q_k lambda_k^{-1/2} side by side, (d, K d), and (m_k - c)'W_k, (K d,)."""
+        """W_k = Q_k lambda_k^{-1/2}, (d, d K) with k running fastest, and (m_k - c)'W_k, (d K,)."""
         assert self.axes is not None
         count, dim = self.means.shape
         root = self.axes / np.sqrt(self.spectrum)[:, None, :]
-        shift = np.einsum("ki,kij->kj", self.means - self.centre, root)
-        return np.ascontiguousarray(root.transpose(1, 0, 2).reshape(dim, count * dim)), shift.ravel()
+        shift = np.einsum("ki,kij->jk", self.means - self.centre, root)
+        return np.ascontiguousarray(root.transpose(1, 2, 0).reshape(dim, dim * count)), shift.ravel()
 
     @cached_property
     def _largest(self) -> dict[str, float]:
@@ -131,6 +139,7 @@ class Components:
         largest = {
             "shift": _longest(self.means - self.centre),
             "steepest": float(1 / self.spectrum.min()),
+            "trace": float(self.precision_trace.max()),
             "constant": float(self.height_size.max()),
             "height": float(self.log_heights.max()),
         }
@@ -158,28 +167,29 @@ class Components:
         dim = x.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
             if self.expands:
-                base, excess, constants = self._expanded
-                z = x - self.centre
-                squares = z * z
-                length2 = squares.sum(axis=1)
-                if len(base) == 1:
-                    squares = length2[:, None]
-                logits = z @ self.pull
-                logits += constants
-                if excess is not None:
-                    logits -= 0.5 * (squares @ excess)
-                size = np.sqrt(length2) * largest["pull"] + length2 * largest["excess"] + largest["constant"]
-                return logits, -0.5 * (squares @ base), (dim + 8) * UNIT * size
+                return self._screen_expanded(x - self.centre)
             logits = self._squares(x)
             logits *= -0.5
             logits += self.log_heights
             # a component that matters has q/2 <= height - (top - reach)
             q = 2 * np.maximum(largest["height"] - logits.max(axis=1) + self.reach, 0)
             size = q + largest["constant"]
-            if self.axes is not None:
-                length = np.sqrt(((x - self.centre) ** 2).sum(axis=1)) + largest["shift"]
-                size += 2 * np.sqrt(q * dim * largest["steepest"]) * length
+            if self.axes is not None:  # y = z'W - shift is off by (d + 8) u |z'||W| at most, q by 2 |y| times that
+                size += np.sqrt(q * largest["trace"]) * (np.sqrt(_squared_lengths(x - self.centre)) + largest["shift"])
             return logits, 0.0, (dim + 8) * UNIT * size
+
+    def _screen_expanded(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        largest, (base, coefficients, constants) = self._largest, self._expanded
+        length2 = _squared_lengths(z)
+        squares = length2[:, None] if len(base) == 1 else z * z
+        alike = len(coefficients) == z.shape[1]
+        logits = (z if alike else np.concatenate([z, squares], axis=1)) @ coefficients
+        logits += constants
+        size = np.sqrt(length2) * largest["pull"] + length2 * largest["excess"] + largest["constant"]
+        error = (len(coefficients) + 8) * UNIT * size
+        if not alike:  # 1/lambda_k is rounded, whatever the difference
+            error += UNIT * largest["steepest"] * length2
+        return logits, -0.5 * (squares @ base), error
 
     def _squares(self, x: np.ndarray) -> np.ndarray:
         """(x - m_k)'P_k(x - m_k), (n, K)."""
@@ -188,7 +198,7 @@ class Components:
             y = (x - self.centre) @ root
             y -= shift
             y *= y
-            return y.reshape(len(x), *self.means.shape).sum(axis=2)
+            return y.reshape(len(x), *self.means.T.shape).sum(axis=1)
         total = np.zeros((len(x), len(self.means)))
         for i in range(x.shape[1]):
             offset = x[:, i, None] - self.means[:, i]
@@ -196,13 +206,6 @@ class Components:
             offset *= self.precision[:, min(i, self.precision.shape[1] - 1)]
             total += offset
         return total
-
-    def dense_weights(self, logits: np.ndarray) -> np.ndarray:
-        """Posterior weights (n, K) from screened logits, in place."""
-        logits -= logits.max(axis=1, keepdims=True)
-        np.exp(logits, out=logits)
-        logits /= logits.sum(axis=1, keepdims=True)
-        return logits
 
     # ---- one component a row -------------------------------------------------------------------------------------
 
@@ -307,6 +310,10 @@ class Components:
         if prune:
             others &= ratio >= -self.reach
         return Posterior(self, x, reference, rows[others], k[others], ratio[others])
+
+
+def _squared_lengths(rows: np.ndarray) -> np.ndarray:
+    return np.einsum("ij,ij->i", rows, rows)
 
 
 def _longest(rows: np.ndarray) -> float:

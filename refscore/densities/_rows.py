@@ -40,28 +40,27 @@ def _with_careful_rows(parts: Components, x: np.ndarray, dense, careful) -> np.n
 
 def log_density(parts: Components, x: np.ndarray) -> np.ndarray:
     def dense(logits, base):
-        top = logits.max(axis=1)
-        logits -= top[:, None]
-        np.exp(logits, out=logits)
-        return np.log(logits.sum(axis=1)) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
+        top, _, total = _powers(logits)
+        return np.log(total) + (top + base - 0.5 * x.shape[1] * math.log(2 * math.pi))
 
     return _with_careful_rows(parts, x, dense, Posterior.log_density)
 
 
 def score(parts: Components, x: np.ndarray) -> np.ndarray:
     def dense(logits, base):
-        weights = parts.dense_weights(logits)
+        _, powers, total = _powers(logits)
         if parts.centred:
-            mixed = weights @ parts.precision.reshape(len(parts.means), -1)
-            z = x - parts.centre
-            if parts.axes is not None:
-                mixed = mixed.reshape(len(x), *parts.precision.shape[1:])
-            return weights @ parts.pull.T - (z * mixed if parts.axes is None else np.einsum("nij,nj->ni", mixed, z))
+            mixed = powers @ parts.slopes
+            mixed /= total[:, None]
+            z, pull, precision = x - parts.centre, mixed[:, : x.shape[1]], mixed[:, x.shape[1] :]
+            if parts.axes is None:
+                return pull - z * precision
+            return pull - (precision.reshape(len(x), *parts.precision.shape[1:]) @ z[:, :, None])[:, :, 0]
         value = np.empty_like(x)
         for i in range(x.shape[1]):
             away = parts.means[:, i] - x[:, i, None]
-            away *= weights * parts.precision[:, min(i, parts.precision.shape[1] - 1)]
-            value[:, i] = away.sum(axis=1)
+            away *= powers * parts.precision[:, min(i, parts.precision.shape[1] - 1)]
+            value[:, i] = away.sum(axis=1) / total
         return value
 
     return _with_careful_rows(parts, x, dense, Posterior.score)
@@ -99,9 +98,18 @@ def _spread_less(parts: Components, known: np.ndarray, x: np.ndarray) -> np.ndar
     return _with_careful_rows(parts, x, dense, lambda posterior: posterior.spread_less(known))
 
 
+def _powers(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(largest l_k (n,), e^{l_k - largest} (n, K) in place of the logits, their sum (n,)): r_k is the power over the sum."""
+    top = logits.max(axis=1)
+    logits -= top[:, None]
+    np.exp(logits, out=logits)
+    return top, logits, logits.sum(axis=1)
+
+
 def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior weights (n, K) and s_k - s (n, K, d)."""
-    weights = parts.dense_weights(logits)
+    _, weights, total = _powers(logits)
+    weights /= total[:, None]
     away = parts.means - x[:, None, :]
     precision = parts.precision
     away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision
