@@ -112,7 +112,7 @@ class Components:
 
         z^2 is |z|^2 for isotropic components, and is left out when all are alike.
         """
-        base = self.precision.min(axis=0)
+        base = (self.precision.min(axis=0) + self.precision.max(axis=0)) / 2  # so that the excess is small, and its rounding
         excess = self.precision - base
         with np.errstate(over="ignore", invalid="ignore"):
             constants = self.log_heights - 0.5 * ((self.means - self.centre) * self.pull.T).sum(axis=1)
@@ -145,7 +145,7 @@ class Components:
         }
         if self.expands:
             largest["pull"] = _longest(self.pull.T)
-            largest["excess"] = float(self.precision.max() - self.precision.min())
+            largest["excess"] = float(np.abs(self.precision - self._expanded[0]).max())
             largest["constant"] += float(np.abs(self._expanded[2][present] - self.log_heights[present]).max())
         return largest
 

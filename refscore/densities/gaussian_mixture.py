@@ -288,9 +288,12 @@ class GaussianMixture:
         return y if self._parts.axes is None else y @ self._parts.axes[k].T
 
     def _row_bytes(self, width: int) -> int:
-        count = len(self.means)
-        full = self.dim if self.covs.ndim == 3 else 1
-        return min(24 * count * max(full, width), _blocks.BLOCK_BYTES // 32)  # at least 32 rows: a matrix product wants them
+        """Temporaries of a row, ``width`` numbers a component; small enough for 256 rows in 16 MiB, and for 32 in any case.
+
+        Fewer rows would spend their time on calls: the logits are computed in place, and outside the cache not much slower.
+        """
+        needed = 8 * len(self.means) * max(self.dim if self.covs.ndim == 3 else 1, width)
+        return min(needed, _blocks.BLOCK_BYTES // max(32, min(256, (1 << 24) // needed)))
 
 
 def _spectrum(covs: np.ndarray, count: int, dim: int) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:

@@ -157,6 +157,20 @@ def test_easy_rows_know_the_rounding_of_the_screening():
     assert_within_bounds(density, x)
 
 
+@pytest.mark.parametrize("kind", ["isotropic", "diagonal"])
+@pytest.mark.parametrize("difference", [0, 1, 3, 7])
+@pytest.mark.parametrize("R", [1e2, 1e4, 1e6])
+def test_nearly_equal_covariances_are_rounded_all_the_same(R, difference, kind):
+    """Covariances some units in the last place apart: far out the rounding of 1/C outweighs that of their difference."""
+    means = np.zeros((2, 5))
+    means[0, 0], means[1, 1] = 0.5, -0.5
+    variance = 1.3
+    covs = FORMS[kind](np.array([variance, variance + difference * np.spacing(variance)]), 5)
+    x = np.random.default_rng(1).standard_normal((6, 5))
+    x *= R / np.linalg.norm(x, axis=1, keepdims=True)
+    assert_within_bounds(GaussianMixture([0.4, 0.6], means, covs), x)
+
+
 @pytest.mark.parametrize("d", [2, 5])
 @pytest.mark.parametrize("kind", ["isotropic", "diagonal", "full"])
 @pytest.mark.parametrize("away", [1e3, 1e6])
