@@ -44,6 +44,8 @@ def sliced(ops, seed):
         v *= 1.3 / np.linalg.norm(v, axis=1, keepdims=True)
         for target, density in targets(d).items() if d < 3 else [("mixture", mixture(d))]:
             models = score_models(density, seed)
+            if d == 3:  # the lattice for networks of three variables takes its time, and B2 takes it
+                models = {name: models[name] for name in ("exact", "linear")}
 
             def sums(h, density=density, models=models, v=v, d=d):
                 x, w = density.nodes(h)
@@ -59,7 +61,8 @@ def sliced(ops, seed):
 
             value, bound = refined(sums, 0.7, finest=FINEST[d])
             constant = float(value["constant"])
-            rows.append((target, d, *(float(value[f"ssm {name}"] - value[f"psm {name}"]) for name in models), constant))
+            if d < 3:
+                rows.append((target, d, *(float(value[f"ssm {name}"] - value[f"psm {name}"]) for name in models), constant))
             for name in models:
                 ssm, psm = float(value[f"ssm {name}"]), float(value[f"psm {name}"])
                 slack, case = bound[f"ssm {name}"] + bound[f"psm {name}"] + bound["constant"], f"{name} score, {target}, d = {d}"
@@ -69,7 +72,8 @@ def sliced(ops, seed):
                     slack = bound[f"grad ssm {name}"] + bound[f"grad psm {name}"]
                     yield Comparison(f"gradient, {case}", left, right, slack, 1 + np.abs(right).max())
         yield from _projected_over_all_signs(ops, d, seed)
-    yield Table("SSM - PSM for four scores: -1/2 E(v's_p)^2", ("target", "d", *models, "-1/2 E(v's_p)^2"), rows)
+    columns = ("target", "d", "exact", "linear", "random", "trained", "-1/2 E(v's_p)^2")
+    yield Table("SSM - PSM for four scores: -1/2 E(v's_p)^2", columns, rows)
 
 
 def _projected_over_all_signs(ops, d, seed):
