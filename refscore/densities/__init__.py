@@ -1,6 +1,7 @@
 """Laws with log-density, score, Jacobian of the score, sampler and exact corruption (systems A).
 
 gaussian, gaussian_mixture, point_set, degenerate_gaussian    closed under Gaussian noise, exact in any dimension
+laplace, two_sided_exponential, uniform                       closed under Gaussian noise, exact, coordinate by coordinate
 unnormalized, truncated_gaussian, beta, nonnegative           on pieces of the line, by quadrature with an error
 corrupted_density                                             what noise makes of those
 product                                                       independent coordinates, a box with faces
