@@ -180,7 +180,7 @@ class Smoothed:
             changes.append(np.abs(values[-1] - values[-2]) if len(values) > 1 else size)
             # rounding of f, of every weight (a logarithm up to 100), and of a pairwise sum
             error = np.where(changes[-1] <= changes[-2] / 64, 1, 10) * changes[-1] + 256 * UNIT * size if len(values) > 1 else size
-            if (error <= tolerance * size).all():
+            if len(values) > 1 and (error <= tolerance * size).all():
                 break
         if len(values) < 2:
             raise ValueError(f"quadrature in dimension {self.dim} needs more than max_nodes = {max_nodes} nodes: "

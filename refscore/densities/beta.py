@@ -38,6 +38,9 @@ class Beta(UnnormalizedDensity):
         object.__setattr__(self, "b", b)
         super().__init__(partial(_log_density, a, b), (0.0, 1.0), partial(_slope, a, b), partial(_curvature, a, b))
 
+    def __repr__(self) -> str:
+        return f"Beta(a={self.a!r}, b={self.b!r})"
+
     @property
     def _log_z(self) -> tuple[float, float]:
         """(0, rounding): log_p is normalised already, by log B(a, b)."""

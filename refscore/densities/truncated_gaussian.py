@@ -40,6 +40,8 @@ class TruncatedGaussian(UnnormalizedDensity):
     Source: systems B3; [b, "Implicit score matching"].
     """
 
+    _name: str
+
     def __init__(self, mean: float, sigma: float, low: float = -math.inf, high: float = math.inf):
         mean, sigma = float(_validate.finite(np.array(mean, dtype=np.float64), "mean")), _validate.positive(sigma, "sigma")
         origin = min(max(mean, float(low)), float(high))
@@ -50,6 +52,11 @@ class TruncatedGaussian(UnnormalizedDensity):
         log_mass = math.log(sigma * sum(_half_mass(width, r) for width, r in sides if width > 0)) if low < high else 0.0
         log_p = partial(_log_density, origin, sigma, tilt, log_mass)
         super().__init__(log_p, (low, high), partial(_slope, mean, sigma), partial(_curvature, sigma))
+        name = f"TruncatedGaussian(mean={mean!r}, sigma={sigma!r}, low={float(low)!r}, high={float(high)!r})"
+        object.__setattr__(self, "_name", name)
+
+    def __repr__(self) -> str:
+        return self._name
 
     @property
     def _log_z(self) -> tuple[float, float]:

@@ -51,6 +51,8 @@ def contrastive_divergence(
         raise TypeError(f"model is {model!r}, without an energy: pass an EnergyMLP; the score of a free network has none")
     if not isinstance(grad, (bool, np.bool_)):
         raise TypeError(f"grad is {grad!r}: pass True or False")
+    if t is not None and np.ndim(t):
+        raise ValueError(f"t has shape {np.shape(t)}: pass one time for all rows, data and negatives alike")
     x = _validate.batch(x, dtype=None)
     negatives = _validate.batch(negatives, x.shape[1], "negatives", dtype=None)
     for name, rows in (("x", x), ("negatives", negatives)):

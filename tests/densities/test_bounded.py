@@ -183,3 +183,8 @@ def test_closed_forms_survive_pickling():
 def test_refusals(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_named_laws_say_what_they_are():
+    assert repr(TruncatedGaussian(0.3, 1.2, -0.5)) == "TruncatedGaussian(mean=0.3, sigma=1.2, low=-0.5, high=inf)"
+    assert repr(Beta(3, 4.5)) == "Beta(a=3.0, b=4.5)"

@@ -211,3 +211,9 @@ def test_too_far_for_float64():
     for law, x in ((Laplace(0.0, 1.0).corrupted(1.0, 1e-120), 1e200), (Uniform(0.0, 1.0).corrupted(1.0, 1e-6), 1e300)):
         with pytest.raises(OverflowError, match="rescale"):
             law.score([[x]])
+
+
+@pytest.mark.parametrize("law", [Uniform(0.0, 1.0), Laplace(0.3, 0.5), Uniform([0.0, 1.0], 2.0).corrupted(0.8, 0.3)], ids=repr)
+def test_the_expectation_of_nothing_is_nothing(law):
+    """f = 0 everywhere meets a tolerance relative to E|f| = 0 with an error of 0; the uniform law's Fisher information is one."""
+    assert law.expectation(lambda x: 0 * x[:, 0]) == (0.0, 0.0)

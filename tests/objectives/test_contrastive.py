@@ -59,6 +59,7 @@ MODEL = EnergyMLP((2, 3, 1), "tanh", 0)
         (lambda: contrastive_divergence(MODEL, X, X[:0]), ValueError, "negatives has no rows"),
         (lambda: contrastive_divergence(MODEL, X[:0], X), ValueError, "x has no rows"),
         (lambda: contrastive_divergence(MODEL, X, X, negative_weight=np.ones(3)), ValueError, r"negative_weight has shape \(3,\)"),
+        (lambda: contrastive_divergence(MODEL, X, X, t=np.zeros(8)), ValueError, r"t has shape \(8,\): pass one time"),
         (lambda: contrastive_divergence(MODEL, X, X, grad=1), TypeError, "grad is 1"),
         (lambda: contrastive_divergence(MODEL, X, X, t=0.5), ValueError, "leave out t"),
     ],
