@@ -70,9 +70,15 @@ def _tanh(z, order: int) -> Jet:
     if order == 0:
         return value, None, None
     slope = np.exp(_minus_abs(z))
-    slope *= 1 + np.abs(value) if z.dtype.kind == "f" else 1 + np.where(z.real > 0, value, -value)
+    size = np.abs(value) if z.dtype.kind == "f" else np.where(z.real > 0, value, -value)
+    size += 1
+    slope *= size
     slope *= slope
-    return value, slope, -2 * value * slope if order == 2 else None
+    if order == 1:
+        return value, slope, None
+    curvature = value * slope
+    curvature *= -2
+    return value, slope, curvature
 
 
 def _softplus(z, order: int) -> Jet:
@@ -137,14 +143,18 @@ def _third_relu(z) -> np.ndarray:
 
 def _logistic(z, e) -> tuple[np.ndarray, np.ndarray]:
     """p = 1/(1 + e^-z) and 1 - p, from e = e^-|z|: neither tail cancels."""
-    small, large = e / (1 + e), 1 / (1 + e)
-    right = z.real > 0
+    total = 1 + e
+    small, large, right = e / total, 1 / total, z.real > 0
     return np.where(right, large, small), np.where(right, small, large)
 
 
 def _minus_abs(z) -> np.ndarray:
     """-|z|; for complex z the analytic branch on either side of the imaginary axis."""
-    return np.where(z.real > 0, -z, z) if z.dtype.kind == "c" else -np.abs(z)
+    if z.dtype.kind == "c":
+        return np.where(z.real > 0, -z, z)
+    size = np.abs(z)
+    size *= -1
+    return size
 
 
 def _positive_part(z) -> np.ndarray:
