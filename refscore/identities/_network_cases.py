@@ -90,13 +90,13 @@ class Case:
             yield Comparison(f"{what} in {array}, {self.name}", a, b, bound=bound, scale=size.max() or 1.0)
 
     def loss(self, what: str, found: tuple, formula: Callable, **arguments) -> Iterator[Comparison]:
-        """``found`` = (value, gradient) against a formula of `_losses` and its complex steps."""
+        """``found`` = (values, all of one loss, and gradient) against a formula of `_losses` and its complex steps."""
         value, gradient = found
         f = self.of(formula)
         right = f(self.model.parameters, self.rows, *self.jet, **arguments)
         size = self.size.value(f, **{k: np.abs(a) for k, a in arguments.items()})
         bound = (self.size.rounding + ROWS * _plain.EPS) * size
-        yield Comparison(f"{what}, {self.name}", np.asarray(value), np.asarray(right), bound=bound, scale=size)
+        yield Comparison(f"{what}, {self.name}", value, np.full(np.shape(value), right), bound=bound, scale=size)
         yield from self.entries(f"{what} gradient", gradient, f, **arguments)
 
     def of(self, formula: Callable) -> Callable:

@@ -10,6 +10,9 @@ from refscore.identities._network_cases import SMOOTH, cases
 from refscore.identities._registry import Comparison, identity
 from refscore.networks import ACTIVATIONS, FourierFeatures
 
+FAR = [-1e4, -800.0, 800.0, 1e4]
+"""e^-800 = 4e-348 is 0, and e^800 too large, in float64."""
+
 
 @identity(
     id="D1.activations",
@@ -29,6 +32,11 @@ from refscore.networks import ACTIVATIONS, FourierFeatures
         "third_tanh_sign",
         "third_silu_product_rule_twice",
         "third_softplus_not_negative",
+        "activation_linear_from_twenty",
+        "slope_constant_from_twenty",
+        "slope_overflows",
+        "activation_relu_leaks",
+        "slope_relu_half_at_zero",
     ),
 )
 def activation_derivatives(ops, seed):
@@ -38,7 +46,7 @@ def activation_derivatives(ops, seed):
     (tanh; aliasing of the Taylor coefficients); its rounding is a few eps, times k!, of the largest value on the circle,
     which every phi here keeps below 3 (1 + |z|).
     """
-    z = np.concatenate([np.random.default_rng(seed).uniform(-6, 6, 200), [-9.5, -1e-3, 0.0, 1e-3, 9.5]])
+    z = np.concatenate([np.random.default_rng(seed).uniform(-6, 6, 200), [-40, -20.5, -9.5, -1e-3, 0.0, 1e-3, 9.5, 20.5, 40]])
     circle = np.exp(2j * np.pi * (np.arange(96) + 1 / 3) / 96)
     for name in SMOOTH:
         phi = _plain.VALUE[name]
@@ -50,6 +58,18 @@ def activation_derivatives(ops, seed):
         yield Comparison(f"{name}: slope", ops.slope(ACTIVATIONS[name], z), slope, bound=bound, scale=size)
         yield Comparison(f"{name}: curvature", ops.curvature(ACTIVATIONS[name], z), curvature, bound=bound, scale=size)
         yield Comparison(f"{name}: third derivative", ops.third(ACTIVATIONS[name], z), third, bound=3 * bound, scale=size)
+    yield from _limits(ops)
+
+
+def _limits(ops):
+    """Where e^|z| exceeds float64, and ReLU everywhere: positive part or step, their slopes, and nothing beyond."""
+    for name in ("tanh", "softplus", "silu", "relu"):
+        z, phi = np.array([*FAR, -0.3, 0.0, 0.7] if name == "relu" else FAR), ACTIVATIONS[name]
+        value, slope = (np.sign(z), 0 * z) if name == "tanh" else (np.maximum(z, 0), np.where(z > 0, 1.0, 0.0))
+        found = ops.activate(phi, z), ops.slope(phi, z), ops.curvature(phi, z), ops.third(phi, z)
+        want = value, slope, 0 * z, 0 * z
+        yield Comparison(f"{name}: limits", np.stack(found), np.stack(want), 0.0)
+
 
 
 @identity(

@@ -24,6 +24,18 @@ OF_EVERY_SCORE = (
     "dsm_process_weight_inverted",
     "ncsn_levels_reversed",
     "ncsn_sum_over_levels",
+    "ism_sums_without_weights",
+    "dsm_sums_without_weights",
+    "dsm_gradient_sums_without_weights",
+    "ncsn_sums_without_weights",
+    "esm_weights_normalised",
+    "dsm_weights_normalised",
+    "dsm_sum_averaged",
+    "dsm_sigma_clipped",
+    "dsm_prediction_weight_ignored",
+    "ncsn_rows_averaged",
+    "ncsn_predicts_ignored",
+    "ncsn_levels_sorted",
 )
 
 
@@ -38,7 +50,7 @@ OF_EVERY_SCORE = (
     catches=(*OF_EVERY_SCORE, "ism_gradient_slopes_constant"),
 )
 def gradients_of_objectives(ops, seed):
-    """Values and gradients of all objectives, conventions varied, unequal row weights, a noise level a row."""
+    """Values, rows and gradients of all objectives; weights that do not sum to 1, means and sums; a noise level a row."""
     for k, case in enumerate(_network_cases.cases(seed, square=True)):
         yield from _objectives(ops, case, k, seed)
 
@@ -79,44 +91,58 @@ class _Ramp:
         return (1 + 2 * t) / 3
 
 
-LEVELS = np.array([1.4, 0.7, 0.3])
+LEVELS = np.array([0.7, 1.4, 0.3])
 
 
 def _objectives(ops, case, k, seed):
     """All losses of one network, those along a process or a ladder of levels when it takes time."""
     model, x, z, d = case.model, case.x, case.v, case.d
     rng = np.random.default_rng((seed, k))
-    weight, sigma = rng.dirichlet(np.ones(ROWS)), rng.uniform(0.2, 1.5, ROWS)
-    options = dict(half=k % 3 > 0, over_dims=("sum", "mean")[k % 2], sample_weight=weight, grad=True)
-    c = (1 if options["half"] else 2) / (d if options["over_dims"] == "mean" else 1) * weight
+    weight, sigma = rng.uniform(0, 1, ROWS), 10 ** rng.uniform(-2.5, 0.2, ROWS)
+    convention = dict(half=k % 3 > 0, over_dims=("sum", "mean")[k % 2])
+    options, rows = (
+        (dict(sample_weight=weight), weight), (dict(), np.full(ROWS, 1 / ROWS)), (dict(over_batch="sum"), np.ones(ROWS))
+    )[k // 3 % 3]
+    c = (1 if convention["half"] else 2) / (d if convention["over_dims"] == "mean" else 1) * rows
     at = {"t": case.t[0]} if case.t else {}
 
-    yield from case.loss("ESM", ops.esm(model, x, case.u, **at, **options), squares, c=c, shift=-case.u)
-    yield from case.loss("ISM", ops.ism(model, x, **at, **options), implicit, c=c)
-    yield from case.loss("PSM", ops.psm(model, x, z, case.u, **at, **options), projected, c=c, v=z, shift=-case.u)
-    yield from case.loss("SSM", ops.ssm(model, x, z, **at, **options), sliced, c=c, v=z)
-    yield from case.loss("SSM-VR", ops.ssm_vr(model, x, z, **at, **options), sliced_exactly, c=c, v=z)
+    def found(objective, *arguments, **more):
+        """The loss of the batch and that of its rows, added up here; the gradient."""
+        value, gradient = objective(*arguments, grad=True, **more, **convention, **options)
+        return np.array([value, rows @ objective(*arguments, over_batch="none", **more, **convention)]), gradient
 
-    name, squared = (("one", 1.0), ("sigma2", sigma**2))[k % 2]
+    yield from case.loss("ESM", found(ops.esm, model, x, case.u, **at), squares, c=c, shift=-case.u)
+    yield from case.loss("ISM", found(ops.ism, model, x, **at), implicit, c=c)
+    yield from case.loss("PSM", found(ops.psm, model, x, z, case.u, **at), projected, c=c, v=z, shift=-case.u)
+    yield from case.loss("SSM", found(ops.ssm, model, x, z, **at), sliced, c=c, v=z)
+    yield from case.loss("SSM-VR", found(ops.ssm_vr, model, x, z, **at), sliced_exactly, c=c, v=z)
+
+    name = ("one", "sigma2", "prediction")[k // 2 % 3]
     noisy, predicts = case.noisy(np.ones(ROWS), sigma), ("eps", "x0", "v")[k % 3]
     for y in ("score", predicts):
-        found = ops.dsm(model, x, sigma, z, weight=name, predicts=y, **at, **options)
+        losses = found(ops.dsm, model, x, sigma, z, weight=name, predicts=y, **at)
         slope, target = _prediction(y, x, z, np.ones(ROWS), sigma)
-        yield from noisy.loss(f"DSM of {y}", found, squares, c=c * squared * slope**2, shift=-target)
+        yield from noisy.loss(f"DSM of {y}", losses, squares, c=c * _squared(name, slope, sigma), shift=-target)
     if not case.t:
         return
     t, process = case.t[0], _Ramp()
     noisy, std = case.noisy(process.alpha(t), process.sigma(t)), process.sigma(t)
     slope, target = _prediction(predicts, x, z, process.alpha(t), std)
-    found = ops.dsm_process(model, process, x, t, z, name, predicts=predicts, **options)
-    c_t = c * slope**2 * (std**2 if name == "sigma2" else 1.0)
-    yield from noisy.loss(f"DSM of {predicts} along a process", found, squares, c=c_t, shift=-target)
-    found = ops.ddpm_simple(model, process, x, t, z, **options)
-    yield from noisy.loss("noise prediction", found, squares, c=c, shift=-z)
+    losses = found(ops.dsm_process, model, process, x, t, z, name, predicts=predicts)
+    yield from noisy.loss(f"DSM of {predicts} along a process", losses, squares, c=c * _squared(name, slope, std), shift=-target)
+    losses = found(ops.ddpm_simple, model, process, x, t, z)
+    yield from noisy.loss("noise prediction", losses, squares, c=c, shift=-z)
     index = rng.integers(0, len(LEVELS), ROWS)
     noisy, std = case.noisy(np.ones(ROWS), LEVELS[index], LEVELS[index]), LEVELS[index]
-    found = ops.ncsn(model, x, LEVELS, index, z, **options)
-    yield from noisy.loss("NCSN", found, squares, c=c * std**2, shift=z / std[:, None])
+    predicts = ("score", "eps", "x0", "v")[k % 4]
+    losses = found(ops.ncsn, model, x, LEVELS, index, z, weight=name, predicts=predicts)
+    slope, target = _prediction(predicts, x, z, np.ones(ROWS), std)
+    yield from noisy.loss(f"NCSN of {predicts}", losses, squares, c=c * _squared(name, slope, std), shift=-target)
+
+
+def _squared(weight, slope, sigma):
+    """lambda k^2: the factor of ||m - y||^2."""
+    return {"one": slope**2, "sigma2": (sigma * slope) ** 2, "prediction": np.ones_like(sigma)}[weight]
 
 
 def _prediction(predicts, x0, z, alpha, sigma):

@@ -41,6 +41,8 @@ _DIGITS = Context(prec=60, Emin=-999999, Emax=999999)
         "alpha_from_sigma", "sigma_alpha_not_squared", "drift_sign", "drift_doubled", "diffusion_is_variance", "diffusion_halved",
         "transition_from_time_zero", "transition_alpha_from_time_zero", "transition_std_for_variance",
         "transition_variances_subtracted",
+        "exponential_step_weight_halved", "exponential_step_weight_is_variance", "exponential_step_forward_variance",
+        "exponential_step_std_for_variance", "exponential_step_alpha_forwards",
     ),
 )
 def ornstein_uhlenbeck(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -53,6 +55,7 @@ def ornstein_uhlenbeck(ops: Operations, seed: int) -> Iterator[Comparison | Tabl
         yield from _moment_equations(ops, process, name, times, radius=0.1 / max(beta, 0.5), rng=rng)
         yield from _semigroup(ops, process, name, times)
         yield from _covariance(ops, process, name, times)
+        yield from _reverse_steps(ops, process, name, times)
         if beta > 0:
             yield from _stationary(ops, process, name, times)
 
@@ -71,6 +74,8 @@ def ornstein_uhlenbeck(ops: Operations, seed: int) -> Iterator[Comparison | Tabl
         "alpha_from_sigma", "alpha_beta_not_integrated", "sigma_alpha_not_squared", "drift_sign", "drift_doubled",
         "drift_first_time_for_all", "diffusion_is_variance", "diffusion_halved", "transition_from_time_zero",
         "transition_alpha_from_time_zero", "transition_std_for_variance", "transition_variances_subtracted",
+        "exponential_step_weight_halved", "exponential_step_weight_is_variance", "exponential_step_forward_variance",
+        "exponential_step_std_for_variance", "exponential_step_alpha_forwards",
     ),
 )
 def variance_preserving(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -87,6 +92,7 @@ def variance_preserving(ops: Operations, seed: int) -> Iterator[Comparison | Tab
             yield from _moment_equations(ops, process, name, inside, radius=0.05, rng=rng)
             yield from _semigroup(ops, process, name, inside)
             yield from _covariance(ops, process, name, inside)
+            yield from _reverse_steps(ops, process, name, inside)
 
 
 def _extreme_times(ops: Operations) -> Iterator[Comparison]:
@@ -215,6 +221,20 @@ def _covariance(ops: Operations, process, name: str, times: np.ndarray) -> Itera
         left = float(ops.transition(process, s, t)[0]) * float(ops.sigma(process, s)) ** 2
         yield Comparison(f"Cov(x_s, x_t) = alpha_ts sigma_s^2: {name}", left, exact, bound, exact)
         yield Comparison(f"covariance(s, t): {name}", process.covariance(s, t), exact, bound, exact)
+
+
+def _reverse_steps(ops: Operations, process, name: str, times: np.ndarray) -> Iterator[Comparison]:
+    """x_s = a x_t + b score + sqrt(v) z with a = e^R, b = int e^{R(s,u)} g^2 du, v = int e^{2R(s,u)} g^2 du; three steps at once."""
+    start, end = times[[0, 1, 2]], times[[1, 3, 4]]
+    a, b, v = ops.exponential_step(process, end, start)
+    for i, (s, t) in enumerate(zip(start, end, strict=True)):
+        nodes, weights = gauss_legendre(s, t, 8)
+        growth = _decay(ops, process, np.append(nodes, t), s)  # from u > s down to s: e^{+R(s, u)}
+        g2 = weights * ops.diffusion(process, nodes) ** 2
+        exact = np.array([growth[-1], growth[:-1] @ g2, growth[:-1] ** 2 @ g2])
+        bound = 64 * EPS * (1 + math.log(growth[-1])) * exact
+        found = np.array([a[i], b[i], v[i]])
+        yield Comparison(f"reverse step from {t:.3g} to {s:.3g}: {name}", found, exact, bound, exact)
 
 
 def _stationary(ops: Operations, process: OU, name: str, times: np.ndarray) -> Iterator[Comparison]:

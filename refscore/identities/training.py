@@ -14,7 +14,7 @@ from refscore.identities._models import linear_score, random_network, trained_ne
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import DIMENSIONS, mixture
 from refscore.processes import OU
-from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, NoiseConditional, Sliced
+from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, NoiseConditional, Sliced, Trained
 
 SIGMA = 0.6
 SUMS = 1e-13
@@ -44,7 +44,8 @@ OPTIMISERS = {
     method="recursion of the moments vs explicit sums over all gradients; constant gradients in closed form",
     catches=("adam_without_bias_correction", "adam_bias_correction_of_the_next_step", "adam_second_moment_uncorrected",
              "adam_eps_inside_the_root", "adam_eps_before_the_correction", "adam_decay_rates_swapped", "adam_without_root",
-             "adam_mean_without_factor", "adam_square_of_the_mean", "sgd_momentum_damped", "optimiser_ascends"),
+             "adam_mean_without_factor", "adam_square_of_the_mean", "sgd_momentum_damped", "optimiser_ascends",
+             "optimiser_overwrites_its_state", "optimiser_overwrites_parameters", "optimiser_clips_gradients"),
 )
 def optimisers(ops, seed):
     """Gradients of denoising score matching along seven steps of linear, random and trained networks."""
@@ -56,7 +57,9 @@ def optimisers(ops, seed):
             for _ in range(7):
                 x0, z = density.sample(16, rng), rng.standard_normal((16, d))
                 gradients.append(ops.dsm(model, x0, SIGMA, z, grad=True)[1])
-                parameters, state = ops.optimiser_update(optimiser, model.parameters, gradients[-1], state)
+                given = [p.copy() for p in model.parameters]
+                ops.optimiser_update(optimiser, given, gradients[-1], state)  # a pure function: this changes nothing
+                parameters, state = ops.optimiser_update(optimiser, given, gradients[-1], state)
                 model = model.with_parameters(parameters)
             right, bound, scale = _by_sums(optimiser, start, np.array([flat(g) for g in gradients]))
             yield Comparison(f"{name}, {kind}, d = {d}", flat(model.parameters), right, bound, scale)
@@ -249,38 +252,47 @@ def _all_sequences(ops, model, points, batches, d) -> Comparison:
     method="the loop vs its steps one by one, vs two runs joined by a checkpoint, to the bit; numbers drawn twice are counted",
     catches=("train_stops_one_step_early", "train_counts_streams_from_zero", "train_resumes_without_moments",
              "train_resumes_with_the_first_streams", "minibatch_same_stream_at_every_step", "minibatch_one_noise_for_all_rows",
-             "minibatch_ignores_the_seed"),
+             "minibatch_ignores_the_seed", "train_returns_a_fresh_state", "train_returns_the_losses_since_it_resumed",
+             "train_writes_no_checkpoint", "train_sees_the_first_row_alone"),
 )
 def loop(ops, seed):
     """All objectives on random networks, one trained further; a table of exact excess losses of a short run."""
     density, optimiser = mixture(2), Adam(0.01)
     timed, plain = random_network(2, seed, takes_time=True), random_network(2, seed)
+    points = density.sample(9, np.random.default_rng((seed, 52)))
     cases: dict[str, Any] = {
         "ISM": (plain, Implicit()), "SSM": (plain, Sliced("gaussian", directions=2)), "DSM": (plain, Denoising(SIGMA)),
         "NCSN": (timed, NoiseConditional((1.0, 0.5, 0.25))), "DSM along OU": (timed, DenoisingProcess(OU(0.7, 1.2), 2.0, 0.1)),
         "DSM, trained before": (trained_network(density, seed), Denoising(SIGMA, "sigma2")),
     }
     for name, (model, objective) in cases.items():
-        keywords = dict(batch=12, seed=seed)
-        whole = ops.train(model, density, objective, optimiser, steps=5, **keywords)
+        keywords, data = dict(batch=12, seed=seed), points if name == "SSM" else density
+        whole = ops.train(model, data, objective, optimiser, steps=5, **keywords)
         now, state, losses, drawn = model, optimiser.start(model.parameters), [], []
         for k in range(1, 6):
-            drawn.append(ops.minibatch(density, objective, 12, seed, k))
+            drawn.append(ops.minibatch(data, objective, 12, seed, k))
             loss, now, state = ops.train_step(now, objective, optimiser, state, *drawn[-1])
             losses.append(loss)
-        yield Comparison(f"step by step, {name}", flat(whole.model.parameters), flat(now.parameters), 0.0)
-        yield Comparison(f"losses step by step, {name}", whole.losses, np.array(losses), 0.0)
+        stepped = _all_of(Trained(now, np.array(losses), state))
+        yield Comparison(f"step by step, {name}", _all_of(whole), stepped, 0.0)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "run.npz")
             for steps in (2, 5):
-                resumed = ops.train(model, density, objective, optimiser, steps=steps, checkpoint=path, **keywords)
-        left, right = flat(resumed.model.parameters), flat(whole.model.parameters)
-        yield Comparison(f"resumed after 2 of 5 steps, {name}", left, right, 0.0)
-        drawn += [ops.minibatch(density, objective, 12, seed + 1, k) for k in (1, 2)]
-        real = [a.ravel() for arrays in drawn for a in arrays if (a % 1).any()]  # neither levels nor signs
+                resumed = ops.train(model, data, objective, optimiser, steps=steps, checkpoint=path, **keywords)
+                yield Comparison(f"{steps} steps saved, {name}", os.path.exists(path), True, 0.0)
+        yield Comparison(f"resumed after 2 of 5 steps, {name}", _all_of(resumed), stepped, 0.0)
+        drawn += [ops.minibatch(data, objective, 12, seed + 1, k) for k in (1, 2)]
+        fresh = [a for arrays in drawn for a in (arrays[1:] if data is points else arrays)]  # rows of points come again
+        real = [a.ravel() for a in fresh if (a % 1).any()]  # neither levels nor signs
         numbers = np.concatenate(real)
         yield Comparison(f"numbers that are drawn differ, {name}", len(np.unique(numbers)), len(numbers), 0.0)
     yield _how_close(ops, seed)
+
+
+def _all_of(run) -> np.ndarray:
+    """Every number that a run leaves."""
+    moments = [array for moment in run.state.moments for array in moment]
+    return np.concatenate([flat(run.model.parameters), flat(moments), run.losses, [run.state.step]])
 
 
 def _how_close(ops, seed) -> Table:

@@ -10,7 +10,7 @@ from refscore.densities import PointSet
 from refscore.identities import _textbook
 from refscore.identities._expectations import EPS, POSTERIOR_ROUNDING, data_nodes, posterior_weights, refined
 from refscore.identities._registry import Comparison, identity
-from refscore.identities._targets import DIMENSIONS, mixture, targets
+from refscore.identities._targets import DIMENSIONS, gaussian, mixture, targets
 from refscore.processes import OU, VP
 
 
@@ -23,7 +23,8 @@ from refscore.processes import OU, VP
     source="[e, optimal denoising]; Robbins 1956; Efron 2011, eq. 2.8",
     method="formulas in the score and its Jacobian vs the posterior integral; the error vs E||x - E[x|x~]||^2",
     catches=("tweedie_score_only", "tweedie_sigma_not_squared", "tweedie_alpha_missing", "tweedie_sign",
-             "tweedie_covariance_sigma_once", "tweedie_covariance_alpha_once"),
+             "tweedie_covariance_sigma_once", "tweedie_covariance_alpha_once", "tweedie_first_level_for_all",
+             "tweedie_covariance_first_level_for_all"),
 )
 def tweedie(ops, seed):
     """First and second order on mixtures and point sets; minimal mean squared error sigma^2/alpha^2 (d - sigma^2 I(q))."""
@@ -48,6 +49,25 @@ def tweedie(ops, seed):
                 size = (sigma / alpha) ** 2 * (1 + sigma**2 * np.abs(ops.score_jacobian(law, xt)).max())
                 yield Comparison(f"covariance: {case}", got, covariance, POSTERIOR_ROUNDING * size, size)
             yield from _least_error(ops, d, alpha, sigma)
+    yield from _levels_of_rows(ops, rng)
+
+
+def _levels_of_rows(ops, rng):
+    """Every row at its own noise level: of N(m, C) given x_t, the mean m + alpha C (alpha^2 C + sigma^2 I)^{-1} (x_t - alpha m)."""
+    density = gaussian(3)
+    alpha, sigma, xt = rng.uniform(0.3, 1, 5), rng.uniform(0.3, 1, 5), rng.standard_normal((5, 3))
+    noisy = (alpha**2)[:, None, None] * density.cov + (sigma**2)[:, None, None] * np.eye(3)
+    away = xt - alpha[:, None] * density.mean
+    pulled = alpha[:, None, None] * np.linalg.solve(noisy, np.broadcast_to(density.cov, noisy.shape)).swapaxes(1, 2)
+    mean = density.mean + np.einsum("nij,nj->ni", pulled, away)
+    covariance = density.cov - alpha[:, None, None] * pulled @ density.cov
+    laws = [ops.corrupted(density, a, s) for a, s in zip(alpha, sigma, strict=True)]
+    score = np.concatenate([ops.score(law, x[None]) for law, x in zip(laws, xt, strict=True)])
+    bend = np.concatenate([ops.score_jacobian(law, x[None]) for law, x in zip(laws, xt, strict=True)])
+    lost = 64 * EPS * np.linalg.cond(noisy).max()
+    size = (1 + np.abs(away).max()) / (alpha * sigma).min() ** 2
+    yield Comparison("mean, a level a row", ops.posterior_mean(xt, score, alpha, sigma), mean, lost * size, size)
+    yield Comparison("covariance, a level a row", ops.posterior_covariance(bend, alpha, sigma), covariance, lost * size, size)
 
 
 def _least_error(ops, d, alpha, sigma):
@@ -78,7 +98,8 @@ def _least_error(ops, d, alpha, sigma):
     source="[a, sec. 3], [b, sec. 2], [c], [e]; Salimans & Ho 2022, sec. 4",
     method="conversions vs the definitions in (x0, eps) and vs posterior integrals; weighted DSM vs the errors of eps, x0, v",
     catches=("convert_score_eps_sign", "convert_score_over_sigma_squared", "convert_x0_alpha_missing", "convert_v_sign",
-             "dsm_process_weight_inverted", "dsm_process_weight_fourth_power"),
+             "dsm_process_weight_inverted", "dsm_process_weight_fourth_power", "corrupt_first_time_for_all",
+             "corrupt_alpha_missing", "corrupt_variance_for_std", "conditional_score_first_time_for_all"),
 )
 def parametrisations(ops, seed):
     """All ordered pairs, distinct t in a batch; the minimiser of each is the posterior mean of its target."""
@@ -93,6 +114,10 @@ def parametrisations(ops, seed):
             xt = alpha * x0 + sigma * eps
             truth = {"score": -eps / sigma, "eps": eps, "x0": x0, "v": alpha * eps - sigma * x0}
             size = {"score": 1 / sigma**2, "eps": 1 / sigma, "x0": 1 / (alpha * sigma), "v": 1 / (alpha * sigma)}
+            scale = 8 * size["score"] * np.ones_like(xt)
+            got = ops.conditional_score(process, xt, x0, t)
+            yield Comparison(f"score of x_t given x0, {name}, d = {d}", got, truth["score"], 64 * EPS * scale, scale)
+            yield Comparison(f"corruption, {name}, d = {d}", ops.corrupt(process, x0, t, eps), xt, 16 * EPS, 1 + np.abs(xt).max())
             for source in kinds:
                 for target in kinds:
                     got = ops.convert(process, truth[source], xt, t, source, target)

@@ -25,6 +25,32 @@ def activation_silu_as_gelu(activation, z):
     return z / (1 + np.exp(-1.702 * z)) if activation.name == "silu" else activation(z)
 
 
+@mistake("activate", wrong="softplus z = z from z = 20 on", right="log(1 + e^z)", seen="a threshold made for float32")
+def activation_linear_from_twenty(activation, z):
+    return np.where(z > 20, z, activation(z)) if activation.name == "softplus" else activation(z)
+
+
+@mistake("slope", wrong="softplus' = 1 from z = 20 on", right="1/(1 + e^-z)", seen="derivative of the same threshold")
+def slope_constant_from_twenty(activation, z):
+    return np.where(z > 20, 1.0, activation.slope(z)) if activation.name == "softplus" else activation.slope(z)
+
+
+@mistake("slope", wrong="e^z/(1 + e^z)", right="1/(1 + e^-z) for z > 0", seen="inf/inf; common")
+def slope_overflows(activation, z):
+    with np.errstate(all="ignore"):
+        return np.exp(z) / (1 + np.exp(z)) if activation.name == "softplus" else activation.slope(z)
+
+
+@mistake("activate", wrong="0.01 z for z < 0", right="ReLU: 0", seen="leaky ReLU under the name of the other")
+def activation_relu_leaks(activation, z):
+    return activation(z) + (0.01 * np.minimum(z, 0) if activation.name == "relu" else 0)
+
+
+@mistake("slope", wrong="ReLU'(0) = 1/2", right="0, as the frameworks' gradients have it", seen="the subgradient in the middle")
+def slope_relu_half_at_zero(activation, z):
+    return activation.slope(z) + (0.5 * (z == 0) if activation.name == "relu" else 0)
+
+
 @mistake("slope", wrong="softplus' = tanh", right="softplus' = logistic", seen="the two sigmoids confused")
 def slope_softplus_tanh(activation, z):
     return np.tanh(z) if activation.name == "softplus" else activation.slope(z)

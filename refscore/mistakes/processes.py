@@ -104,3 +104,33 @@ def transition_std_for_variance(process, s, t):
          seen="variance-exploding formula used for OU and VP")
 def transition_variances_subtracted(process, s, t):
     return process.transition(s, t)[0], process.sigma(t) ** 2 - process.sigma(s) ** 2
+
+
+@mistake("exponential_step", wrong="b/2", right="b = int e^R g^2", seen="weight of the probability flow, which has half the score")
+def exponential_step_weight_halved(process, t, s):
+    a, b, v = process.exponential_step(t, s)
+    return a, b / 2, v
+
+
+@mistake("exponential_step", wrong="b = int e^{2R} g^2", right="b = int e^R g^2", seen="variance taken for the score's weight")
+def exponential_step_weight_is_variance(process, t, s):
+    a, _, v = process.exponential_step(t, s)
+    return a, v, v
+
+
+@mistake("exponential_step", wrong="V(s, t)", right="e^{2R} V(s, t)", seen="variance of the forward step; equal without drift")
+def exponential_step_forward_variance(process, t, s):
+    a, b, v = process.exponential_step(t, s)
+    return a, b, v / a**2
+
+
+@mistake("exponential_step", wrong="sqrt(v)", right="v", seen="stochrare#26: std = variance")
+def exponential_step_std_for_variance(process, t, s):
+    a, b, v = process.exponential_step(t, s)
+    return a, b, np.sqrt(v)
+
+
+@mistake("exponential_step", wrong="a = e^{-R}", right="a = e^R", seen="alpha of the forward step; equal without drift")
+def exponential_step_alpha_forwards(process, t, s):
+    a, b, v = process.exponential_step(t, s)
+    return 1 / a, b, v

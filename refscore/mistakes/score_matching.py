@@ -157,6 +157,28 @@ def conditional_score_alpha_missing(process, xt, x0, t):
     return process.conditional_score(xt, np.asarray(x0) / np.reshape(process.alpha(t), (-1, 1)), t)
 
 
+@mistake("conditional_score", wrong="alpha and sigma at the first time for all", right="at the time of each row",
+         seen="a batch of distinct times given to a formula for one")
+def conditional_score_first_time_for_all(process, xt, x0, t):
+    return process.conditional_score(xt, x0, np.ravel(t)[0])
+
+
+@mistake("corrupt", wrong="alpha and sigma at the first time for all", right="at the time of each row",
+         seen="a batch of distinct times given to a formula for one")
+def corrupt_first_time_for_all(process, x0, t, noise):
+    return process.corrupt(x0, np.ravel(t)[0], noise)
+
+
+@mistake("corrupt", wrong="x0 + sigma z", right="alpha x0 + sigma z", seen="variance-exploding formula along a process")
+def corrupt_alpha_missing(process, x0, t, noise):
+    return process.corrupt(np.asarray(x0) / np.reshape(process.alpha(t), (-1, 1)), t, noise)
+
+
+@mistake("corrupt", wrong="alpha x0 + sigma^2 z", right="alpha x0 + sigma z", seen="How-Diffusion-Models-Work#1")
+def corrupt_variance_for_std(process, x0, t, noise):
+    return process.corrupt(x0, t, np.reshape(process.sigma(t), (-1, 1)) * noise)
+
+
 @mistake("posterior_mean", wrong="E[x0|x_t] = score", right="(x_t + sigma^2 score)/alpha", seen="sony/ctm#1")
 def tweedie_score_only(xt, score, alpha, sigma):
     return score
@@ -177,6 +199,18 @@ def tweedie_alpha_missing(xt, score, alpha, sigma):
          seen="neighbour: sign of the eps convention")
 def tweedie_sign(xt, score, alpha, sigma):
     return processes.posterior_mean(xt, -score, alpha, sigma)
+
+
+@mistake("posterior_mean", wrong="alpha and sigma of the first row for all", right="a level a row",
+         seen="a batch of distinct times given to a formula for one")
+def tweedie_first_level_for_all(xt, score, alpha, sigma):
+    return processes.posterior_mean(xt, score, np.ravel(alpha)[0], np.ravel(sigma)[0])
+
+
+@mistake("posterior_covariance", wrong="alpha and sigma of the first row for all", right="a level a row",
+         seen="a batch of distinct times given to a formula for one")
+def tweedie_covariance_first_level_for_all(score_jacobian, alpha, sigma):
+    return processes.posterior_covariance(score_jacobian, np.ravel(alpha)[0], np.ravel(sigma)[0])
 
 
 @mistake("posterior_covariance", wrong="sigma^2/alpha^2 (I + sigma Ds)", right="sigma^2/alpha^2 (I + sigma^2 Ds)",

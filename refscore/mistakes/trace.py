@@ -243,3 +243,29 @@ def probes_on_unit_sphere(law, n, d, rng):
 def probes_zero_one(law, n, d, rng):
     v = REFERENCE.probes(law, n, d, rng)
     return (v + 1) / 2 if law == "rademacher" else v
+
+
+@mistake("probes", wrong="U(-sqrt 3, sqrt 3)", right="N(0, 1)", seen="the same two moments; its estimate has another variance")
+def probes_uniform_for_gaussian(law, n, d, rng):
+    if law != "gaussian":
+        return REFERENCE.probes(law, n, d, rng)
+    return np.random.default_rng(rng).uniform(-np.sqrt(3), np.sqrt(3), (n, d))
+
+
+@mistake("probes", wrong="points of a cube, normalised", right="uniform on the sphere", seen="rand - 1/2 for randn before dividing")
+def probes_normalised_cube(law, n, d, rng):
+    if law != "sphere":
+        return REFERENCE.probes(law, n, d, rng)
+    v = np.random.default_rng(rng).uniform(-1, 1, (n, d))
+    return np.sqrt(d) * v / np.linalg.norm(v, axis=1, keepdims=True)
+
+
+@mistake("probes", wrong="one sign a row", right="one a coordinate", seen="shape (n, 1) broadcast")
+def probes_one_sign_for_all_coordinates(law, n, d, rng):
+    v = REFERENCE.probes(law, n, d, rng)
+    return np.repeat(v[:, :1], d, axis=1) if law == "rademacher" else v
+
+
+@mistake("probes", wrong="one probe for the batch", right="one a row", seen="shape (d,) broadcast")
+def probes_one_for_all_rows(law, n, d, rng):
+    return np.repeat(REFERENCE.probes(law, 1, d, rng), n, axis=0)

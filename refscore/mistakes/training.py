@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from refscore.mistakes._registry import mistake
-from refscore.training import SGD, Adam, State, Trained, minibatch, train, train_step
+from refscore.training import SGD, Adam, Denoising, State, Trained, minibatch, train, train_step
 
 # --- Adam: one entry of the published algorithm at a time -----------------------------------------------------------
 
@@ -147,6 +147,26 @@ def train_step_loss_after_the_update(model, objective, optimiser, state, *drawn,
     return objective.loss(moved, *drawn)[0], moved, state
 
 
+@mistake("optimiser_update", wrong="moments of the state given are updated", right="a new state, unless overwrite is asked for",
+         seen="in-place operators; unseen as long as every state is used once")
+def optimiser_overwrites_its_state(optimiser, parameters, gradient, state, **options):
+    return optimiser.update(parameters, gradient, state, overwrite=True)
+
+
+@mistake("optimiser_update", wrong="parameters given are moved", right="new arrays", seen="theta -= eta g on the caller's arrays")
+def optimiser_overwrites_parameters(optimiser, parameters, gradient, state, **options):
+    moved, state = optimiser.update(parameters, gradient, state, **options)
+    for theta, new in zip(parameters, moved, strict=True):
+        if theta.flags.writeable:
+            theta[...] = new
+    return moved, state
+
+
+@mistake("optimiser_update", wrong="entries of g clipped to [-1, 1]", right="g", seen="gradient clipping left on")
+def optimiser_clips_gradients(optimiser, parameters, gradient, state, **options):
+    return optimiser.update(parameters, [np.clip(g, -1, 1) for g in gradient], state, **options)
+
+
 # --- minibatches --------------------------------------------------------------------------------------------------
 
 
@@ -164,6 +184,80 @@ def minibatch_ignores_the_seed(data, objective, batch, seed, k):
 def minibatch_one_noise_for_all_rows(data, objective, batch, seed, k):
     x0, *drawn = minibatch(data, objective, batch, seed, k)
     return (x0, *(np.repeat(a[:1], batch, axis=0) for a in drawn))
+
+
+def _drawn(*, wrong: str, right: str, seen: str, name: str, objective: str):
+    """Enter ``change(objective, x0, drawn, rng) -> drawn`` as a wrong minibatch of one kind of objective."""
+
+    def register(change):
+        def draw(data, which, batch, seed, k):
+            x0, *drawn = minibatch(data, which, batch, seed, k)
+            if type(which).__name__ != objective:
+                return x0, *drawn
+            return x0, *change(which, x0, drawn, np.random.default_rng((seed, k)))
+
+        return mistake("minibatch", wrong=wrong, right=right, seen=seen, name=name)(draw)
+
+    return register
+
+
+@_drawn(name="minibatch_noise_uniform", wrong="z ~ U(0, 1)", right="z ~ N(0, I)", seen="flow_matching#49: rand for randn",
+        objective="Denoising")
+def _uniform(which, x0, drawn, rng):
+    return (rng.random(x0.shape),)
+
+
+@_drawn(name="minibatch_noise_of_variance_two", wrong="z ~ N(0, 2 I)", right="z ~ N(0, I)", seen="sqrt(2 eta) of Langevin steps",
+        objective="Denoising")
+def _twice(which, x0, drawn, rng):
+    return (np.sqrt(2) * drawn[0],)
+
+
+@_drawn(name="minibatch_last_level_never", wrong="level from {1, ..., L - 1}", right="from {1, ..., L}",
+        seen="exclusive upper end taken for inclusive", objective="NoiseConditional")
+def _short(which, x0, drawn, rng):
+    return rng.integers(len(which.sigmas) - 1, size=len(x0)), drawn[1]
+
+
+@_drawn(name="minibatch_one_level_for_all_rows", wrong="one level a batch", right="one a row", seen="shape () for (n,)",
+        objective="NoiseConditional")
+def _one_level(which, x0, drawn, rng):
+    return np.repeat(drawn[0][:1], len(x0)), drawn[1]
+
+
+@_drawn(name="minibatch_times_from_zero", wrong="t ~ U(0, T)", right="t ~ U(t_min, T)", seen="start of time left out of the draw",
+        objective="DenoisingProcess")
+def _from_zero(which, x0, drawn, rng):
+    return which.t_max * (1 - rng.random(len(x0))), drawn[1]
+
+
+@_drawn(name="minibatch_one_time_for_all_rows", wrong="one time a batch", right="one a row", seen="shape () for (n,)",
+        objective="DenoisingProcess")
+def _one_time(which, x0, drawn, rng):
+    return np.repeat(drawn[0][:1], len(x0)), drawn[1]
+
+
+@mistake("minibatch", wrong="z from the numbers that the data came from", right="numbers of its own",
+         seen="two generators made of one seed: each law is right, and they depend on each other")
+def minibatch_noise_from_the_stream_of_the_data(data, objective, batch, seed, k):
+    x0, *drawn = minibatch(data, objective, batch, seed, k)
+    if isinstance(objective, Denoising):
+        drawn = [(x0 - x0.mean(axis=0)) @ np.linalg.inv(np.linalg.cholesky(np.cov(x0.T))).T]
+    return x0, *drawn
+
+
+@mistake("minibatch", wrong="rows 1, ..., n - 1", right="rows 1, ..., n", seen="exclusive upper end taken for inclusive")
+def minibatch_last_row_never(data, objective, batch, seed, k):
+    return minibatch(data if hasattr(data, "sample") else data[:-1], objective, batch, seed, k)
+
+
+@mistake("minibatch", wrong="rows without replacement", right="independent rows, as the algorithm says",
+         seen="permutation of an epoch; unbiased, and of another variance")
+def minibatch_without_replacement(data, objective, batch, seed, k):
+    x0, *drawn = minibatch(data, objective, batch, seed, k)
+    if not hasattr(data, "sample") and batch <= len(data):
+        x0 = np.random.default_rng((seed, k)).permutation(data)[:batch]
+    return x0, *drawn
 
 
 # --- loops --------------------------------------------------------------------------------------------------------
@@ -215,3 +309,26 @@ mistake(
     "train", wrong="streams start again at 1", right="streams go on at k + 1", seen="seeded anew after every start",
     name="train_resumes_with_the_first_streams",
 )(_resumed(lambda before, optimiser: (before.state, before.state.step)))
+
+
+@mistake("train", wrong="the optimiser's first state", right="its last", seen="state kept in a local variable of the loop")
+def train_returns_a_fresh_state(model, data, objective, optimiser, **options):
+    run = train(model, data, objective, optimiser, **options)
+    return Trained(run.model, run.losses, optimiser.start(model.parameters))
+
+
+@mistake("train", wrong="losses since the checkpoint", right="of all steps", seen="only weights and moments are saved")
+def train_returns_the_losses_since_it_resumed(model, data, objective, optimiser, *, checkpoint=None, **options):
+    before = 2 if checkpoint is not None and os.path.exists(checkpoint) else 0
+    run = train(model, data, objective, optimiser, checkpoint=checkpoint, **options)
+    return Trained(run.model, np.append(np.zeros(before), run.losses[before:]), run.state)
+
+
+@mistake("train", wrong="checkpoint written every ``every`` steps only", right="and at the end", seen="k % every == 0 alone")
+def train_writes_no_checkpoint(model, data, objective, optimiser, *, checkpoint=None, **options):
+    return train(model, data, objective, optimiser, **options)
+
+
+@mistake("train", wrong="the first row of the data at every step", right="rows drawn from all of them", seen="data[0] for data")
+def train_sees_the_first_row_alone(model, data, objective, optimiser, **options):
+    return train(model, data if hasattr(data, "sample") else data[:1], objective, optimiser, **options)
