@@ -224,7 +224,7 @@ def _covariance(ops: Operations, process, name: str, times: np.ndarray) -> Itera
 
 
 def _reverse_steps(ops: Operations, process, name: str, times: np.ndarray) -> Iterator[Comparison]:
-    """x_s = a x_t + b score + sqrt(v) z with a = e^R, b = int e^{R(s,u)} g^2 du, v = int e^{2R(s,u)} g^2 du; three steps at once."""
+    """x_s = a x_t + b score + sqrt(v) z with a = e^R, b = int e^{R(s,u)} g^2 du, v = int e^{2R(s,u)} g^2 du."""
     start, end = times[[0, 1, 2]], times[[1, 3, 4]]
     a, b, v = ops.exponential_step(process, end, start)
     for i, (s, t) in enumerate(zip(start, end, strict=True)):
