@@ -140,7 +140,7 @@ def _run(function, blocks: list[tuple], streams: list[tuple] | None) -> list:
     nested = getattr(_worker, "busy", False)
     _worker.busy = True
     try:
-        with _one_blas_thread:
+        with one_blas_thread:
             if streams is None:
                 return [function(*block) for block in blocks]
             return [
@@ -162,7 +162,7 @@ def _in_order(function, arrays, cuts, entropy) -> Iterator:
         blocks = [tuple(a[slice(*cuts[i])] for a in arrays) or (cuts[i][1] - cuts[i][0],) for i in task]
         return function, blocks, None if entropy is None else [(entropy, i) for i in task]
 
-    with _one_blas_thread:  # here too, so that it is not given back and taken again between one block and the next
+    with one_blas_thread:  # here too, so that it is not given back and taken again between one block and the next
         if inline:
             for task in tasks:
                 yield from _run(*arguments(task))
@@ -190,7 +190,10 @@ def _shown(results: Iterator, total: int, label: str) -> Iterator:
 
 
 class _OneBlasThread:
-    """Holds BLAS to one thread while anybody is inside; re-entrant, and safe when several threads are inside."""
+    """Holds BLAS to one thread while anybody is inside; re-entrant, and safe when several threads are inside.
+
+    For small products between blocks too: BLAS's own threads keep waiting for more, and take the processors from the pool's.
+    """
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -211,7 +214,7 @@ class _OneBlasThread:
                 _set_blas_threads(self._before)
 
 
-_one_blas_thread = _OneBlasThread()
+one_blas_thread = _OneBlasThread()
 
 
 def _set_blas_threads(numbers: list) -> None:
@@ -247,9 +250,9 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _after_fork() -> None:
     """A forked child has none of its parent's threads: start afresh."""
-    global _one_blas_thread
+    global one_blas_thread
     _pool.cache_clear()
-    _one_blas_thread = _OneBlasThread()
+    one_blas_thread = _OneBlasThread()
 
 
 if hasattr(os, "register_at_fork"):

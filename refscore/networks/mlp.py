@@ -169,7 +169,8 @@ class MLP(Network):
         """The gradient [W1*, b1*, ...] from the sums over all rows: what needs parameters alone is done here, once."""
         gradient = sums[: 2 * len(self.weights)]
         if len(sums) > len(gradient):
-            closed.add_coupling_gradient(gradient, self.weights, self.outputs, sums[-1])
+            with _blocks.one_blas_thread:
+                closed.add_coupling_gradient(gradient, self.weights, self.outputs, sums[-1])
         return gradient
 
     def prepare_trace(self) -> int:
@@ -213,7 +214,8 @@ class MLP(Network):
 
     @cached_property
     def _coupling(self) -> np.ndarray:
-        return closed.coupling(self.weights, self.outputs)
+        with _blocks.one_blas_thread:
+            return closed.coupling(self.weights, self.outputs)
 
     def _rows(self, x, time, order: int) -> Rows:
         return Rows(self.weights, self.biases, self.activation, self.inputs(x, time), order)

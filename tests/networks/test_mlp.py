@@ -5,6 +5,7 @@ import pickle
 import mpmath as mp
 import numpy as np
 import pytest
+import threadpoolctl
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_network import (
@@ -22,7 +23,7 @@ from plain_network import (
 
 from refscore import parallel
 from refscore._blocks import BLOCK_BYTES
-from refscore.networks import MLP
+from refscore.networks import MLP, divergence
 
 EPS = np.finfo(float).eps
 ROWS = 5
@@ -318,3 +319,21 @@ X = np.zeros((2, 3))
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_products_between_blocks_are_held_to_one_thread(monkeypatch):
+    """BLAS's own threads would go on waiting for more, beside those of the pool: a step of ISM then takes several times as long."""
+    threads = []
+
+    def watched(function):
+        def run(*arguments):
+            threads.extend(lib["num_threads"] for lib in threadpoolctl.threadpool_info() if lib["user_api"] == "blas")
+            return function(*arguments)
+
+        return run
+
+    for name in ("coupling", "add_coupling_gradient"):
+        monkeypatch.setattr(divergence, name, watched(getattr(divergence, name)))
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        MLP((2, 8, 8, 2), "tanh", 0).divergence_gradient(np.ones((3, 2)), np.ones(3))
+    assert threads and set(threads) == {1}
