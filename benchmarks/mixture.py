@@ -64,7 +64,8 @@ def denoiser(n: int, points: int, dim: int) -> Case:
         r = softmax(x @ data.T * (alpha / sigma**2) + const)
         return (alpha * (r @ data) - x) / sigma**2
 
-    case = Case(np.float64, 4 * n * points * dim, {"refscore": lambda: law.score(x)})
+    # one product for the logits; the other is over the points that matter alone, here hardly any
+    case = Case(np.float64, 2 * n * points * dim, {"refscore": lambda: law.score(x)})
     return _with_peers(case, score, x, data, const)
 
 
