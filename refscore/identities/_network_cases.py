@@ -64,14 +64,18 @@ class Case:
         """left = right, up to the rounding that comes with quantities of this size."""
         return Comparison(f"{what}, {self.name}", left, right, bound=self.size.rounding * size, scale=size)
 
+    def at(self, x, *t) -> Case:
+        """The same network at other points, and times when it takes time."""
+        other = copy.copy(self)
+        other.x, other.t = x, t
+        other.rows = _plain.rows(x, *other.columns)
+        other.size = other.sized(other.rows)
+        return other
+
     def noisy(self, alpha, sigma, *t) -> Case:
         """The same network at alpha x + sigma v, alpha and sigma (n,), and at times t when given."""
-        other = copy.copy(self)
-        other.t = t or self.t
         mean, steps = alpha[:, None] * self.x, sigma[:, None] * self.v
-        other.x = mean + steps
-        other.rows = _plain.rows(other.x, *other.columns)
-        other.size = other.sized(other.rows)
+        other = self.at(mean + steps, *(t or self.t))
         other.size.inputs = np.abs(_plain.rows(np.abs(mean) + np.abs(steps), *other.columns))
         return other
 

@@ -25,12 +25,16 @@ STATES = 12
         "contrastive_sums",
         "contrastive_negatives_as_data",
         "contrastive_gradient_ascends",
+        "contrastive_means_over_the_data",
+        "contrastive_weights_normalised",
+        "contrastive_time_of_data_alone",
     ),
 )
 def contrastive(ops, seed):
-    """p = exp(-E)/Z on finitely many states y_j, where Z is a sum; the negatives are all states, weighted by p."""
+    """p = exp(-E)/Z on finitely many states y_j, where Z is a sum; negatives are all states, weighted by p. Then any weights."""
     rng = np.random.default_rng((seed, 4, 2))
     for case in cases(seed):
+        yield from _two_means(ops, case, rng.standard_normal((STATES, case.d)), rng.uniform(0, 1, len(case.x)))
         if case.t or len(case.model.sizes) > 4 or "trained" in case.name:  # large energies, and p = e^-E loses digits
             continue
         model, x, size = case.model, case.x / 2, case.size
@@ -62,3 +66,18 @@ def contrastive(ops, seed):
         for i, (a, b, entry) in enumerate(zip(gradient, right, sizes, strict=True)):
             array = f"{'Wb'[i % 2]}{i // 2 + 1}"
             yield Comparison(f"gradient in {array}, {case.name}", a, b, relative * entry, entry.max() or 1.0)
+
+
+def _two_means(ops, case, negatives, weight):
+    """Without weights, and with weights of the data that do not sum to 1; at one time, for data and negatives alike."""
+    time = [float(t[0]) for t in case.t]
+    both = case.at(np.concatenate([case.x, negatives]), *(np.full(len(weight) + STATES, t) for t in time))
+    for name, given in ("means", None), ("weighted", weight):
+        value, gradient = ops.contrastive_divergence(
+            case.model, case.x, negatives, t=time[0] if time else None, sample_weight=given, grad=True
+        )
+        c = np.concatenate([np.full(len(weight), 1 / len(weight)) if given is None else given, np.full(STATES, -1 / STATES)])
+        want = c @ _plain.forward(case.model.parameters, both.rows, case.jet[0])[:, 0]
+        size = both.size.value(energies, c=np.abs(c))
+        yield Comparison(f"{name}, {case.name}", value, want, both.size.rounding * size, size)
+        yield from both.entries(f"gradient of {name}", gradient, energies, c=c)

@@ -23,7 +23,8 @@ from refscore.identities._targets import gaussian, mixture
     method="nodes of (data, noise) exact to degree 4 vs moments of Gaussian vectors by Isserlis' theorem, gradients row by row; "
            "coefficients by extrapolation in sigma^2 vs ISM and Jacobians on the data",
     catches=("variance_second_moment", "variance_root", "variance_without_quarter", "variance_over_d", "variance_weight_once",
-             "variance_of_gaussian_target", "variance_by_two_moments", "variance_of_noise_alone", "gradient_second_moment"),
+             "variance_of_gaussian_target", "variance_by_two_moments", "variance_of_noise_alone", "gradient_second_moment",
+             "dsm_variance_over_dims_once", "dsm_variance_predicts_ignored"),
 )
 def denoising_variance(ops, seed):
     """Four models; mixtures and points, alpha not 1, weights one and sigma^2; then sigma -> 0."""
@@ -34,6 +35,7 @@ def denoising_variance(ops, seed):
             grad = name == "linear" or (d == 1 and name != "exact")
             yield from _by_moments(ops, density, models[name], name, alpha, sigma, grad)
     yield from _by_moments(ops, gaussian(3), score_models(gaussian(3), seed)["linear"], "linear", 1.0, 0.7, grad=False)
+    yield from _conventions(ops, score_models(gaussian(2), seed)["linear"], score_models(mixture(1), seed)["random"])
     points = PointSet([[-0.8], [0.1], [1.1]], [0.2, 0.5, 0.3])
     yield from _by_moments(ops, points, score_models(mixture(1), seed)["random"], "random", 0.9, 0.7, grad=True)
     rows: list[tuple] = []
@@ -80,6 +82,17 @@ def _by_moments(ops, density, model, name, alpha, sigma, grad):
             arrays, error = found[1]
             value, want = np.concatenate([np.ravel(a) for a in arrays]), factor * have["gradient"]
             yield Comparison(f"gradient, {case}", value, want, error + factor * slack["gradient"], 1 + np.abs(want).max())
+
+
+def _conventions(ops, model, network):
+    """A mean over dimensions divides the loss by d; without the half it is twice as large; m = -sigma s predicts the noise."""
+    value, error = ops.dsm_variance(model, gaussian(2), 0.8, 0.7)
+    found, slack = ops.dsm_variance(model, gaussian(2), 0.8, 0.7, over_dims="mean")
+    yield Comparison("mean over dimensions, d = 2", found, value / 4, slack + error / 4, 1 + value)
+    sigma = 0.6
+    value, error = ops.dsm_variance(network, mixture(1), 0.8, sigma)
+    found, slack = ops.dsm_variance(lambda x: -sigma * network(x), mixture(1), 0.8, sigma, predicts="eps", half=False)
+    yield Comparison("noise predicted, without the half", found, 4 * value, slack + 4 * error, 1 + 4 * value)
 
 
 def _parameter_jacobian(ops, model, x):

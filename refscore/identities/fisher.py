@@ -20,7 +20,7 @@ from refscore.identities._targets import DIMENSIONS, gaussian, mixture
     method="quadrature of the squared difference vs integration by parts with textbook scores; for Gaussians the "
            "derivative of the closed KL by complex step",
     catches=("fisher_without_half", "fisher_under_the_other_law", "fisher_mean_over_dims", "fisher_norm_not_squared",
-             "fisher_of_the_sum", "information_halved", "information_over_d", "information_of_the_variance"),
+             "fisher_of_the_sum", "fisher_half_ignored", "information_halved", "information_over_d", "information_of_the_variance"),
 )
 def fisher_divergence(ops, seed):
     """Mixtures and Gaussians, both orders; three ways for two Gaussians; the information as minus the mean divergence."""
@@ -79,6 +79,9 @@ def _gaussians(ops, d, seed):
     scale = 1 + value + np.trace(np.linalg.inv(p.cov)) + np.trace(np.linalg.inv(q.cov))
     rounding = 64 * d * EPS * condition * scale
     yield Comparison(f"derivative of KL: two Gaussians, d = {d}", value, float(-kl.imag / step), error + rounding, scale)
+    if d == 1:
+        twice, error = ops.fisher(p, q, half=False)
+        yield Comparison("without the half: two Gaussians", twice, float(-2 * kl.imag / step), error + 2 * rounding, scale)
     value, error = ops.fisher_information(p)
     closed = float(np.trace(np.linalg.inv(p.cov)))
     rounding = 8 * d * EPS * np.linalg.cond(p.cov) * closed

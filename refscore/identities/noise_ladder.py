@@ -30,7 +30,7 @@ from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 
 DIMENSIONS = (1, 2, 3, 5, 784, 10**4, 10**6)
-APART = (0.3, 1.3, 3.0, 5.0)
+APART = (0.3, 1.3, 3.0, 5.0, 9.5)
 """sqrt(2 d) log(sigma_i/sigma_{i+1}): distance of two shells in units of their width."""
 _DEEP = 45.0  # e^-45 = 3e-20 of the largest density is left out
 
@@ -48,7 +48,7 @@ _DEEP = 45.0  # e^-45 = 3e-20 of the largest density is left out
         "ladder_linear", "ladder_with_a_ratio_too_many", "ladder_increasing", "ladder_of_variances", "overlap_in_one_dimension",
         "overlap_without_half", "overlap_of_variances", "overlap_d_for_half_d", "overlap_of_shells", "overlap_chi2_swapped",
         "ratio_for_total_variation", "ratio_in_one_dimension", "levels_without_the_first", "levels_rounded_down",
-        "total_variation_not_halved",
+        "total_variation_not_halved", "overlap_of_the_first_pair_for_all", "overlap_back_always_finite", "overlap_by_subtraction",
     ),
 )
 def noise_ladder(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -96,6 +96,12 @@ def _neighbours(ops: Operations, d: int) -> Iterator[Comparison]:
         yield _chi2(f"chi^2 of narrow from wide: {case}", found.log_chi2, d, lam, True)
         if 2 * lam < 0.99 * math.log(2):
             yield _chi2(f"chi^2 of wide from narrow: {case}", found.log_chi2_back, d, lam, False)
+        elif 2 * lam > 1.01 * math.log(2):
+            yield Comparison(f"chi^2 of wide from narrow is infinite: {case}", np.isinf(found.log_chi2_back), [True], 0.0)
+    uneven = [9.0, 2.7, 2.6, 0.4]
+    pairs = [ops.ladder_overlap(pair, d) for pair in zip(uneven[:-1], uneven[1:], strict=True)]
+    left, right = ops.ladder_overlap(uneven, d).tv, np.concatenate([pair.tv for pair in pairs])
+    yield Comparison(f"neighbours of an uneven ladder, d = {d}", left, right, 4 * EPS, 1.0)
 
 
 def _chi2(case: str, found, d: int, lam: float, narrow: bool) -> Comparison:

@@ -7,7 +7,8 @@ import numpy as np
 from refscore.identities import _energy_cases, _network_cases
 from refscore.identities._losses import implicit, projected, sliced, sliced_exactly, squares
 from refscore.identities._network_cases import ROWS
-from refscore.identities._registry import identity
+from refscore.identities._plain import EPS
+from refscore.identities._registry import Comparison, identity
 
 OF_EVERY_SCORE = (
     "esm_gradient_doubled",
@@ -36,6 +37,8 @@ OF_EVERY_SCORE = (
     "ncsn_rows_averaged",
     "ncsn_predicts_ignored",
     "ncsn_levels_sorted",
+    "dsm_integrated_half_in_the_value_alone",
+    "dsm_integrated_over_dims_ignored",
 )
 
 
@@ -130,6 +133,10 @@ def _objectives(ops, case, k, seed):
     slope, target = _prediction(predicts, x, z, process.alpha(t), std)
     losses = found(ops.dsm_process, model, process, x, t, z, name, predicts=predicts)
     yield from noisy.loss(f"DSM of {predicts} along a process", losses, squares, c=c * _squared(name, slope, std), shift=-target)
+    whole = found(ops.dsm_integrated, model, process, x, t, z, name, predicts=predicts, t_min=0.05, t_max=1.25)
+    for part, left, right in zip(("value", "gradient"), whole, losses, strict=True):
+        left, right = np.hstack([np.ravel(a) for a in left]), 1.2 * np.hstack([np.ravel(a) for a in right])
+        yield Comparison(f"time integral, {part}, {case.name}", left, right, 8 * EPS * np.abs(right), np.abs(right).max())
     losses = found(ops.ddpm_simple, model, process, x, t, z)
     yield from noisy.loss("noise prediction", losses, squares, c=c, shift=-z)
     index = rng.integers(0, len(LEVELS), ROWS)

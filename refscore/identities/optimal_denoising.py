@@ -145,7 +145,8 @@ def _by_mutual_information(ops, name, density):
     source="[e, denoising score matching: Const]; Vincent 2011; systems B9, B11",
     method="posterior variance vs the loss of the exact score on nodes of (data, noise), vs Fisher information, vs DSM - ESM of "
            "random and trained networks, vs closed form for Gaussians",
-    catches=("irreducible_without_half", "irreducible_of_the_data", "irreducible_without_d", "irreducible_noise_alone",
+    catches=("irreducible_half_ignored", "irreducible_without_half", "irreducible_of_the_data", "irreducible_without_d",
+             "irreducible_noise_alone",
              "irreducible_alpha_missing", "irreducible_over_dims", "irreducible_weight_ignored", "irreducible_weight_inverted",
              "dsm_target_sign", "information_halved"),
 )
@@ -159,10 +160,12 @@ def irreducible(ops, seed):
                 yield from _along(ops, name, density, VP(), 0.35)
         yield from _above(ops, d, seed)
         for sigma in (1e-6, 1e-2, 1.0, 1e2, 1e6):
-            value, error = ops.irreducible_loss(gaussian(d), 0.9, sigma)
             lam = np.linalg.eigvalsh(gaussian(d).cov)
-            want = float((0.5 * 0.81 * lam / (sigma**2 * (0.81 * lam + sigma**2))).sum())
-            yield Comparison(f"Gaussian, d = {d}, sigma = {sigma:g}", value, want, error + 64 * EPS * want, want)
+            each = 0.81 * lam / (sigma**2 * (0.81 * lam + sigma**2))
+            for half, over_dims, want in ((True, "sum", float(each.sum()) / 2), (False, "mean", float(each.mean()))):
+                value, error = ops.irreducible_loss(gaussian(d), 0.9, sigma, half=half, over_dims=over_dims)
+                case = f"Gaussian, d = {d}, sigma = {sigma:g}, {over_dims} over dimensions"
+                yield Comparison(case, value, want, error + 64 * EPS * want, want)
     points = PointSet([[-0.8], [0.1], [1.1]], [0.2, 0.5, 0.3])
     for sigma in (0.05, 0.2, 0.8, 3.2, 12.8):
         values = [ops.irreducible_loss(density, 1.0, sigma, tolerance=1e-9)[0] for density in (mixture(1), points)]

@@ -174,6 +174,7 @@ def _cases(seed):
         "sliced_variance_square_not_halved",
         "sliced_variance_for_one_direction",
         "sliced_variance_over_directions_squared",
+        "sliced_variance_directions_of_ssm_alone",
         "ssm_vr_projected_square",
     ),
 )
@@ -194,6 +195,11 @@ def sliced_variances(ops, seed):
                 scale = 4 * weights @ form**2
                 bound = (2 * rounding + (len(v) + 2 * size.size + 64 * d) * _plain.EPS) * scale
                 yield Comparison(f"{objective}, {law} v, {name}", left, right, bound, scale)
+                if d == 1:  # pairs of directions: all of them, as likely as both are
+                    each = (each[:, None] + each) / 2
+                    right = np.einsum("i,j,ijn->n", weights, weights, (each - np.einsum("i,j,ijn->n", weights, weights, each)) ** 2)
+                    left = ops.sliced_variance(model, x, law, variance_reduced=objective == "ssm_vr", directions=2)
+                    yield Comparison(f"{objective}, two directions, {law} v, {name}", left, right, bound, scale)
         signs = np.array(list(itertools.product([-1.0, 1.0], repeat=d)))
         pairs = [np.repeat(np.stack(pair)[:, None], POINTS, axis=1) for pair in itertools.product(signs, repeat=2)]
         each = np.stack([ops.ssm(model, x, pair, over_batch="none") for pair in pairs])

@@ -30,10 +30,10 @@ def contrastive_gradient_ascends(model, x, negatives, **options):
 
 
 @mistake("contrastive_divergence", wrong="mean E(x)", right="mean E(x) - mean E(negatives)", seen="partition function forgotten")
-def contrastive_positive_phase_alone(model, x, negatives, *, sample_weight=None, grad=False, **options):
+def contrastive_positive_phase_alone(model, x, negatives, *, t=None, sample_weight=None, grad=False, **options):
     weights = np.full(len(x), 1 / len(x)) if sample_weight is None else sample_weight
-    value = float(weights @ model.energy(x))
-    return (value, model.energy.parameter_gradient(x, weights)) if grad else value
+    value = float(weights @ model.energy(x, t))
+    return (value, model.energy.parameter_gradient(x, weights, t)) if grad else value
 
 
 @mistake(
@@ -59,3 +59,26 @@ def contrastive_sums(model, x, negatives, *, sample_weight=None, negative_weight
 )
 def contrastive_negatives_as_data(model, x, negatives, *, negative_weight=None, **options):
     return objectives.contrastive_divergence(model, x, negatives, **options)
+
+
+@mistake(
+    "contrastive_divergence", wrong="1/n for the negatives too", right="1/m", seen="one batch size; unseen where they are as many"
+)
+def contrastive_means_over_the_data(model, x, negatives, *, negative_weight=None, **options):
+    weight = np.full(len(negatives), 1 / len(x)) if negative_weight is None else negative_weight
+    return objectives.contrastive_divergence(model, x, negatives, negative_weight=weight, **options)
+
+
+@mistake("contrastive_divergence", wrong="sum w E / sum w", right="sum w E", seen="np.average; unseen where weights sum to 1")
+def contrastive_weights_normalised(model, x, negatives, *, sample_weight=None, **options):
+    weight = None if sample_weight is None else np.asarray(sample_weight) / np.sum(sample_weight)
+    return objectives.contrastive_divergence(model, x, negatives, sample_weight=weight, **options)
+
+
+@mistake("contrastive_divergence", wrong="negatives at time 0", right="at the time of the data", seen="a sampler without its time")
+def contrastive_time_of_data_alone(model, x, negatives, *, t=None, grad=False, **options):
+    result = objectives.contrastive_divergence(model, x, negatives, t=t, grad=grad, **options)
+    if t is None:
+        return result
+    moved = model.energy(negatives, t).mean() - model.energy(negatives, 0.0).mean()
+    return (result[0] + moved, result[1]) if grad else result + moved

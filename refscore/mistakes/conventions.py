@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refscore import objectives
+from refscore.distances import fisher
 from refscore.mistakes._registry import mistake
 
 
@@ -83,3 +84,35 @@ def ncsn_levels_sorted(model, x0, sigmas, index, noise, **options):
 @mistake("dsm", wrong="weight 'prediction' taken for 'one'", right="the plain error of the prediction", seen="not handed on")
 def dsm_prediction_weight_ignored(model, x0, sigma, noise, *, weight="one", **options):
     return objectives.dsm(model, x0, sigma, noise, weight="one" if weight == "prediction" else weight, **options)
+
+
+@mistake("dsm_integrated", wrong="half=False in the value alone", right="in the gradient too", seen="a factor put on last")
+def dsm_integrated_half_in_the_value_alone(model, process, x0, t, noise, *weight, half=True, **options):
+    result = objectives.dsm_integrated(model, process, x0, t, noise, *weight, half=half, **options)
+    return result if half or not isinstance(result, tuple) else _scaled(result, 1, 0.5)
+
+
+@mistake("dsm_integrated", wrong="over_dims not handed on", right="handed on", seen="an argument that is accepted and not used")
+def dsm_integrated_over_dims_ignored(model, process, x0, t, noise, *weight, over_dims="sum", **options):
+    return objectives.dsm_integrated(model, process, x0, t, noise, *weight, **options)
+
+
+@mistake("fisher", wrong="half=False ignored", right="E||s_p - s_q||^2", seen="an argument that is accepted and not used")
+def fisher_half_ignored(p, q, *, half=True, **options):
+    return fisher(p, q, **options)
+
+
+@mistake("irreducible_loss", wrong="half=False ignored", right="d/sigma^2 - I(q)", seen="an argument that is accepted and not used")
+def irreducible_half_ignored(density, alpha, sigma, *, half=True, **options):
+    return objectives.irreducible_loss(density, alpha, sigma, **options)
+
+
+@mistake("dsm_variance", wrong="variance/d for over_dims='mean'", right="variance/d^2", seen="a factor taken out once")
+def dsm_variance_over_dims_once(model, density, alpha, sigma, *, over_dims="sum", **options):
+    found = objectives.dsm_variance(model, density, alpha, sigma, over_dims=over_dims, **options)
+    return found if over_dims == "sum" or options.get("grad") else (found[0] * density.dim, found[1])
+
+
+@mistake("dsm_variance", wrong="the model's output taken for a score", right="for what it predicts", seen="predicts not handed on")
+def dsm_variance_predicts_ignored(model, density, alpha, sigma, *, predicts="score", **options):
+    return objectives.dsm_variance(model, density, alpha, sigma, **options)

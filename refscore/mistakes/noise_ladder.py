@@ -71,6 +71,24 @@ def overlap_chi2_swapped(sigmas, dim):
     return found._replace(log_chi2=back, log_chi2_back=found.log_chi2)
 
 
+@mistake("ladder_overlap", wrong="overlap of the first pair for all", right="of every pair", seen="true of geometric ladders alone")
+def overlap_of_the_first_pair_for_all(sigmas, dim):
+    found = ladder_overlap(sigmas, dim)
+    return type(found)(*(np.full_like(entry, entry[0]) for entry in found))
+
+
+@mistake("ladder_overlap", wrong="a large number", right="infinite where sigma_i^2 >= 2 sigma_{i+1}^2", seen="nan_to_num")
+def overlap_back_always_finite(sigmas, dim):
+    found = ladder_overlap(sigmas, dim)
+    return found._replace(log_chi2_back=np.nan_to_num(found.log_chi2_back))
+
+
+@mistake("ladder_overlap", wrong="1 - TV, rounded", right="int min(p, q) without cancellation", seen="1 - x for what is small")
+def overlap_by_subtraction(sigmas, dim):
+    found = ladder_overlap(sigmas, dim)
+    return found._replace(common=1 - found.tv)
+
+
 @mistake("ladder_ratio", wrong="ratio with that total variation", right="ratio with that overlap, 1 - TV",
          seen="distance for overlap")
 def ratio_for_total_variation(overlap, dim):

@@ -152,6 +152,12 @@ def sliced_variance_over_directions_squared(model, x, law, *, variance_reduced=F
     return objectives.sliced_variance(model, x, law, variance_reduced=variance_reduced, directions=directions**2)
 
 
+@mistake("sliced_variance", wrong="SSM-VR as if for one direction", right="divided by their number", seen="one branch mended")
+def sliced_variance_directions_of_ssm_alone(model, x, law, *, variance_reduced=False, directions=1):
+    count = 1 if variance_reduced else directions
+    return objectives.sliced_variance(model, x, law, variance_reduced=variance_reduced, directions=count)
+
+
 @mistake("ssm", wrong="gradient of 1/2 (v's)^2 alone", right="and of v'(Ds)v", seen="derivative detached from the graph")
 def ssm_gradient_direction_constant(model, x, v, **options):
     result = objectives.ssm(model, x, v, **options)

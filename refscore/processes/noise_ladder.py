@@ -38,6 +38,7 @@ from refscore import _validate
 _NODES = 32
 _TERMS = 30  # of the series of E(v)
 _STIRLING = (1 / 12, -1 / 360, 1 / 1260, -1 / 1680, 1 / 1188)  # of log Gamma(k) in k^{-1}, k^{-3}, ...
+_MANY = 1e3  # k from which far tails of scipy's incomplete gamma functions lose digits: 1e-9 of 2e-6 at k = 5e5
 _LARGE = 16.0  # k from which the series of Stirling leaves less than eps/2 out
 
 
@@ -151,8 +152,19 @@ def _distance(lam: float, k: float) -> tuple[float, float]:
         x, w = np.polynomial.legendre.leggauss(_NODES)
         value = lam * _peak(k) * float(w @ np.exp(-k * _exp_remainder(lam * x - h)))
         return value, 1 - value
-    common = float(gammainc(k, k * math.exp(-lam - h)) + gammaincc(k, k * math.exp(lam - h)))
+    if k > _MANY and lam < 0.5:
+        common = _peak(k) * sum(_tail(end, k) for end in (-lam - h, lam - h))
+    else:
+        common = float(gammainc(k, k * math.exp(-lam - h)) + gammaincc(k, k * math.exp(lam - h)))
     return 1 - common, common
+
+
+def _tail(end: float, k: float) -> float:
+    """int e^{-k E} from ``end`` away from 0: k E'' >= k/3 for |v| <= 1, so that 15/sqrt(k) further on it is e^{-37} of its size."""
+    x, w = np.polynomial.legendre.leggauss(_NODES)
+    half = 15 / math.sqrt(k) / 8
+    steps = (half * (x + 1) + 2 * half * np.arange(4)[:, None]).ravel()
+    return half * float(np.tile(w, 4) @ np.exp(-k * _exp_remainder(end + math.copysign(1.0, end) * steps)))
 
 
 def _peak(k: float) -> float:

@@ -39,7 +39,7 @@ def test_overlap_to_the_last_digits(d, ratio):
 
 
 @pytest.mark.parametrize("d", [10**4, 10**6, 10**8])
-@pytest.mark.parametrize("apart", [1e-6, 0.02, 1.0, 3.0, 8.0])
+@pytest.mark.parametrize("apart", [1e-6, 0.02, 1.0, 3.0, 8.0, 9.5, 11.0])
 def test_overlap_in_high_dimension(d, apart):
     """By 40-digit quadrature of the two densities of log |x|^2, normalised by quadrature too."""
     lam = apart / math.sqrt(2 * d)
