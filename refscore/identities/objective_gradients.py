@@ -37,6 +37,7 @@ OF_EVERY_SCORE = (
     "ncsn_rows_averaged",
     "ncsn_predicts_ignored",
     "ncsn_levels_sorted",
+    "ssm_vr_gradient_sums_over_directions",
     "dsm_integrated_half_in_the_value_alone",
     "dsm_integrated_over_dims_ignored",
 )
@@ -118,7 +119,8 @@ def _objectives(ops, case, k, seed):
     yield from case.loss("ISM", found(ops.ism, model, x, **at), implicit, c=c)
     yield from case.loss("PSM", found(ops.psm, model, x, z, case.u, **at), projected, c=c, v=z, shift=-case.u)
     yield from case.loss("SSM", found(ops.ssm, model, x, z, **at), sliced, c=c, v=z)
-    yield from case.loss("SSM-VR", found(ops.ssm_vr, model, x, z, **at), sliced_exactly, c=c, v=z)
+    both = np.stack([z, -z])  # two directions, of which each has the loss of the other
+    yield from case.loss("SSM-VR", found(ops.ssm_vr, model, x, both, **at), sliced_exactly, c=c, v=z)
 
     name = ("one", "sigma2", "prediction")[k // 2 % 3]
     noisy, predicts = case.noisy(np.ones(ROWS), sigma), ("eps", "x0", "v")[k % 3]

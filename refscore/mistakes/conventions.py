@@ -116,3 +116,8 @@ def dsm_variance_over_dims_once(model, density, alpha, sigma, *, over_dims="sum"
 @mistake("dsm_variance", wrong="the model's output taken for a score", right="for what it predicts", seen="predicts not handed on")
 def dsm_variance_predicts_ignored(model, density, alpha, sigma, *, predicts="score", **options):
     return objectives.dsm_variance(model, density, alpha, sigma, **options)
+
+
+@mistake("ssm_vr", wrong="gradient summed over directions", right="averaged like the loss", seen="bayesflow#772: sum over probes")
+def ssm_vr_gradient_sums_over_directions(model, x, v, **options):
+    return _scaled(objectives.ssm_vr(model, x, v, **options), 1, len(v) if np.ndim(v) == 3 else 1)
