@@ -33,6 +33,10 @@ examples:
   refscore list                         all identities and the mistakes they catch
 """
 
+SOURCES = """\
+[a] a summary on score matching and diffusion   [b] Machine Learning, homework 7   [c] Deep Generative Models, lecture 13
+[d] Score matching, part 3   [e] Bayesian Theory and Computation, lecture 19   X1, X2, ...: what they get wrong"""
+
 _VERIFY = """\
 Run the identities and print a verdict on each.
 
@@ -166,6 +170,8 @@ def _select(only: list[str], available: list[Identity], data: str | None) -> lis
         return identities.select(names, available)
     except LookupError as error:
         hint = "; with --data only the identities that apply to a data set run" if data else ""
+        if not data and any(name.strip().lower().endswith(".data") for name in names):
+            raise _Refusal(f"{', '.join(names)} is about a data set: add --data FILE") from None
         raise _Refusal(f"{error.args[0]}{hint}") from None
 
 
@@ -261,6 +267,8 @@ def _explain(arguments: argparse.Namespace) -> int:
     paragraphs = [_identity_text(i, catalogue) for i in exact]
     paragraphs += [_mistake_text(m, stated) for m in named]
     print("\n\n".join(paragraphs))
+    if exact:
+        print(f"\n{SOURCES}")
     return 0
 
 

@@ -175,6 +175,10 @@ def test_list_shows_identities_and_mistakes(capsys):
         assert expected in out
 
 
+def test_an_identity_of_a_data_set_asks_for_data(capsys):
+    refused(run(capsys, "verify", "--only", "B9.data"), "B9.data is about a data set: add --data FILE")
+
+
 def test_explain(capsys):
     code, out, _ = run(capsys, "explain", "b10.data")
     assert code == 0 and out.startswith("B10.data  score of the corrupted data")

@@ -8,6 +8,7 @@ statements take the points as an argument: `identities` binds them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -74,13 +75,14 @@ def _posterior_covariance(ops: Operations, seed: int, data: np.ndarray, level: L
     x = places(data, level, np.random.default_rng(seed), most)[:most]
     law = ops.corrupted(PointSet(data), a, s)
     right, bound = np.empty((len(x), d, d)), np.empty((len(x), d, d))
+    dropped = math.exp(-50) * float(np.ptp(data, axis=0).max()) ** 2  # posterior weights below e^-50 may be left out
     for i, r in enumerate(posteriors(data, x, level)):
         mean, mean_error, _ = r.expect(_identity)
         error = partial(_outer_error, mean, mean_error, r.x / a, len(r.points))
         right[i], spread, size = r.expect(partial(_outer, mean), error)
         # the Jacobian adds up the same sum, with log weights as uncertain again: twice the bound; and the weights,
         # whose sum over n points is off by n u at most, multiply the identity matrix that cancels
-        bound[i] = 2 * spread + UNIT * (16 * size + (len(data) + 16) * np.eye(d) * s * s / a / a)
+        bound[i] = 2 * spread + UNIT * (16 * size + (len(data) + 16) * np.eye(d) * s * s / a / a) + dropped
     left = ops.posterior_covariance(_row_by_row(ops.score_jacobian, law, x), a, s)
     scale = s * s / a / a + float((data**2).sum(axis=1).mean())
     return Comparison(f"Cov[x0 | x~], {_count(x)} of {d} dimensions, {level}", left, right, bound, scale)

@@ -207,9 +207,9 @@ EXTRAPOLATED = (16, 24, 32, 48, 64, 96, 128, 192)
     method="total variation by distribution functions against quadrature of |p - q| at every h; for Gaussian data the moments' "
     "leading error against its integral along the path, and the polynomial through TV(h), extrapolated to h = 0, against 0",
     catches=(
-        "law_variance_twice", "law_one_step_short", "law_from_standard_normal", "total_variation_not_halved",
-        "total_variation_by_kolmogorov", "total_variation_signed", "reverse_sde_score_at_the_end", "reverse_sde_flow_with_noise",
-        "reverse_sde_rate_halved", "reverse_sde_forward_variance", "reverse_sde_steps_off_by_one",
+        "law_variance_twice", "total_variation_not_halved", "total_variation_by_kolmogorov", "total_variation_signed",
+        "reverse_sde_score_at_the_end", "reverse_sde_flow_with_noise", "reverse_sde_rate_halved",
+        "reverse_sde_forward_variance", "reverse_sde_steps_off_by_one",
     ),
 )
 def orders(ops: Operations, seed: int) -> Iterator[Comparison | Table]:

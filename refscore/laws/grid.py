@@ -160,8 +160,9 @@ def _indices(low: float, high: float) -> np.ndarray:
     low, high = np.floor(low), np.ceil(high)
     if not high - low < _MAX_NODES:
         raise ValueError(
-            f"the law of this chain needs {high - low:.2g} quadrature nodes, more than {_MAX_NODES}: its kernels or "
-            "components are too narrow for its range; take longer steps near the data, or stop at a larger time"
+            f"the law of this chain needs {high - low:.2g} quadrature nodes, more than {_MAX_NODES}: its kernels or components are "
+            "too narrow for its range; either the steps are so long that the chain diverges (take shorter ones), or so short near "
+            "the data that a kernel is nearly a point (take longer ones there, or stop at a larger time)"
         )
     return np.arange(low, high + 1)
 

@@ -64,6 +64,8 @@ class MLP(Network):
             raise ValueError(f"sizes is {tuple(widths)}: give at least an input and an output width, as in (d, 16, d)")
         widths[0] += _extra(features)
         draw = _validate.generator(rng).standard_normal
+        if np.dtype(dtype) not in (np.dtype(np.float64), np.dtype(np.float32)):
+            raise ValueError(f"dtype is {dtype!r}: pass numpy.float64 or numpy.float32")
         weights = [draw((m, k)) / np.sqrt(m) for m, k in pairwise(widths)]
         biases = [draw(k) / np.sqrt(m) for m, k in pairwise(widths)]
         self._set([np.asarray(W, dtype) for W in weights], [np.asarray(b, dtype) for b in biases], activation, features)
@@ -192,7 +194,9 @@ class MLP(Network):
         columns, d = np.shape(x)[-1] if np.ndim(x) == 2 else None, self.sizes[0] - (t is not None)
         if columns not in (None, d):
             inputs = f"{self.sizes[0]} inputs" + (" of which t is the last" if t is not None else "")
-            hint = "leave out t" if t is not None else "pass t" if columns == d - 1 else f"pass x with {d} columns"
+            hint = "pass t" if t is None and columns == d - 1 else f"pass x with {d} columns"
+            if t is not None:
+                hint = f"leave out t, or make the network with {self.sizes[0] + 1} inputs" if columns == self.sizes[0] else hint
             raise ValueError(f"{name} has {columns} columns, but the network has {inputs}: {hint}")
         x = _validate.batch(x, name=name, dtype=self.dtype)
         if t is None:

@@ -11,6 +11,11 @@ integrated  dsm_integrated, time_nodes              over a stretch of time
 ncsn        ncsn                                    over a ladder of noise levels
 ddpm        ddpm_simple                             noise prediction as published
 contrastive contrastive_divergence                  the likelihood's gradient for an energy
+
+Conventions are arguments of every loss, with these defaults: ``half=True`` (1/2 ||.||^2), ``over_dims='sum'`` (or 'mean': divided
+by d), ``over_batch='mean'`` (or 'sum', or 'none': one loss a row), ``sample_weight=None`` (or w (n,) in place of 1/n: the loss is
+sum_i w_i loss_i, not divided by the sum of w). With ``grad=True`` the value comes with the gradient in the model's parameters, a
+list of arrays in the order of ``model.parameters``, [dW1, db1, dW2, db2, ...]. A model of (x, t) has t as its last input.
 """
 
 from refscore.objectives.boundary import boundary_flux

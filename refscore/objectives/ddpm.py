@@ -40,7 +40,7 @@ def ddpm_simple(
         i is then its time.
     x0, noise : (n, d) arrays, clean points and the standard normal z.
     index : scalar or (n,), 1, ..., N; 0 is data, where there is no noise to predict.
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`; ``half`` is False here.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`; ``half`` is False here.
     grad : with True also the gradient in the parameters.
 
     Returns

@@ -65,7 +65,7 @@ def dsm(
     weight : 'one', 'sigma2' for E 1/2 ||sigma s + noise||^2, or 'prediction' for the plain error of what the model predicts.
     predicts : 'score', 'eps', 'x0' or 'v': what the model's output stands for (module docstring, with alpha = 1).
     t : scalar or (n,), optional: handed to a model conditioned on the noise level.
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`.
     grad : with True also the gradient in the parameters (for AnalyticScore an empty list).
 
     Returns
@@ -108,7 +108,7 @@ def dsm_process(
     weight : 'one', 'sigma2' (the noise error), 'prediction' (the plain error of what the model predicts), or a callable
         lambda(t) >= 0 giving (n,).
     predicts : 'score', 'eps', 'x0' or 'v': what the model's output stands for (module docstring).
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`.
     grad : with True also the gradient in the parameters (for AnalyticScore an empty list).
 
     Returns

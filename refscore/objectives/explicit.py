@@ -38,7 +38,7 @@ def esm(
     model : callable s(x), or s(x, t) when ``t`` is given: an MLP, an AnalyticScore, any function.
     x, true_score : (n, d) arrays, points and grad log p there.
     t : scalar or (n,), optional: handed to the model.
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`.
     grad : with True also the gradient in the parameters (for AnalyticScore an empty list).
 
     Returns

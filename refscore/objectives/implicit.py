@@ -38,7 +38,7 @@ def ism(
     model : an MLP, or a callable s(x) with ``divergence(x)`` such as AnalyticScore; (x, t) when ``t`` is given.
     x : (n, d) array of points.
     t : scalar or (n,), optional: handed to the model.
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`.
     grad : with True also the gradient in the parameters (for AnalyticScore an empty list).
 
     Returns

@@ -45,7 +45,7 @@ def ncsn(
     noise : (n, d) array, the standard normal z; with ``index=None`` (L, n, d), one for each level.
     weight : 'sigma2' (default), 'one', 'prediction', or a callable lambda(sigma) >= 0 giving (n,).
     predicts : 'score', 'eps', 'x0' or 'v', as in `dsm`.
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`.
     grad : with True also the gradient in the parameters.
 
     Returns

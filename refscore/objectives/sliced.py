@@ -50,7 +50,7 @@ def psm(
     v : (n, d), one direction a row, or (m, n, d), m directions a row.
     true_score : (n, d) array, grad log p at x.
     t : scalar or (n,), optional: handed to the model.
-    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives._conventions`.
+    half, over_dims, over_batch, sample_weight : conventions, see `refscore.objectives`.
     grad : with True also the gradient in the parameters (for AnalyticScore an empty list).
 
     Returns
@@ -124,7 +124,7 @@ def _arguments(model, x, v, t, grad):
     given = np.shape(v)
     if len(given) not in (2, 3) or given[-2:] != (n, d) or 0 in given[:-2]:
         raise ValueError(
-            f"v has shape {given}, x has {(n, d)}: pass directions of shape {(n, d)}, or {('m', n, d)} for m a row, "
+            f"v has shape {given}, x has {(n, d)}: pass directions of shape ({n}, {d}), or (m, {n}, {d}) for m a row, "
             f"as in probes('rademacher', {n}, {d}, rng)"
         )
     v = matching(model, v, given, "v", "x").reshape(-1, n, d)

@@ -27,6 +27,7 @@ import numpy as np
 from refscore import _validate
 from refscore.networks.hutchinson import LAWS, probes
 from refscore.objectives import dsm, dsm_process, ism, ncsn, ssm, ssm_vr
+from refscore.objectives.denoising import WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Denoising:
 
     def __post_init__(self):
         _validate.positive(self.sigma, "sigma")
+        _validate.choice(self.weight, "weight", WEIGHTS)
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
         """z, (n, d)."""
@@ -122,6 +124,7 @@ class NoiseConditional:
             raise ValueError(f"sigmas has shape {np.shape(self.sigmas)}: pass the ladder of noise levels, shape (L,)")
         for i, sigma in enumerate(self.sigmas):
             _validate.positive(sigma, f"sigmas[{i}]")
+        _named(self.weight)
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
         """k, (n,), counted from 0, and z, (n, d)."""
@@ -154,6 +157,7 @@ class DenoisingProcess:
     def __post_init__(self):
         if _validate.positive(self.t_max, "t_max") <= _validate.positive(self.t_min, "t_min", zero=True):
             raise ValueError(f"t_max is {self.t_max}, t_min {self.t_min}: time runs from t_min up to t_max")
+        _named(self.weight)
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
         """t, (n,), and z, (n, d)."""
@@ -162,3 +166,8 @@ class DenoisingProcess:
     def loss(self, model, x0, t, noise) -> tuple[float, list[np.ndarray]]:
         """1/n sum lambda(t_i) 1/2 ||s(x_t, t_i) + z_i/sigma_t||^2, and its gradient."""
         return dsm_process(model, self.process, x0, t, noise, self.weight, grad=True)
+
+
+def _named(weight) -> None:
+    if not callable(weight):
+        _validate.choice(weight, "weight", (*WEIGHTS, "a callable"))

@@ -113,6 +113,9 @@ def train(
             except ValueError as error:
                 so_far = _so_far(losses[: k - 1], checkpoint)
                 raise ValueError(f"training stopped at step {k} of {steps}: {error}{so_far}") from error
+            except KeyboardInterrupt:
+                done = f"{checkpoint} holds a step of it: run it again to go on" if _exists(checkpoint) else "nothing was saved"
+                raise KeyboardInterrupt(f"training interrupted at step {k} of {steps}; {done}") from None
             if checkpoint is not None and (k % every == 0 or k == steps):
                 checkpoints.save(checkpoint, configuration, (model.parameters, state, losses[:k]))
             shown(k, lambda k=k: f"loss {losses[max(0, k - RUNNING) : k].mean():.4g}")
@@ -134,18 +137,22 @@ def train_step(
     return value, model.with_parameters(parameters), state
 
 
+def _exists(checkpoint: str | os.PathLike | None) -> bool:
+    return checkpoint is not None and os.path.exists(checkpoint)
+
+
 def _so_far(losses: np.ndarray, checkpoint: str | os.PathLike | None) -> str:
     """What a run that is stopped can say of its steps so far."""
     if not len(losses):
         return ""
     last = ", ".join(f"{loss:.4g}" for loss in losses[-3:])
-    kept = f"; {checkpoint} holds the last step saved" if checkpoint is not None and os.path.exists(checkpoint) else ""
+    kept = f"; {checkpoint} holds the last step saved" if _exists(checkpoint) else ""
     return f". Losses of the steps before: {last} (when they grow, pass a smaller rate){kept}"
 
 
 def _points(data: Any) -> Any:
     """A density, or a finite (n, d) array with rows in it."""
-    if callable(getattr(data, "sample", None)):
+    if callable(getattr(data, "sample", None)) and hasattr(data, "corrupted"):  # a pandas.DataFrame has a sample too
         return data
     data = _validate.batch(data, name="data", dtype=None)
     if not len(data):

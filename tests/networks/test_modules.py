@@ -38,7 +38,18 @@ class Softplus:
         self.beta = beta
 
 
-class Module:
+class Sequential:
+    def __init__(self, **parts):
+        self._modules = parts
+
+
+class Body(Sequential):
+    """A user's own Sequential."""
+
+
+class Residual:
+    """x + forward of its layers: its submodules look like a Sequential's."""
+
     def __init__(self, **parts):
         self._modules = parts
 
@@ -51,8 +62,8 @@ def test_layers_in_order_transposed():
     by_hand = np.tanh(np.tanh(x @ first.weight.T + first.bias) @ second.weight.T + second.bias) @ third.weight.T + third.bias
     np.testing.assert_allclose(model(x), by_hand, rtol=0, atol=1e-14)
     assert model.sizes == (3, 5, 4, 3) and model.activation.name == "tanh" and model.dtype == np.float64
-    nested = MLP.from_arrays(Module(body=Module(a=first, b=act, c=second), act=act, head=third))
-    twice = MLP.from_arrays(Module(a=first, b=act, c=second, d=act, e=third))  # the same module in two places
+    nested = MLP.from_arrays(Sequential(body=Body(a=first, b=act, c=second), act=act, head=third))
+    twice = MLP.from_arrays(Sequential(a=first, b=act, c=second, d=act, e=third))  # the same module in two places
     for other in (nested, twice):
         assert all(np.array_equal(a, b) for a, b in zip(other.parameters, model.parameters, strict=True))
 
@@ -76,6 +87,7 @@ def test_no_bias_is_zero_and_float32_stays():
         ([Linear(3, 5), Tanh(), Linear(5, 4), ReLU(), Linear(4, 3)], ValueError, "different activations"),
         ([Linear(3, 5), Softplus(2.0), Linear(5, 3)], ValueError, "beta = 2.0"),
         ([Linear(3, 5), Tanh(), Linear(4, 3)], ValueError, r"weights\[1\] has shape \(4, 3\)"),
+        (Residual(a=Linear(3, 5), b=Tanh(), c=Linear(5, 3)), TypeError, "Residual is not known: pass a Sequential, or a list"),
         ([], TypeError, "list is not known"),
         (3.0, TypeError, "float is not known"),
     ],

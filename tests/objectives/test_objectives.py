@@ -460,7 +460,7 @@ class Standstill(Decay):
         (lambda: ssm(NET, X, X[0]), ValueError, r"v has shape \(3,\), x has \(4, 3\)"),
         (lambda: ssm(NET, X, X[:, :2]), ValueError, r"v has shape \(4, 2\)"),
         (lambda: ssm_vr(NET, X, X[:1]), ValueError, r"v has shape \(1, 3\)"),
-        (lambda: ssm_vr(NET, X, np.empty((0, 4, 3))), ValueError, r"v has shape \(0, 4, 3\).*'m', 4, 3"),
+        (lambda: ssm_vr(NET, X, np.empty((0, 4, 3))), ValueError, r"v has shape \(0, 4, 3\).*\(m, 4, 3\) for m a row"),
         (lambda: ssm(NET, X, X * np.nan), ValueError, r"v\[0, 0\] is nan"),
         (lambda: psm(NET, X, X, X[:1]), ValueError, r"true_score has shape \(1, 3\)"),
         (lambda: dsm_integrated(TIMED, Decay(), X, 0.1, X, t_max=0.05), ValueError, r"t runs from 0.1 to 0.1: draw it from"),

@@ -229,6 +229,9 @@ def test_arguments_that_cannot_work(changes, error, message):
     ("make", "message"),
     [
         (lambda: Denoising(0.0), "sigma is 0.0"),
+        (lambda: Denoising(0.3, "noise"), "weight is 'noise': choose one of 'one', 'sigma2', 'prediction'"),
+        (lambda: NoiseConditional([1.0, 0.5], "sigma"), "weight is 'sigma'"),
+        (lambda: DenoisingProcess(OU(1.0, 1.0), 2.0, weight="t"), "weight is 't'"),
         (lambda: Sliced("cauchy"), "law is 'cauchy'"),
         (lambda: Sliced(directions=0), "directions is 0"),
         (lambda: NoiseConditional(0.5), "sigmas has shape"),
@@ -241,3 +244,41 @@ def test_arguments_that_cannot_work(changes, error, message):
 def test_objectives_that_cannot_work(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+class _Interrupting:
+    """Denoising, until somebody presses Ctrl-C in step 3."""
+
+    def __init__(self):
+        self.steps = 0
+
+    def draw(self, n, d, rng):
+        return (rng.standard_normal((n, d)),)
+
+    def loss(self, model, x0, noise):
+        self.steps += 1
+        if self.steps == 3:
+            raise KeyboardInterrupt
+        return Denoising(0.4).loss(model, x0, noise)
+
+
+@pytest.mark.parametrize("saved", [True, False])
+def test_an_interrupt_says_what_is_saved(tmp_path, saved):
+    path = tmp_path / "run.npz"
+    with pytest.raises(KeyboardInterrupt, match=f"step 3 of 9; {'.*run it again to go on' if saved else 'nothing was saved'}"):
+        train(MLP((2, 4, 2), "silu", 3), DATA, _Interrupting(), Adam(), steps=9, batch=4, seed=0, checkpoint=path,
+              every=2 if saved else 5)
+
+
+def test_data_may_be_a_table_with_a_sample_of_its_own():
+    """As a pandas.DataFrame has: it is an array that can be drawn from, no density."""
+
+    class Frame:
+        def __array__(self, dtype=None, copy=None):
+            return np.array(DATA, dtype)
+
+        def sample(self, n=None, frac=None):
+            raise AssertionError("a table is no density")
+
+    runs = [train(MLP((2, 4, 2), "silu", 3), data, Denoising(0.4), Adam(), steps=2, batch=4, seed=0) for data in (Frame(), DATA)]
+    assert np.array_equal(runs[0].losses, runs[1].losses)
