@@ -4,8 +4,10 @@ Central differences have errors in even powers of the step h; Neville's scheme r
 h, h/r, h/r^2, ... Where the ladder is too coarse the truncation shows, where it is too fine the noise of the values does; the
 entry of the table on which two neighbours agree best is taken (Ridders, Advances in Engineering Software 4, 1982). The error
 is twice that disagreement, plus what the noise makes of the entry: two neighbours may agree by accident. The noise is
-4 eps of the values, or what the entries of the smallest steps show, whose truncation is long gone. Where every step drowns in
-the rounding of x the value is NaN and the error inf.
+4 eps of the values, or what the entries of the smallest steps show, whose truncation is long gone. When those agree among
+themselves and not with the value, it is no noise: long steps have crossed a kink nearby, and the short ones are right. A kink
+among the shortest steps shows in the slopes on either side: they differ much, and not in proportion to h; their difference is
+the error then. Where every step drowns in the rounding of x the value is NaN and the error inf.
 """
 
 from __future__ import annotations
@@ -36,8 +38,19 @@ def derivative(f: Callable, x: np.ndarray, reach: np.ndarray, order: int = 1) ->
         size = np.abs(np.concatenate([up, down]))
         noise = 4 * EPS * np.where(np.isfinite(size), size, 0.0).max(axis=0)
         value, _ = _best(columns, gains, noise)
-        shown = 2 * np.abs(columns[3][-4:] - value) / gains[3][-4:]
-        return _best(columns, gains, np.fmax(noise, np.fmax.reduce(shown)))
+        short = columns[3][-4:]
+        shown = 2 * np.abs(short - value) / gains[3][-4:]
+        value, error = _best(columns, gains, np.fmax(noise, np.fmax.reduce(shown)))
+        spread = np.ptp(short, axis=0)
+        crossed = np.abs(short[0] - value) > np.maximum(error, 4 * spread)
+        value, error = np.where(crossed, short[0], value), np.where(crossed, 2 * spread + noise * gains[3][-4], error)
+        if order == 1:
+            ahead, behind, step = (up - f(x))[-7:] / h[-7:], (f(x) - down)[-7:] / h[-7:], h[-7:]
+            bend = np.abs(ahead - behind)  # h |f''| for smooth f
+            odd = np.max((bend - 8 * noise / step) / step, axis=0) > 4 * np.min(bend / step, axis=0)
+            large = bend.max(axis=0) > 0.1 * np.maximum(np.abs(ahead), np.abs(behind)).max(axis=0)
+            error = np.where(odd & large, np.maximum(error, bend.max(axis=0)), error)
+        return value, error
 
 
 def _best(columns, gains, noise) -> tuple[np.ndarray, np.ndarray]:

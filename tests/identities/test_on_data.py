@@ -66,6 +66,15 @@ def test_every_mistake_promised_is_caught(stated, every):
         assert found.outcome == "fail" and found.error is not None, f"{stated.id} does not see {name}: {found.message}"
 
 
+def test_a_posterior_on_one_point_alone_holds():
+    """64 points in 30 dimensions: at the least noise the other weights are below e^-50, where the package may leave them out."""
+    values, names = np.random.default_rng(0).normal(size=(64, 30)), tuple(map(str, range(30)))
+    (stated,) = [i for i in on_data.identities(normalised(values, names))[0]
+                 if i.id == "B12.data"]
+    found = evaluate(stated)
+    assert found.outcome == "pass", found.message
+
+
 def test_different_seeds_compare_at_different_points():
     (stated,) = on(SMALL, ("B10.data",))
     errors = {evaluate(stated, seed=k).error for k in range(3)}
