@@ -57,6 +57,7 @@ def fisher(p: Any, q: Any, *, half: bool = True, tolerance: float = 1e-11, max_n
     _has_score(q, "q")
     if p.dim != q.dim:
         raise ValueError(f"p has dimension {p.dim} and q has dimension {q.dim}: they must agree")
+    _has_nodes(p)
     value, error = _mean_square(p, (p, q), tolerance, max_nodes)
     return (0.5 * value, 0.5 * error) if half else (value, error)
 
@@ -68,6 +69,7 @@ def fisher_information(p: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_0
     Source: systems B2, B9 (the constants of implicit and denoising score matching).
     """
     _has_score(p, "p")
+    _has_nodes(p)
     return _mean_square(p, (p,), tolerance, max_nodes)
 
 
@@ -77,6 +79,13 @@ def _has_score(density, name: str) -> None:
                          "sigma > 0, the law of alpha x + sigma z")
     if not all(hasattr(density, method) for method in ("dim", "score", "score_error", "score_jacobian", "expectation")):
         raise TypeError(f"{name} is {type(density).__name__}: pass a density, such as a Gaussian or a GaussianMixture")
+
+
+def _has_nodes(p) -> None:
+    """Expectations are taken under p alone."""
+    if not hasattr(p, "nodes"):
+        raise TypeError(f"p is {type(p).__name__}, which has a score but no quadrature nodes: as q it will do; as p pass one with "
+                        "nodes(spacing), or average over p.sample(n, rng) with esm")
 
 
 def _mean_square(p, laws, tolerance: float, max_nodes: int) -> tuple[float, float]:

@@ -101,9 +101,12 @@ class MLP(Network):
         for l, (W, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             before = self.weights[l - 1].shape[1] if l else W.shape[0]
             if W.shape != (before, b.size):
+                hint = f"pass weights[{l}] of shape ({before}, {b.size})"
+                if W.shape[0] == b.size:  # (out, in), as torch keeps them
+                    hint = "pass its transpose, weight.T, or the torch Sequential itself"
                 raise ValueError(
                     f"weights[{l}] has shape {W.shape}, biases[{l}] {b.shape}, the layer before {before} outputs: "
-                    f"weights are (in, out), biases (out,), so pass weights[{l}] of shape ({before}, {b.size})"
+                    f"weights are (in, out), biases (out,), so {hint}"
                 )
         self.sizes = (self.weights[0].shape[0] - _extra(features), *(W.shape[1] for W in self.weights))
         if features is not None and self.sizes[0] < 2:

@@ -121,7 +121,7 @@ def dsm_process(
     convention = Convention(half, over_dims, over_batch, sample_weight, grad)
     n, _ = _validate.batch(x0, name="x0", dtype=None).shape
     for name in ("alpha", "sigma"):
-        if not callable(getattr(process, name, None)):
+        if isinstance(process, type) or not callable(getattr(process, name, None)):
             raise TypeError(f"process is {process!r}, without {name}(t): pass one of refscore.processes, such as VP()")
     times = _validate.times(t, n)
     alpha = levels(process.alpha(times), n, "process.alpha(t)", zero=True)

@@ -5,7 +5,9 @@
 by integration by parts, E_p s.grad log p = -E_p tr Ds, which needs p s to vanish at the boundary of p's support
 (Hyvarinen 2005, thm. 1; where it does not, `boundary_flux` is the difference). The constant is minus half the Fisher
 information. With ``half=False`` the loss is ||s||^2 + 2 tr Ds, as in [a] and [b]: the trace's factor goes with the square's.
-The gradient is second order: the pullback of s through the network plus the gradient of its trace.
+The gradient is second order: the pullback of s through the network plus the gradient of its trace. Kinks are not seen: with
+ReLU the gradient misses what they contribute, and for the score of a ReLU energy, which jumps, the value is wrong too
+(identities D1.relu, D3.relu).
 """
 
 from __future__ import annotations

@@ -16,13 +16,15 @@ precisions then see the same numbers.
 
 How good the result is can be computed, for a density whose score is known: the exact loss minus the irreducible one is the
 Fisher divergence between the model and the law that it was trained on (systems B2, B9, B11), see the example in
-`refscore.training`.
+`refscore.training`. On an array the loss that falls is that of its rows: ISM and SSM can fall below what the law behind the data
+allows, and DSM at small noise towards the score of the points themselves (`refscore.densities.PointSet`), which is their ideal
+denoiser and no law's. Points that are kept back show it.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -41,8 +43,8 @@ class Trained:
     """What a run leaves: the model, the minibatch loss of every step before its update (steps,), the optimiser's state."""
 
     model: Any
-    losses: np.ndarray
-    state: State
+    losses: np.ndarray = field(repr=False)
+    state: State = field(repr=False)
 
 
 def minibatch(data: Any, objective: Any, batch: int, seed: int, k: int) -> tuple[np.ndarray, ...]:
@@ -51,7 +53,7 @@ def minibatch(data: Any, objective: Any, batch: int, seed: int, k: int) -> tuple
     ``data``: (n, d) array, of which rows are drawn with replacement, or a density, of which fresh points are.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(k,)))
-    x0 = data.sample(batch, rng) if hasattr(data, "sample") else data[rng.integers(len(data), size=batch)]
+    x0 = data.sample(batch, rng) if _is_law(data) else data[rng.integers(len(data), size=batch)]
     return (x0, *objective.draw(*x0.shape, rng))
 
 
@@ -150,9 +152,14 @@ def _so_far(losses: np.ndarray, checkpoint: str | os.PathLike | None) -> str:
     return f". Losses of the steps before: {last} (when they grow, pass a smaller rate){kept}"
 
 
+def _is_law(data: Any) -> bool:
+    """What draws fresh points; a pandas.DataFrame has a ``sample`` too, and is an array."""
+    return callable(getattr(data, "sample", None)) and not hasattr(data, "__array__")
+
+
 def _points(data: Any) -> Any:
     """A density, or a finite (n, d) array with rows in it."""
-    if callable(getattr(data, "sample", None)) and hasattr(data, "corrupted"):  # a pandas.DataFrame has a sample too
+    if _is_law(data):
         return data
     data = _validate.batch(data, name="data", dtype=None)
     if not len(data):

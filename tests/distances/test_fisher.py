@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import parallel
-from refscore.densities import DegenerateGaussian, Gaussian, GaussianMixture, PointSet
+from refscore.densities import DegenerateGaussian, Gaussian, GaussianMixture, PointSet, UnnormalizedDensity
 from refscore.distances import fisher, fisher_information
 
 MIX = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
@@ -168,3 +168,11 @@ def test_information_of_a_narrow_law(sigma):
     law = DegenerateGaussian([0.5, -0.3], [[1.2], [0.7]]).corrupted(1.0, sigma)
     want = 1 + sigma**2 / (1.2**2 + 0.7**2 + sigma**2)
     assert abs(fisher_information(law)[0] * sigma**2 - want) <= 32 * np.finfo(float).eps / sigma
+
+
+def test_a_law_without_nodes_serves_as_q_only():
+    noisy = UnnormalizedDensity(lambda x: -(x**4)).corrupted(1.0, 0.5)
+    assert fisher(Gaussian([0.0], 0.5), noisy, tolerance=1e-6, max_nodes=400)[0] > 0
+    for call in (lambda: fisher(noisy, noisy), lambda: fisher_information(noisy)):
+        with pytest.raises(TypeError, match="CorruptedDensity, which has a score but no quadrature nodes: as q it will do"):
+            call()

@@ -97,6 +97,12 @@ def test_refusals(layers, error, message):
         MLP.from_arrays(layers)
 
 
+def test_weights_as_torch_keeps_them():
+    layer = Linear(2, 16)
+    with pytest.raises(ValueError, match=r"weights\[0\] has shape \(16, 2\), .* so pass its transpose, weight.T"):
+        MLP.from_arrays([layer.weight, np.ones((16, 2))], [layer.bias, np.ones(2)], "tanh")
+
+
 def test_half_of_the_arguments_is_refused():
     with pytest.raises(TypeError, match="biases and activation go together"):
         MLP.from_arrays([np.ones((2, 2))], [np.ones(2)])

@@ -448,6 +448,7 @@ class Standstill(Decay):
         (lambda: dsm(NET, X, 1.0, X[:3]), ValueError, r"noise has shape \(3, 3\), x0 has \(4, 3\)"),
         (lambda: dsm(NET, X, 1.0, X, weight="sigma"), ValueError, "weight is 'sigma': choose one of 'one', 'sigma2', 'prediction'"),
         (lambda: dsm_process(TIMED, NoScales(), X, 0.1, X), TypeError, r"process is .*, without alpha\(t\)"),
+        (lambda: dsm_process(TIMED, Decay, X, 0.1, X), TypeError, r"process is <class .*Decay'>, .*such as VP\(\)"),
         (lambda: dsm_process(TIMED, Standstill(), X, 0.1, X), ValueError, r"process.sigma\(t\) is 0.0 at row 0"),
         (lambda: dsm_process(TIMED, Decay(), X, np.ones(3), X), ValueError, r"t has shape \(3,\)"),
         (lambda: dsm_process(TIMED, Decay(), X, -0.1, X), ValueError, "t is -0.1"),
