@@ -6,8 +6,9 @@ With z(x) = (x~ - alpha x)/sigma, the noise that leads from x to x~, and E[. | x
     s(x~)   = -E[z | x~]/sigma                              (systems B10)
     Ds(x~)  = (Var[z | x~] - 1)/sigma^2                     (the second-order Tweedie formula, B12)
 
-so that one set of three integrals a point gives all of them, each with its error. q has full support and is smooth, whatever
-kinks, jumps, gaps and ends p has.
+so that one set of three integrals a point gives all of them, each with its error. Deviations of z are taken as
+-alpha/sigma (x - c) from a point c near the mean of x, as z - E z loses all digits where the noise dominates. q has full support
+and is smooth, whatever kinks, jumps, gaps and ends p has.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 from refscore import _blocks, _panels, _quadrature, _validate
 
 _ROW_BYTES = 1 << 13
+_LIMIT = 1e150  # of `_panels`: the clean law is not looked at beyond
 
 
 class CorruptedDensity:
@@ -32,6 +34,7 @@ class CorruptedDensity:
     alpha, sigma : float
         Signal scale, at least 0, and standard deviation of the noise, above 0.
 
+    Raises ValueError where log q or an error exceeds float64, and where the noise is narrower than the spacing of floats at x.
     Source: systems A6, B10, B12; [a, "proof of DSM"].
     """
 
@@ -127,7 +130,7 @@ class CorruptedDensity:
         return tuple(out[:, :3].T), tuple(out[:, 3:].T)
 
     def _rows(self, x: np.ndarray) -> np.ndarray:
-        y = x[:, 0]
+        y, slope = x[:, 0], self.alpha / self.sigma
         cuts, owners = self._cut(y)
 
         def noise(points, owner):
@@ -138,17 +141,16 @@ class CorruptedDensity:
                 return self.clean._log(points) - 0.5 * noise(points, owner) ** 2
 
         def first(points, owner):
-            z = noise(points, owner)
-            return np.stack([np.ones_like(z), z], axis=1)
+            return np.stack([np.ones_like(points), slope * points], axis=1)
 
         found = _panels.integrate(log_g, first, _panels.Panels.of(cuts, owners), len(y))
         if not (found.value[:, 0] > 0).all():
             far = y[int(np.argmin(found.value[:, 0]))]
             raise ValueError(f"at x = {far} log q lies below the range of float64: rescale the coordinates")
-        centre = found.value[:, 1] / found.value[:, 0]  # so that nothing cancels where z is large
+        centre = found.value[:, 1] / found.value[:, 0] / slope if slope > 0 else np.zeros(len(y))
 
         def central(points, owner):
-            z = noise(points, owner) - centre[owner]
+            z = slope * (centre[owner] - points)
             return np.stack([np.ones_like(z), z, z * z], axis=1)
 
         found = _panels.integrate(log_g, central, found.panels, len(y))
@@ -158,11 +160,18 @@ class CorruptedDensity:
         log_z, error_z = self.clean.log_normalizer()
         log_q = found.shift + np.log(mass[:, 0]) - log_z - math.log(self.sigma) - 0.5 * math.log(2 * math.pi)
         rounding = 4 * _panels.EPS * (np.abs(found.shift) + abs(log_z) + np.abs(log_q))
-        return np.stack([
-            log_q, -(centre + mean) / self.sigma, (square - mean**2 - 1) / self.sigma**2,
-            e0 + error_z + rounding, (e1 + 4 * _panels.EPS * np.abs(centre)) / self.sigma,
+        z = noise(centre, slice(None))
+        rounding_z = _panels.EPS * (4 * np.abs(z) + slope * np.abs(centre))
+        rows = np.stack([
+            log_q, -(z + mean) / self.sigma, (square - mean**2 - 1) / self.sigma**2,
+            e0 + error_z + rounding, (e1 + rounding_z) / self.sigma,
             (e2 + 2 * np.abs(mean) * e1 + 4 * _panels.EPS) / self.sigma**2,
         ], axis=1)
+        bad = ~np.isfinite(rows).all(axis=1)
+        if bad.any():
+            raise ValueError(f"at x = {y[int(np.argmax(bad))]} with alpha = {self.alpha}, sigma = {self.sigma} log q, its "
+                             "derivatives or their errors exceed float64: rescale the coordinates, or add more noise")
+        return rows
 
     def _cut(self, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The pieces of the clean law for every row, cut once more where the noise kernel peaks, and their owners."""
@@ -172,7 +181,11 @@ class CorruptedDensity:
             return pieces, owner
         with np.errstate(over="ignore"):
             peak = (y / self.alpha)[owner]
-        within = (pieces[:, 0] < peak) & (peak < pieces[:, 1])
+        within = (pieces[:, 0] < peak) & (peak < pieces[:, 1]) & (np.abs(peak) < _LIMIT)
+        unseen = within & (self.sigma < np.spacing(np.abs(y))[owner])
+        if unseen.any():
+            raise ValueError(f"sigma is {self.sigma}, below the spacing of floats at x = {y[owner][int(np.argmax(unseen))]}: noise "
+                             "that narrow is lost in the rounding of x; take more noise, or the clean law at x/alpha")
         first = np.where(within, peak, pieces[:, 1])
         both = np.concatenate([np.column_stack([pieces[:, 0], first]), np.column_stack([peak, pieces[:, 1]])[within]])
         return both, np.concatenate([owner, owner[within]])

@@ -219,10 +219,11 @@ class GaussianMixture:
         -------
         value, error : arrays of f's trailing shape (floats for scalar f)
             The error is an estimate. For smooth f the changes c0, c1, c2 of the last four lattices, relative to E|f|, fall
-            faster than geometrically, c' < c^1.2, and what is left is taken for twice the series c2 (r + r^2 + ...),
-            r = max(c2/c1, c1/c0) <= 0.9; otherwise (kinks, jumps) for ten times the largest of them. To it come rounding and
-            what f has in the outermost shell of the lattice, which is widened until that is rounding. A RuntimeWarning
-            says when the estimate is above ``tolerance``.
+            faster than geometrically, c' < c^1.2. As in `_quadrature.refined`, a change that is small by accident counts for
+            c^sqrt(2), and the rate of decay may fall by half: with r = max(c2/c1, c1/c0) <= 0.9, what is left is taken to be
+            2 c2 sqrt(r)/(1 - r); otherwise (kinks, jumps) ten times the largest of them. To it come rounding and what f has
+            in the outermost shell of the lattice, which is widened until that is rounding. A RuntimeWarning says when the
+            estimate is above ``tolerance``.
 
         Raises
         ------
@@ -242,9 +243,12 @@ class GaussianMixture:
                 changes.append(np.abs(value - values[-2]))
             if len(changes) > 2:
                 c0, c1, c2 = (np.maximum(c / (size + tiny), 64 * eps) for c in changes[-3:])
-                rate = np.minimum(0.9, np.maximum(c2 / c1, c1 / c0))
                 smooth = ((c1 <= c0**1.2) | (c1 < 1e-13)) & ((c2 <= c1**1.2) | (c2 < 1e-13))
-                left = np.where(smooth, 2 * c2 * rate / (1 - rate), 10 * np.maximum(c0, np.maximum(c1, c2)))
+                kinked = 10 * np.maximum(c0, np.maximum(c1, c2))
+                c1 = np.maximum(c1, c0 ** math.sqrt(2))
+                c2 = np.maximum(c2, c1 ** math.sqrt(2))
+                rate = np.minimum(0.9, np.maximum(c2 / c1, c1 / c0))
+                left = np.where(smooth, 2 * c2 * np.sqrt(rate) / (1 - rate), kinked)
                 error = rounding + shell + size * left
                 if (error <= tolerance * size).all():
                     break

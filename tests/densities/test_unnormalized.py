@@ -142,6 +142,27 @@ def test_noise_much_narrower_than_the_density():
     assert (np.abs(got.score(y) - want.score(y)) <= got.score_error(y) + 1e-13).all()
 
 
+@pytest.mark.parametrize("alpha, sigma", [(1e-6, 1e6), (1e-100, 1e100), (1.0, 1e3), (0.5, 1e-9)])
+def test_half_normal_under_any_noise(alpha, sigma):
+    """Of 2 N(0, alpha^2 + sigma^2) Phi(alpha x/(sigma sqrt(alpha^2 + sigma^2))); noise that hides all of the law, and nearly none."""
+    law = UnnormalizedDensity(lambda x: -x * x / 2, (0.0, INF), np.negative).corrupted(alpha, sigma)
+    x = np.array([0.3, 1.0, -0.4, 2.5]) * max(alpha, sigma)
+    x = x if sigma > alpha else np.abs(x)
+    with mp.workdps(250):
+        variance = mp.mpf(alpha) ** 2 + mp.mpf(sigma) ** 2
+        k = mp.mpf(alpha) / (sigma * mp.sqrt(variance))
+        for i, z in enumerate(map(mp.mpf, x.tolist())):
+            hazard = mp.npdf(k * z) / mp.ncdf(k * z)
+            want = (mp.log(2 * mp.ncdf(k * z)) + mp.log(mp.npdf(z, 0, mp.sqrt(variance))), k * hazard - z / variance,
+                    -1 / variance - k * k * hazard * (k * z + hazard))
+            row = x[i : i + 1, None]
+            values = (law.logpdf(row)[0], law.score(row)[0, 0], law.score_divergence(row)[0])
+            errors = (law.logpdf_error(row)[0], law.score_error(row)[0, 0], law.score_jacobian_error(row)[0, 0, 0])
+            for value, exact, error in zip(values, want, errors, strict=True):
+                assert abs(mp.mpf(float(value)) - exact) <= mp.mpf(float(error))
+            assert errors[1] <= 1e-12 * (abs(values[1]) + 1 / sigma) or sigma < alpha
+
+
 def test_expectations_of_a_corrupted_law():
     """E cos(2 y) e.g. for y = alpha x + sigma z: the characteristic functions multiply. And the moments."""
     law = UnnormalizedDensity(np.zeros_like, (0.0, 3.0)).corrupted(0.8, 0.5)
@@ -246,6 +267,8 @@ def test_logpdf_outside_and_the_shape_of_everything():
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).sample(3, None), "never global"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 0.0), "sigma is 0.0"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(-1.0, 1.0), "alpha is -1.0"),
+        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1e-17).score([[1.5], [0.3]]), "spacing of floats at x = 0.3"),
+        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1e-100).score([[-1.0]]), "errors exceed float64"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1.0).score([[0.0], [1e200]]), "at x = 1e.200 log q"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: 1.0), "f returned shape"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: x[:, 0] * np.nan), "f.x.* is nan"),
