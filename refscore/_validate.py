@@ -23,6 +23,14 @@ def batch(x, dim: int | None = None, name: str = "x", dtype=np.float64) -> np.nd
     return finite(array, name)
 
 
+def reals(value, name: str) -> np.ndarray:
+    """``value`` as an array of float64 of any shape, NaN and inf included."""
+    array = np.asarray(value)
+    if array.size and array.dtype.kind not in "fiub":
+        raise TypeError(f"{name} is {value!r}, of dtype {array.dtype}: pass real numbers")
+    return array.astype(np.float64)
+
+
 def finite(array: np.ndarray, name: str) -> np.ndarray:
     """``array`` itself when every entry is finite; otherwise the first bad place is named."""
     if array.size and not (np.isfinite(array.min()) and np.isfinite(array.max())):  # NaN is its own minimum: no mask needed
@@ -59,7 +67,7 @@ def choice(value, name: str, allowed: tuple):
 
 def times(t, n: int, name: str = "t", *, signed: bool = False) -> np.ndarray:
     """``t``, a scalar or an (n,) array, as a finite non-negative (``signed=True``: any) (n,) array: one time a row."""
-    array = np.asarray(t, dtype=np.float64)
+    array = reals(t, name)
     if array.ndim > 1 or (array.ndim == 1 and array.shape[0] not in (1, n)):
         raise ValueError(f"{name} has shape {array.shape}: pass a scalar, or one time a row, shape ({n},)")
     finite(np.atleast_1d(array), name)
@@ -72,7 +80,7 @@ def row_weights(weights, n: int, name: str = "sample_weight") -> np.ndarray:
     """Weights of n rows: non-negative, at least one positive. ``None`` gives equal weights 1/n."""
     if weights is None:
         return np.full(n, 1.0 / n)
-    array = np.asarray(weights, dtype=np.float64)
+    array = reals(weights, name)
     if array.shape != (n,):
         raise ValueError(f"{name} has shape {array.shape}: pass one weight a row, shape ({n},)")
     finite(array, name)
@@ -83,7 +91,7 @@ def row_weights(weights, n: int, name: str = "sample_weight") -> np.ndarray:
 
 def ladder(sigmas, name: str = "sigmas", *, least: int = 1) -> np.ndarray:
     """``sigmas`` as an (L,) array of positive, strictly decreasing noise levels, at least ``least`` of them."""
-    array = np.asarray(sigmas, dtype=np.float64)
+    array = reals(sigmas, name)
     if array.ndim != 1 or len(array) < least:
         raise ValueError(f"{name} has shape {array.shape}: pass noise levels, shape (L,), at least {least} of them")
     finite(array, name)

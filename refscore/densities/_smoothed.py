@@ -193,7 +193,7 @@ class Smoothed:
 
 def coordinates(*parameters: tuple[str, Any]) -> list[np.ndarray]:
     """Scalars and arrays (d,), given with their names, as finite float64 arrays (d,)."""
-    arrays = [np.atleast_1d(np.asarray(value, dtype=np.float64)) for _, value in parameters]
+    arrays = [np.atleast_1d(_validate.reals(value, name)) for name, value in parameters]
     shapes = {a.shape for a in arrays} - {(1,)}
     if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
         given = ", ".join(f"{name} {np.shape(value)}" for name, value in parameters)

@@ -38,7 +38,7 @@ def directional_difference(model: Callable, x, v, h, t=None, scheme: str = "cent
     ----------
     x, v : (n, d) arrays. h : step, a positive number or one a row (n,). t : scalar or (n,), optional.
 
-    Raises ValueError for shapes that differ, a step that is not positive, or another scheme.
+    Raises ValueError for shapes that differ, a step that is not positive, another scheme, a difference that is not finite.
     """
     _validate.choice(scheme, "scheme", SCHEMES)
     x, v = _points(x, v)
@@ -48,14 +48,15 @@ def directional_difference(model: Callable, x, v, h, t=None, scheme: str = "cent
     step = (h * v).astype(v.dtype)
     time = () if t is None else (t,)
     above, below = model(x + step, *time), model(x - step if scheme == "central" else x, *time)
-    return np.einsum("ij,ij->i", v, above - below) / (h[:, 0] * (2 if scheme == "central" else 1))
+    found = np.einsum("ij,ij->i", v, above - below) / (h[:, 0] * (2 if scheme == "central" else 1))
+    return _validate.finite(found, "the difference of v.model")
 
 
 def complex_step(model: Network, x, v, t=None, h: float = 1e-200) -> np.ndarray:
     """Im v.s(x + i h v)/h, (n,): v'(Ds)v to rounding, through the network's forward pass in complex arithmetic.
 
-    A network in float32 is evaluated in double precision: h^2 must vanish, and h not.
-    Raises TypeError for what is not a network, ValueError for relu, which is not analytic.
+    h is relative to the largest entry of v. A network in float32 is evaluated in double precision: h^2 must vanish, and h not.
+    Raises TypeError for what is not a network, ValueError for relu, which is not analytic, and for h below 1e-290.
     """
     if not isinstance(model, Network):
         raise TypeError(f"model is {model!r}, which may not take complex points: pass an MLP or an EnergyMLP")
@@ -64,10 +65,13 @@ def complex_step(model: Network, x, v, t=None, h: float = 1e-200) -> np.ndarray:
         raise ValueError("the activation is relu, which is not analytic: use jvp, or directional_difference away from kinks")
     network = network.with_parameters([np.asarray(p, dtype=np.float64) for p in network.parameters])
     h = _validate.positive(h, "h")
+    if h < 1e-290:
+        raise ValueError(f"h is {h}: its square must vanish, but h times the derivative keep its digits; pass 1e-200")
     x, time = network.checked(x, t)
     _, v = _points(x, v)
+    v, size = _normed(v)
     block = partial(_complex_steps, network, h)
-    return _blocks.map_rows(block, x, time, v.astype(np.float64), row_bytes=2 * network.row_bytes(1))
+    return size * (size * _blocks.map_rows(block, x, time, v, row_bytes=2 * network.row_bytes(1)))
 
 
 def line_derivatives(model: MLP, x, v, t=None) -> np.ndarray:
@@ -86,22 +90,31 @@ def best_step(model: MLP, x, v, t=None, scheme: str = "central") -> tuple[np.nda
     """The step h (n,) at which the difference's predicted error is smallest, and that error (n,); see the module's theory.
 
     e is half an eps of the model's dtype times sum_k |v_k s_k| + sum_i |(v'Ds)_i x_i|. Both are inf and 0 where the
-    derivative in question vanishes: no step is too long for a straight line.
+    derivative in question vanishes, as for v = 0: no step is too long for a straight line.
     """
     _validate.choice(scheme, "scheme", SCHEMES)
+    x, v = _points(x, v)
+    v, size = _normed(v)  # g^(k) goes like |v|^(k+1): taken for |v| = 1, nothing overflows or vanishes
     _, _, second, third = np.abs(line_derivatives(model, x, v, t).astype(np.float64))
     terms = np.abs(v * model(x, t)).sum(axis=1) + np.abs(x * model.vjp(x, v, t)).sum(axis=1)
     e = float(np.finfo(model.dtype).eps) / 2 * terms.astype(np.float64)
-    with np.errstate(divide="ignore"):
+    e[size == 0] = 1.0  # a constant: any
+    with np.errstate(divide="ignore", over="ignore"):
         if scheme == "forward":
-            return 2 * np.sqrt(e / second), 2 * np.sqrt(e * second)
-        return np.cbrt(3 * e / third), 1.5 * np.cbrt(e * e * third / 3)
+            return 2 * np.sqrt(e / second) / size, 2 * np.sqrt(e * second) * size * size
+        return np.cbrt(3 * e / third) / size, 1.5 * np.cbrt(e * e * third / 3) * size * size
 
 
 def _points(x, v) -> tuple[np.ndarray, np.ndarray]:
     if np.shape(v) != np.shape(x):
         raise ValueError(f"v has shape {np.shape(v)}, x has {np.shape(x)}: pass one direction a row")
     return _validate.batch(x, dtype=None), _validate.batch(v, name="v", dtype=None)
+
+
+def _normed(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """v in float64 with largest entry of each row 1, and what it was; zero rows stay."""
+    size = np.abs(v).max(axis=1, initial=0.0).astype(np.float64)
+    return v / np.where(size > 0, size, 1.0)[:, None], size
 
 
 def _complex_steps(network, h, x, time, v):

@@ -137,20 +137,36 @@ def prediction_weight(predicts: str, alpha: float | np.ndarray, sigma: float | n
 
     1 (score), sigma^2 (eps), sigma^4/alpha^2 (x0), sigma^2 (alpha^2 + sigma^2)^2/alpha^2 (v); of the shape of alpha and sigma.
     Infinite at alpha = 0 for x0 and v, which pure noise says nothing about.
-    Source: [a, sec. 3], [c], [e]; Salimans & Ho 2022, sec. 4.
+
+    Raises ValueError or TypeError for alpha or sigma that is negative or not a finite number, both zero, shapes that do not
+    broadcast, and where the weight exceeds float64. Source: [a, sec. 3], [c], [e]; Salimans & Ho 2022, sec. 4.
     """
     _validate.choice(predicts, "predicts", PREDICTS)
-    with np.errstate(divide="ignore"):
-        return (1 / _score_slope(predicts, np.asarray(alpha, float), np.asarray(sigma, float))) ** 2
+    try:
+        shape = np.broadcast_shapes(np.shape(alpha), np.shape(sigma))
+    except ValueError:
+        raise ValueError(f"alpha has shape {np.shape(alpha)} and sigma {np.shape(sigma)}: pass scalars, or one of each a row") from None
+    alpha, sigma = (
+        np.broadcast_to(levels(np.ravel(a), np.size(a), name, zero=True).reshape(np.shape(a)), shape)
+        for a, name in ((alpha, "alpha"), (sigma, "sigma"))
+    )
+    if ((alpha == 0) & (sigma == 0)).any():
+        raise ValueError("alpha and sigma are both 0: there is neither data nor noise; pass a positive sigma")
+    with np.errstate(divide="ignore", over="ignore"):
+        weight = (1 / score_slope(predicts, alpha, sigma)) ** 2
+    if (np.isinf(weight) & (alpha > 0)).any():
+        raise ValueError(f"the weight of predicts={predicts!r} exceeds float64 at alpha down to {alpha.min()}, sigma up to {sigma.max()}: "
+                         "pass scales nearer to each other")
+    return weight
 
 
-def _score_slope(predicts: str, alpha, sigma):
+def score_slope(predicts: str, alpha, sigma):
     """|score error| / |error of the prediction|, the k of the module docstring."""
     return {
         "score": np.ones_like(sigma),
         "eps": 1 / sigma,
         "x0": alpha / sigma / sigma,
-        "v": alpha / sigma / (alpha**2 + sigma**2),
+        "v": alpha / np.hypot(alpha, sigma) / sigma / np.hypot(alpha, sigma),
     }[predicts]
 
 
@@ -161,15 +177,21 @@ def denoising(model, convention: Convention, x0, noise, t, alpha, sigma, weight,
     model = as_model(model, d, convention.grad)
     x0, time = model.checked(x0, t, "x0")
     noise = matching(model, noise, (n, d), "noise", "x0")
-    with np.errstate(over="ignore", divide="ignore"):
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if isinstance(weight, str) and weight == "prediction":
             c = np.ones(n)
         else:
             root = {"one": np.ones(n), "sigma2": sigma}[weight] if isinstance(weight, str) else np.sqrt(weight)
-            c = root * _score_slope(predicts, alpha, sigma)
+            c = root * score_slope(predicts, alpha, sigma)
         a, b = {"score": (-1 / sigma, 0.0), "eps": (1.0, 0.0), "x0": (0.0, 1.0), "v": (alpha, -sigma)}[predicts]
-        scales = np.stack([alpha, sigma, c, c * a, c * b], axis=1)
-    scales = _validate.finite(scales.astype(model.dtype), "[alpha, sigma, c, c a, c b] (see the module's docstring)")
+        scales = np.stack([alpha, sigma, c, c * a, c * b], axis=1).astype(model.dtype)
+    bad = ~np.isfinite(scales).all(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise ValueError(
+            f"at row {row} sigma is {sigma[row]} and alpha {alpha[row]}: the weight of an error of predicts={predicts!r} exceeds "
+            f"{model.dtype}; pass weight='prediction' (or 'sigma2'), or more noise"
+        )
     return evaluate(_rows, model, convention, d, x0, time, noise, scales)
 
 

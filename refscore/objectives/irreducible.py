@@ -21,7 +21,7 @@ import numpy as np
 
 from refscore import _validate
 from refscore.objectives._conventions import Convention
-from refscore.objectives.denoising import PREDICTS, WEIGHTS, prediction_weight
+from refscore.objectives.denoising import PREDICTS, WEIGHTS, score_slope
 from refscore.processes import denoising_error
 
 
@@ -61,10 +61,11 @@ def irreducible_loss(
     _validate.choice(weight, "weight", WEIGHTS)
     _validate.choice(predicts, "predicts", PREDICTS)
     value, error = denoising_error(density, alpha, sigma, tolerance=tolerance, max_nodes=max_nodes)
-    root = math.sqrt(prediction_weight(predicts, alpha, sigma)) if weight == "prediction" else {"one": 1.0, "sigma2": sigma}[weight]
-    c = root * alpha / sigma / sigma
     factor = 0.5 * convention.row_weights(1, density.dim)[0]
-    with np.errstate(over="ignore"):
+    alpha, sigma = np.float64(alpha), np.float64(sigma)
+    with np.errstate(over="ignore", invalid="ignore"):
+        c = score_slope("x0", alpha, sigma)
+        c = c / score_slope(predicts, alpha, sigma) if weight == "prediction" else c * {"one": 1.0, "sigma2": sigma}[weight]
         value, error = float(factor * (c * (c * value))), float(factor * (c * (c * error)))
     if not math.isfinite(value):
         raise ValueError(f"the least loss at sigma = {sigma} exceeds float64: pass weight='sigma2', which stays below d/2")

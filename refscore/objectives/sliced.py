@@ -127,8 +127,8 @@ def _arguments(model, x, v, t, grad):
             f"v has shape {given}, x has {(n, d)}: pass directions of shape ({n}, {d}), or (m, {n}, {d}) for m a row, "
             f"as in probes('rademacher', {n}, {d}, rng)"
         )
-    v = matching(model, v, given, "v", "x").reshape(-1, n, d)
-    return model, x, time, v.swapaxes(0, 1)
+    v = matching(model, v, given, "v", "x")
+    return model, x, time, (v if v.ndim == 3 else v[None]).swapaxes(0, 1)
 
 
 def _sliced(exact_square, model, convention, x, v, t):
@@ -172,8 +172,11 @@ def sliced_variance(model, x: np.ndarray, law: str, *, variance_reduced: bool = 
     x : (n, d) array.
     law : 'gaussian', 'rademacher' or 'sphere', the law of v.
 
-    Source: [e, "Sliced score matching"]; Song et al. 2019, sec. 3.
+    Raises TypeError for a model without ``jacobian``, ValueError for another law. Source: [e, "Sliced score matching"]; Song et al.
+    2019, sec. 3.
     """
+    if not hasattr(model, "jacobian"):
+        raise TypeError(f"model is a {type(model).__name__}, without jacobian(x): pass an MLP or AnalyticScore(density)")
     x = _validate.batch(x)
     time = () if t is None else (t,)
     form = np.array(model.jacobian(x, *time), dtype=np.float64)

@@ -113,9 +113,13 @@ def ladder_ratio(overlap: float, dim: int) -> float:
     gamma is where TV, which increases with it, has the wanted value: found by bracketing, to the last digits. As d grows,
     sqrt(2 d) log gamma -> 2 Phi^{-1}(1 - overlap/2).
 
-    Raises ValueError for an overlap outside (0, 1), or so small that gamma exceeds float64.
+    Raises ValueError for an overlap outside (0, 1), so small that gamma exceeds float64, or so near 1 that gamma rounds to 1.
     """
-    return math.exp(_log_ladder_ratio(overlap, _validate.count(dim, "dim") / 2))
+    gamma = math.exp(_log_ladder_ratio(overlap, _validate.count(dim, "dim") / 2))
+    if gamma == 1:
+        raise ValueError(f"overlap is {overlap}: in {dim} dimensions neighbours share that much only when they are equal in float64; "
+                         "ask for less overlap")
+    return gamma
 
 
 def ladder_levels(sigma_max: float, sigma_min: float, dim: int, overlap: float) -> int:
@@ -191,7 +195,8 @@ def _log_ladder_ratio(overlap: float, k: float) -> float:
         raise ValueError(f"overlap is {overlap}: it is the mass int min(p, q) that neighbours share, between 0 and 1")
 
     def excess(lam: float) -> float:
-        return overlap - _distance(lam, k)[1]
+        distance, common = _distance(lam, k)
+        return distance - (1 - overlap) if overlap > 0.5 else overlap - common  # the small one is told to all digits
 
     low = high = 1 / math.sqrt(k)
     while excess(low) > 0:

@@ -56,7 +56,7 @@ def denoising_error(
     ------
     TypeError, ValueError
         For other densities; alpha = 0 (nothing is told: the error is the trace of ``density.cov``) or sigma = 0 (nothing is hidden:
-        it is 0); where quadrature needs more than ``max_nodes``.
+        it is 0); where quadrature needs more than ``max_nodes``, or float64 is exceeded.
 
     Source: [e, "suitable for optimal denoising"]; systems B12.
     """
@@ -85,4 +85,7 @@ def denoising_error(
     ratio = 4 * law.logpdf_error(x) + step * np.sqrt(law.score_spread(x))
     rounding += 2 * float(w @ ((2 * np.sqrt(square) + e) * e + ratio * square))
     steps = scale / law.spectrum.min() * np.linalg.norm(law.means - law.mean, axis=1)  # |mu_k - mu| at most
-    return value, error + rounding + _DROPPED * (2 * float(steps.max())) ** 2
+    error += rounding + _DROPPED * (2 * float(steps.max())) ** 2
+    if not math.isfinite(error):
+        raise ValueError(f"with alpha = {alpha}, sigma = {sigma} x~ or its score exceeds float64: rescale the coordinates")
+    return value, error

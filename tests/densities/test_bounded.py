@@ -81,6 +81,24 @@ def test_beta_against_scipy(a, b):
     assert draws.shape == (n, 1) and abs(draws.mean() - same.mean()) <= 6 * same.std() / math.sqrt(n)
 
 
+@pytest.mark.filterwarnings("ignore:expectation", "ignore:the integral of p")
+@pytest.mark.parametrize("a, b", [(1e4, 1e4), (1e8, 1e8), (1e6, 1e3), (2.0, 1e12), (9.99, 10.01), (1e15, 3e14)])
+def test_narrow_beta_at_fifty_digits(a, b):
+    """log p is the small sum of large terms: within its error, which stays small where the mass is."""
+    density, mean = Beta(a, b), a / (a + b)
+    sd = math.sqrt(mean * (b / (a + b)) / (a + b + 1))
+    x = np.clip(mean + sd * np.array([-8.0, -1.0, 0.0, 0.7, 6.0]), mean / 50, 1 - (1 - mean) / 50)
+    value, error = density.logpdf(x[:, None]), density.logpdf_error(x[:, None])
+    with mp.workdps(60):
+        log_b = mp.loggamma(a) + mp.loggamma(b) - mp.loggamma(mp.mpf(a) + mp.mpf(b))
+        for i, z in enumerate(map(mp.mpf, x.tolist())):
+            assert abs(mp.mpf(float(value[i])) - ((mp.mpf(a) - 1) * mp.log(z) + (mp.mpf(b) - 1) * mp.log1p(-z) - log_b)) <= error[i]
+    assert (error <= 1e-13 * (1 + math.sqrt(a * (b / (a + b))))).all()
+    for f, exact in ((lambda x: np.ones(len(x)), 1.0), (lambda x: x[:, 0], mean)):
+        found, slack = density.expectation(f)
+        assert abs(found - exact) <= slack + 1e-15 * exact
+
+
 @pytest.mark.filterwarnings("ignore:the integral of p")
 def test_beta_near_one_admits_what_it_cannot_know():
     """p ~ (1 - x)^{-1/2}: within 1e-16 of 1 lies 1e-8 of the mass."""
@@ -173,6 +191,7 @@ def test_closed_forms_survive_pickling():
         (lambda: TruncatedGaussian(math.nan, 1.0, 0, 1), "mean.* is nan"),
         (lambda: TruncatedGaussian(0.0, 1e-200, 1.0, 2.0), "rescale"),
         (lambda: Beta(0.0, 1.0), "a is 0.0"),
+        (lambda: Beta(1e-3, 1.0).expectation(np.ravel), "or not in float64"),
         (lambda: Beta(1.0, "x"), "b is str"),
         (lambda: nonnegative(np.sin, np.cos, "cube", (0, 1)), "form is 'cube'"),
         (lambda: nonnegative(np.sin, np.cos, "square"), "changes sign at least"),

@@ -52,6 +52,19 @@ def test_complex_step_is_forward_mode(kind, name):
     assert np.array_equal(complex_step(single, x, v, t), complex_step(near, x, v, t))  # evaluated in double precision
 
 
+@pytest.mark.parametrize("scale", [2.0**-500, 2.0**-300, 2.0**300, 2.0**500])
+def test_directions_of_any_length(scale):
+    """v'(Ds)v goes like |v|^2, the best step like 1/|v|; powers of two change no digit."""
+    x, v = np.random.default_rng(3).normal(size=(2, 40, 3))
+    net = MLP((3, 5, 3), "tanh", 0)
+    assert np.array_equal(complex_step(net, x, scale * v), complex_step(net, x, v) * scale * scale)
+    for scheme in ("forward", "central"):
+        (h, error), (long, scaled) = best_step(net, x, v, scheme=scheme), best_step(net, x, scale * v, scheme=scheme)
+        assert np.array_equal(long, h / scale) and np.array_equal(scaled, error * scale * scale)
+        still, none = best_step(net, x, 0 * v, scheme=scheme)
+        assert (still == np.inf).all() and (none == 0).all()
+
+
 def test_differences_of_a_cubic():
     """s(x) = x^3 has g = v (x + h v)^3: the forward error is 3 x v^3 h + v^4 h^2, the central one v^4 h^2, exactly."""
     x, v, h = np.array([[1.0], [-0.5]]), np.array([[2.0], [1.5]]), np.array([0.25, 0.5])
@@ -120,6 +133,8 @@ NET = MLP((3, 4, 3), "tanh", 0)
         (lambda: complex_step(lambda x: x, X, X), TypeError, "pass an MLP or an EnergyMLP"),
         (lambda: complex_step(MLP((3, 4, 3), "relu", 0), X, X), ValueError, "relu, which is not analytic"),
         (lambda: complex_step(NET, X, X, h=0.0), ValueError, "h is 0.0"),
+        (lambda: complex_step(NET, X, X, h=1e-310), ValueError, "h is 1e-310.*pass 1e-200"),
+        (lambda: directional_difference(lambda x: x * np.nan, X, X, 0.1), ValueError, "the difference of v.model.0. is nan"),
         (lambda: line_derivatives(EnergyMLP((3, 4, 1), "tanh", 0), X, X), TypeError, "written for an MLP"),
         (lambda: line_derivatives(MLP((3, 4, 2), "tanh", 0), X, X), ValueError, "maps 3 dimensions to 2"),
         (lambda: best_step(NET, X, X, scheme="best"), ValueError, "scheme is 'best'"),

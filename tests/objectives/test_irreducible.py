@@ -75,6 +75,14 @@ def test_growth():
     assert noise_errors == sorted(noise_errors, reverse=True) and abs(noise_errors[0] - 1) < 1e-15
 
 
+def test_predictions_of_clean_points_under_any_noise():
+    """Half of v sigma^2/(v + sigma^2), however small: sigma^4 below float64 is no reason to return 0."""
+    for sigma in (1e-140, 1e-100, 1.0, 1e100):
+        exact = 0.5 * sigma * (2 / (2 + sigma * sigma)) * sigma if sigma < 1e3 else 1.0
+        value, error = irreducible_loss(Gaussian([1.0], [2.0]), 1.0, sigma, weight="prediction", predicts="x0")
+        assert 0 < exact and abs(value - exact) <= error <= 1e-13 * exact
+
+
 def test_refusals():
     with pytest.raises(ValueError, match="exceeds float64: pass weight='sigma2'"):
         irreducible_loss(MIX, 1.0, 1e-152 * 1e-3)

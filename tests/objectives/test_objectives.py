@@ -14,7 +14,7 @@ from plain_network import CASES, SIZES, MpNetwork, batch, forward, jacobian, mp_
 from refscore import parallel
 from refscore._blocks import BLOCK_BYTES
 from refscore.networks import MLP, AnalyticScore, EnergyMLP
-from refscore.objectives import ddpm_simple, dsm, dsm_integrated, dsm_process, esm, ism, ncsn, psm, ssm, ssm_vr
+from refscore.objectives import ddpm_simple, dsm, dsm_integrated, dsm_process, esm, ism, ncsn, prediction_weight, psm, ssm, ssm_vr
 
 EPS = np.finfo(float).eps
 N = 5
@@ -456,6 +456,16 @@ class Standstill(Decay):
         (lambda: dsm_process(TIMED, Decay(), X, 0.1, X, lambda t: -t), ValueError, r"weight\(t\) is -0.1"),
         (lambda: dsm_process(TIMED, Decay(), X, 0.1, X, lambda t: t[:2]), ValueError, r"weight\(t\) has shape \(2,\)"),
         (lambda: dsm_process(NET, Decay(), X, 0.1, X), ValueError, "leave out t"),
+        (lambda: dsm_process(TIMED, Decay(), X, "now", X), TypeError, "t is 'now'"),
+        (lambda: dsm(NET, X, [1, 1, 1e-160, 1], X, predicts="x0"), ValueError, "at row 2 sigma is 1e-160 .*predicts='x0' exceeds float64"),
+        (lambda: ssm(NET, X[:0], X[:0]), ValueError, "no rows"),
+        (lambda: ssm_vr(NET, X[:0], np.empty((2, 0, 3))), ValueError, "no rows"),
+        (lambda: psm(NET, X[:0], X[:0], X[:0]), ValueError, "no rows"),
+        (lambda: prediction_weight("x0", -1.0, 1.0), ValueError, "alpha is -1.0"),
+        (lambda: prediction_weight("eps", np.nan, 1.0), ValueError, r"alpha\[0\] is nan"),
+        (lambda: prediction_weight("v", 0.0, 0.0), ValueError, "alpha and sigma are both 0"),
+        (lambda: prediction_weight("v", [1.0, 1.0], np.ones(3)), ValueError, r"alpha has shape \(2,\) and sigma \(3,\)"),
+        (lambda: prediction_weight("x0", 1e-200, 1.0), ValueError, "'x0' exceeds float64"),
         (lambda: dsm(NET, X, 1.0, X, predicts="noise"), ValueError, "predicts is 'noise': choose one of 'score', 'eps', 'x0', 'v'"),
         (lambda: dsm(NET, X, 1.0, X, weight=lambda s: s), ValueError, "weight is <function"),
         (lambda: ssm(NET, X, X[0]), ValueError, r"v has shape \(3,\), x has \(4, 3\)"),
@@ -482,6 +492,16 @@ class Standstill(Decay):
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_prediction_weights_of_any_scales():
+    """By their formulas at 50 digits; the scale alone is beyond the square root of the largest float, or both are small."""
+    for alpha, sigma in ((0.6, 0.8), (1e200, 1e-200), (1e-160, 1e-155), (3.0, 0.0), (2, 1)):
+        a, s = mp.mpf(alpha), mp.mpf(sigma)
+        formulas = {"score": 1, "eps": s**2, "x0": s**4 / a**2, "v": s**2 * (a**2 + s**2) ** 2 / a**2}
+        for name, exact in formulas.items():
+            assert abs(prediction_weight(name, alpha, sigma) - float(exact)) <= 16 * EPS * float(exact)
+    assert prediction_weight("v", [0.0, 1.0], 0.5).tolist() == [np.inf, 0.25 * 1.25**2]
 
 
 def test_overflow_is_refused():

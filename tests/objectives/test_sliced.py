@@ -59,5 +59,7 @@ def test_refusals():
     model = MLP((2, 3, 2), "tanh", 0)
     with pytest.raises(ValueError, match="law is 'uniform': choose one of 'gaussian', 'rademacher', 'sphere'"):
         sliced_variance(model, np.zeros((1, 2)), "uniform")
+    with pytest.raises(TypeError, match=r"model is a function, without jacobian\(x\)"):
+        sliced_variance(lambda x: x, np.zeros((1, 2)), "gaussian")
     with pytest.raises(ValueError, match="directions is 0"):
         sliced_variance(model, np.zeros((1, 2)), "gaussian", directions=0)

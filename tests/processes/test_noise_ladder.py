@@ -146,6 +146,13 @@ def test_geometric_ladder(levels):
     assert np.isfinite(wide).all() and (np.diff(wide) < 0).all()
 
 
+@pytest.mark.parametrize("dim", [1, 2, 5])
+def test_levels_that_share_nearly_all(dim):
+    """TV ~ c_d log gamma as gamma -> 1: a million times the distance, a millionth of the levels."""
+    near, far = (ladder_levels(2.0, 1.0, dim, 1 - d) - 1 for d in (2.0**-50, 2.0**-30))
+    assert abs(near / far / 2**20 - 1) <= 1e-6
+
+
 @pytest.mark.parametrize(
     ("call", "error", "words"),
     [
@@ -162,6 +169,8 @@ def test_geometric_ladder(levels):
         (lambda: ladder_ratio(0.0, 3), ValueError, "overlap is 0.0"),
         (lambda: ladder_ratio(1.0, 3), ValueError, "between 0 and 1"),
         (lambda: ladder_ratio(1e-310, 1), ValueError, "ask for more overlap"),
+        (lambda: ladder_ratio(1.0 - EPS / 2, 5), ValueError, "ask for less overlap"),
+        (lambda: ladder_overlap(["wide", "narrow"], 3), TypeError, "sigmas is .*pass real numbers"),
         (lambda: ladder_levels(1.0, 2.0, 3, 0.5), ValueError, "sigma_max is 1.0"),
     ],
 )

@@ -46,6 +46,13 @@ def test_against_mpmath(density, alpha, sigma, nodes):
     assert abs(mp.mpf(value) - exact) <= error <= 1e-10 * value
 
 
+def test_a_change_small_by_accident():
+    """Two lattices that differ by less than they err, 1e-11 of the value: seen by the rate at which those before converged."""
+    points = PointSet([[0.0], [1.0], [5.0]])
+    value, error = denoising_error(points, 0.9, 0.3)
+    assert abs(mp.mpf(value) - by_quadrature(points, 0.9, 0.3, 60)) <= error <= 1e-11 * value
+
+
 def test_small_errors_keep_their_digits():
     """Points 18 sigma apart: d - sigma^2 I(q) would be all rounding."""
     exact = by_quadrature(POINTS, 1.0, 0.05, 500)
@@ -137,6 +144,8 @@ def test_refusals():
         denoising_error(MIX, 0.0, 1.0)
     with pytest.raises(ValueError, match="sigma is 0"):
         denoising_error(MIX, 1.0, 0.0)
+    with pytest.raises(ValueError, match="alpha = 1e.200, sigma = 1.0 x~"), np.errstate(all="ignore"):
+        denoising_error(POINTS, 1e200, 1.0)
     with pytest.raises(TypeError, match="density is ndarray: pass a Gaussian"):
         denoising_error(np.zeros(3), 1.0, 1.0)
     with pytest.raises(ValueError, match="raise max_nodes"):
