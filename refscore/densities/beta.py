@@ -58,7 +58,7 @@ class Beta(UnnormalizedDensity):
     def logpdf_error(self, x) -> np.ndarray:
         """Error estimate of `logpdf`, (n,): rounding of its terms."""
         error = super().logpdf_error(x)
-        x = np.clip(np.asarray(x, dtype=np.float64)[:, 0], np.finfo(float).tiny, 1 - EPS / 2)  # at the ends log p is right or infinite
+        x = np.clip(np.asarray(x, dtype=np.float64)[:, 0], np.finfo(float).tiny, 1 - EPS / 2)  # at the ends nothing is rounded
         left, right = _terms(self.a, self.b, x)
         return error + 4 * EPS * (np.abs(left) + np.abs(right))
 

@@ -213,9 +213,9 @@ class UnnormalizedDensity:
                              "normalise, or it lies in a narrow place; then cut the support there, ((low, cut), (cut, high))")
         if not found.converges.all():
             raise ValueError(f"log_p is not normalisable on the support {self.support}: the integral of e^log_p does not converge "
-                             f"there, or not in float64 (error {error / value:.1e} of its value); p must decay far out, may not grow "
-                             "like 1/distance at an end, and must have its mass between 1e-150 and 1e150 from the ends: restrict the "
-                             "support, or rescale")
+                             f"there, or not in float64 (error {error / value:.1e} of its value); p must decay far out, may not "
+                             "grow like 1/distance at an end, and must have its mass between 1e-150 and 1e150 from the ends: "
+                             "restrict the support, or rescale")
         _panels.warn_unless_resolved(error, value, 1e-10, "the integral of p")
         return found
 

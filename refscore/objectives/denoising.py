@@ -145,7 +145,8 @@ def prediction_weight(predicts: str, alpha: float | np.ndarray, sigma: float | n
     try:
         shape = np.broadcast_shapes(np.shape(alpha), np.shape(sigma))
     except ValueError:
-        raise ValueError(f"alpha has shape {np.shape(alpha)} and sigma {np.shape(sigma)}: pass scalars, or one of each a row") from None
+        shapes = f"alpha has shape {np.shape(alpha)} and sigma {np.shape(sigma)}"
+        raise ValueError(f"{shapes}: pass scalars, or one of each a row") from None
     alpha, sigma = (
         np.broadcast_to(levels(np.ravel(a), np.size(a), name, zero=True).reshape(np.shape(a)), shape)
         for a, name in ((alpha, "alpha"), (sigma, "sigma"))
@@ -155,8 +156,8 @@ def prediction_weight(predicts: str, alpha: float | np.ndarray, sigma: float | n
     with np.errstate(divide="ignore", over="ignore"):
         weight = (1 / score_slope(predicts, alpha, sigma)) ** 2
     if (np.isinf(weight) & (alpha > 0)).any():
-        raise ValueError(f"the weight of predicts={predicts!r} exceeds float64 at alpha down to {alpha.min()}, sigma up to {sigma.max()}: "
-                         "pass scales nearer to each other")
+        raise ValueError(f"the weight of predicts={predicts!r} exceeds float64 at alpha down to {alpha.min()}, sigma up to "
+                         f"{sigma.max()}: pass scales nearer to each other")
     return weight
 
 

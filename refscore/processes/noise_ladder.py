@@ -117,8 +117,8 @@ def ladder_ratio(overlap: float, dim: int) -> float:
     """
     gamma = math.exp(_log_ladder_ratio(overlap, _validate.count(dim, "dim") / 2))
     if gamma == 1:
-        raise ValueError(f"overlap is {overlap}: in {dim} dimensions neighbours share that much only when they are equal in float64; "
-                         "ask for less overlap")
+        raise ValueError(f"overlap is {overlap}: in {dim} dimensions neighbours share that much only when they are equal in "
+                         "float64; ask for less overlap")
     return gamma
 
 

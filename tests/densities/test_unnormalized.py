@@ -144,7 +144,7 @@ def test_noise_much_narrower_than_the_density():
 
 @pytest.mark.parametrize("alpha, sigma", [(1e-6, 1e6), (1e-100, 1e100), (1.0, 1e3), (0.5, 1e-9)])
 def test_half_normal_under_any_noise(alpha, sigma):
-    """Of 2 N(0, alpha^2 + sigma^2) Phi(alpha x/(sigma sqrt(alpha^2 + sigma^2))); noise that hides all of the law, and nearly none."""
+    """2 N(x; 0, v) Phi(alpha x/(sigma sqrt v)), v = alpha^2 + sigma^2; noise that hides all of the law, and nearly none."""
     law = UnnormalizedDensity(lambda x: -x * x / 2, (0.0, INF), np.negative).corrupted(alpha, sigma)
     x = np.array([0.3, 1.0, -0.4, 2.5]) * max(alpha, sigma)
     x = x if sigma > alpha else np.abs(x)
@@ -267,7 +267,7 @@ def test_logpdf_outside_and_the_shape_of_everything():
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).sample(3, None), "never global"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 0.0), "sigma is 0.0"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(-1.0, 1.0), "alpha is -1.0"),
-        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1e-17).score([[1.5], [0.3]]), "spacing of floats at x = 0.3"),
+        (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1e-17).score([[1.5], [0.3]]), "floats at x = 0.3"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1e-100).score([[-1.0]]), "errors exceed float64"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).corrupted(1.0, 1.0).score([[0.0], [1e200]]), "at x = 1e.200 log q"),
         (lambda: UnnormalizedDensity(np.zeros_like, (0, 1)).expectation(lambda x: 1.0), "f returned shape"),

@@ -457,7 +457,7 @@ class Standstill(Decay):
         (lambda: dsm_process(TIMED, Decay(), X, 0.1, X, lambda t: t[:2]), ValueError, r"weight\(t\) has shape \(2,\)"),
         (lambda: dsm_process(NET, Decay(), X, 0.1, X), ValueError, "leave out t"),
         (lambda: dsm_process(TIMED, Decay(), X, "now", X), TypeError, "t is 'now'"),
-        (lambda: dsm(NET, X, [1, 1, 1e-160, 1], X, predicts="x0"), ValueError, "at row 2 sigma is 1e-160 .*predicts='x0' exceeds float64"),
+        (lambda: dsm(NET, X, [1, 1, 1e-160, 1], X, predicts="x0"), ValueError, "at row 2 sigma is 1e-160 .*'x0' exceeds float64"),
         (lambda: ssm(NET, X[:0], X[:0]), ValueError, "no rows"),
         (lambda: ssm_vr(NET, X[:0], np.empty((2, 0, 3))), ValueError, "no rows"),
         (lambda: psm(NET, X[:0], X[:0], X[:0]), ValueError, "no rows"),
