@@ -59,6 +59,14 @@ def push(chain: Chain, k: int, law: GaussianMixture) -> tuple[GaussianMixture, S
     v = float(chain.v[k])
     covs = slope @ _full(law) @ slope.T + v * np.eye(law.dim)
     covs = (covs + covs.transpose(0, 2, 1)) / 2
+    smallest, largest = np.linalg.eigvalsh(covs)[:, [0, -1]].T
+    if not (smallest > _EPS * largest).all():
+        growth = np.linalg.norm(slope, 2)
+        why = f"the chain diverges (a step stretches by {growth:.3g}), take shorter steps"
+        if growth <= 1:
+            why = "steps without noise leave a direction without width"
+        raise ValueError(f"after step {k + 1} the law's covariance has eigenvalues from {smallest.min():.3g} to "
+                         f"{largest.max():.3g}, whose ratio float64 does not resolve: {why}")
     after = _mixture(law.weights, constant + (law.means - centre) @ slope.T, covs)
     largest = float(np.trace(covs, axis1=1, axis2=2).max())
     return after, Step(slope, v, np.sqrt(law.dim) * (departure + 4 * _EPS * size), 8 * law.dim * _EPS * largest)

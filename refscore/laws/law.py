@@ -75,6 +75,8 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet, f
     """
     if not isinstance(initial, (GaussianMixture, PointSet)):
         raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian, a GaussianMixture or a PointSet")
+    if not all(hasattr(chain, name) for name in ("v", "mean", "__len__")):
+        raise TypeError(f"chain is {chain!r}: pass what langevin, annealed_langevin or reverse_sde return")
     density: Any = initial
     steps: list[affine.Step] = []
     error, k = 0.0, 0

@@ -13,7 +13,7 @@ from refscore.densities import Gaussian, GaussianMixture, PointSet
 from refscore.distances import total_variation
 from refscore.laws import grid, law, law_with_error
 from refscore.processes import OU, VP, MarginalScore
-from refscore.samplers import Chain, reverse_sde
+from refscore.samplers import Chain, langevin, reverse_sde
 
 EPS = np.finfo(float).eps
 STANDARD = OU(1.0, np.sqrt(2))
@@ -350,3 +350,12 @@ def test_long_affine_chains_are_handed_out(spectrum):
     target = Gaussian(np.arange(1.0, 1 + len(spectrum)), (axes * spectrum) @ axes.T)
     chain = reverse_sde(STANDARD, MarginalScore(STANDARD, target), np.linspace(3, 0, 1025), "exponential")
     assert isinstance(law(chain, STANDARD.marginal(target, 3.0)), Gaussian)
+
+
+def test_a_chain_that_diverges_is_told_so():
+    """Steps of 5 stretch one axis by 5.3 and the other by 1.3: after 14 of them float64 no longer holds both variances."""
+    data = Gaussian([0.0, 0.0], [[1.0, 0.5], [0.5, 2.0]])
+    with pytest.raises(ValueError, match=r"after step 14 .*the chain diverges \(a step stretches by 5.31\), take shorter steps"):
+        law(langevin(data.score, 5.0, 20), data)
+    with pytest.raises(TypeError, match="chain is None: pass what langevin"):
+        law(None, data)
