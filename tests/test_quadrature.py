@@ -39,3 +39,17 @@ def test_normal_rule_integrates_every_monomial_up_to_its_degree(dim, degree):
         if sum(powers) <= degree:
             value = weights @ np.prod(nodes ** np.array(powers), axis=1)
             assert abs(value - np.prod([moments[p] for p in powers])) < 1e-13 * 15
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        (5.7e-5, 4.3e-7, 1.2e-9, 1.0e-11, 1e-14, 0, 0, 0, 0, 0, 0),  # seen: a steep part hides a shallow one, the rate falls
+        (1e-3, 1e-12, 1e-6, 1e-9, 1e-13, 0, 0, 0, 0, 0, 0),  # one change small by an accident of phase
+    ],
+)
+def test_refinement_is_not_fooled(changes):
+    """Lattices whose values are known: 1 plus all changes still to come, so that the true error of each is known too."""
+    errors = iter(np.cumsum(changes[::-1])[::-1])
+    value, bound = _quadrature.refined(lambda h: {"value": np.array(1 + next(errors))}, 0.7, finest=0.01)
+    assert abs(value["value"] - 1) <= bound["value"] < 1e-10

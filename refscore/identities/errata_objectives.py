@@ -33,6 +33,15 @@ def _explicit(ops, model, law, sigma, h, t=None):
     return esm + 0.5 * (x.shape[1] / sigma**2 - w @ (s * s).sum(axis=1))
 
 
+def _of_noise(model, sigma: float):
+    """The score of a network of (x, t) that predicts the noise."""
+    return lambda x, t: -model(x, t) / sigma
+
+
+def _times(model, factor: float):
+    return lambda x: factor * model(x)
+
+
 @identity(
     id="X1",
     systems=("X1", "B13"),
@@ -56,12 +65,11 @@ def eps_weight_twice(ops, seed):
             error = w @ ((model(alpha * x0 + sigma * noise, times) - noise) ** 2).sum(axis=1)
             options = dict(predicts="eps", half=False, sample_weight=w)
             score = ops.dsm_process(model, process, x0, times, noise, "sigma2", **options)
-            as_score = lambda x, t: -model(x, t) / sigma  # noqa: E731
             return {
                 "plain": error,
                 "twice": error / sigma**2,
                 "score": score,
-                "explicit": _explicit(ops, as_score, law, sigma, h, t),
+                "explicit": _explicit(ops, _of_noise(model, sigma), law, sigma, h, t),
             }
 
         value, bound = refined(sums, 0.6, finest=FINEST[d])
@@ -180,9 +188,8 @@ def proportional_to_dsm(ops, seed):
 
             def sums(h, t=t, alpha=alpha, sigma=sigma, law=law, density=density, model=model, process=process):
                 x0, noise, w = density.joint_nodes(alpha, sigma, h)
-                as_score = lambda x, t: -model(x, t) / sigma  # noqa: E731
                 simple = ops.ddpm_simple(model, process, x0, np.full(len(x0), t), noise, sample_weight=w)
-                return {"simple": simple, "score": 2 * _explicit(ops, as_score, law, sigma, h, t)}
+                return {"simple": simple, "score": 2 * _explicit(ops, _of_noise(model, sigma), law, sigma, h, t)}
 
             value, bound = refined(sums, 0.6, finest=FINEST[d])
             found.append((sigma**2, float(value["simple"]), float(value["score"]), bound["simple"], bound["score"]))
@@ -219,7 +226,10 @@ def target_over_sigma_squared(ops, seed):
         x0, eps = rng.standard_normal((2, 6, d))
         xt = alpha * x0 + sigma * eps
         found = ops.conditional_score(process, xt, x0, t)
-        kernel = lambda z, x0=x0, alpha=alpha, sigma=sigma: -((z - alpha * x0) ** 2).sum(axis=1) / (2 * sigma**2)  # noqa: E731
+
+        def kernel(z, x0=x0, alpha=alpha, sigma=sigma):
+            return -((z - alpha * x0) ** 2).sum(axis=1) / (2 * sigma**2)
+
         steps = np.stack([_plain.directional(kernel, xt, e) for e in np.eye(d)], axis=1)
         size, case = (1 + np.abs(xt).max()) / sigma**2, f"{type(process).__name__} t = {t}, d = {d}"
         yield Comparison(f"-eps/sigma, {case}", found, -eps / sigma, 32 * EPS * size, size)
@@ -232,12 +242,11 @@ def target_over_sigma_squared(ops, seed):
             x0, noise, w = density.joint_nodes(1.0, sigma, h)
             right = ops.dsm(model, x0, sigma, noise, sample_weight=w)
             gap = model(x0 + sigma * noise) + noise / sigma**2
-            scaled = lambda x: sigma * model(x)  # noqa: E731
             return {
                 "right": right,
                 "wrong": 0.5 * (w @ (gap * gap).sum(axis=1)),
                 "explicit": _explicit(ops, model, law, sigma, h),
-                "scaled": _explicit(ops, scaled, law, sigma, h) / sigma**2,
+                "scaled": _explicit(ops, _times(model, sigma), law, sigma, h) / sigma**2,
             }
 
         value, bound = refined(sums, 0.6, finest=FINEST[d])
