@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from refscore import _validate
-from refscore.processes._gaussian_path import _like, _representable
+from refscore.processes._noising import like, representable
 
 
 def posterior_mean(xt, score, alpha, sigma) -> np.ndarray:
@@ -34,11 +34,11 @@ def posterior_mean(xt, score, alpha, sigma) -> np.ndarray:
         Where alpha = 0: x_t then says nothing about x_0; or where the result exceeds float64.
     """
     xt = _validate.batch(xt, name="xt")
-    score = _like(score, xt, "score", "xt")
+    score = like(score, xt, "score", "xt")
     alpha, sigma = _scales(alpha, sigma, xt.shape[0])
     with np.errstate(over="ignore", invalid="ignore"):
         mean = (xt + sigma[:, None] * (sigma[:, None] * score)) / alpha[:, None]
-    return _representable(mean, "the posterior mean", "alpha is too small, or the score too large, for these points")
+    return representable(mean, "the posterior mean", "alpha is too small, or the score too large, for these points")
 
 
 def posterior_covariance(score_jacobian, alpha, sigma) -> np.ndarray:
@@ -58,7 +58,7 @@ def posterior_covariance(score_jacobian, alpha, sigma) -> np.ndarray:
     alpha, sigma = (scale[:, None, None] for scale in _scales(alpha, sigma, jacobian.shape[0]))
     with np.errstate(over="ignore", invalid="ignore"):
         covariance = (sigma / alpha) ** 2 * (np.eye(jacobian.shape[1]) + sigma * (sigma * jacobian))
-    return _representable(covariance, "the posterior covariance", "alpha is too small for this sigma")
+    return representable(covariance, "the posterior covariance", "alpha is too small for this sigma")
 
 
 def _scales(alpha, sigma, n: int) -> tuple[np.ndarray, np.ndarray]:

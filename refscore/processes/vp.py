@@ -12,7 +12,6 @@ It is the process OU(1/2, 1) on the clock B: only B knows the schedule.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import numpy as np
 
@@ -32,7 +31,7 @@ class VP(GaussianPath):
 
     beta_min: float = 0.1
     beta_max: float = 20.0
-    t_max: ClassVar[float] = 1.0
+    t_max = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "beta_min", _validate.positive(self.beta_min, "beta_min", zero=True))
