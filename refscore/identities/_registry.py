@@ -2,7 +2,7 @@
 
 An identity is a statement whose two sides are computed by roads that share no code. It is written once, as a generator
 that yields `Comparison` records (left, right, a derived bound, the scale of what is compared) and `Table` records
-(numbers without a verdict), and it feeds the command line, the tests and the notebooks:
+(numbers without a verdict, drawn where they carry a `Picture`), and it feeds the command line, the tests and the notebooks:
 
     @identity(id="A2", systems=("A2",), title="...", statement=r"\\nabla \\log p = ...", source="[a, sec. 2]",
               method="closed form against complex step", catches=("score_sign",))
@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 
 from refscore.identities._operations import REFERENCE, Operations
-from refscore.report import Outcome, Table
+from refscore.report import Outcome, Picture, Table
 
 WEAKEST = 1e-10
 """The largest bound, relative to the scale, that counts as evidence."""
 
-__all__ = ["Comparison", "Identity", "Table", "evaluate", "identity", "registered"]
+__all__ = ["Comparison", "Identity", "Picture", "Table", "evaluate", "identity", "registered"]
 
 
 @dataclass(frozen=True)

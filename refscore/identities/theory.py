@@ -30,7 +30,7 @@ from refscore.identities import _models, _targets
 from refscore.identities._calculus import EPS, gauss_legendre
 from refscore.identities._nystrom import LAW_ERROR, Nystrom, Step, by_hand, nystrom, tv_by_quadrature
 from refscore.identities._operations import Operations
-from refscore.identities._registry import Comparison, Table, identity
+from refscore.identities._registry import Comparison, Picture, Table, identity
 from refscore.identities.samplers import Setting, _frozen_moments, exact_score, settings
 from refscore.networks import MLP
 from refscore.processes import OU
@@ -242,7 +242,8 @@ def _slopes(columns: dict) -> Table:
             row += [values[i], values[i] / float(h[i]), order]
         rows.append(tuple(row))
     names = ("N", "h", "TV, EM", "TV/h, EM", "order, EM", "TV, EI", "TV/h, EI", "order, EI")
-    return Table("TV of 0.3 N(-1.5, 0.4^2) + 0.7 N(1, 0.6^2), OU f = -x, g = sqrt 2, T = 3, from p_T", names, rows)
+    picture = Picture(x="h", y=("TV, EM", "TV, EI"), log=True, ylabel="total variation")
+    return Table("TV of 0.3 N(-1.5, 0.4^2) + 0.7 N(1, 0.6^2), OU f = -x, g = sqrt 2, T = 3, from p_T", names, rows, picture)
 
 
 def _leading_error(ops: Operations, scheme: str) -> Iterator[Comparison | Table]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import jinja2
+from markupsafe import Markup
 
-from refscore.report.outcome import Report
+from refscore.report.outcome import Report, Table
 from refscore.report.terminal import cell, number, summary
 
 _PAGE = """<!DOCTYPE html>
@@ -23,7 +24,7 @@ _PAGE = """<!DOCTYPE html>
   code { font-family: ui-monospace, monospace; font-size: .9em; overflow-wrap: anywhere; }
   .pass { color: #1a7f37; } .fail { color: #cf222e; font-weight: bold; } .info { color: #0969da; }
   .wide { overflow-x: auto; } .quiet { opacity: .75; } dt { font-weight: bold; } dd { margin: 0 0 .4rem 1.5rem; }
-  summary { cursor: pointer; }
+  summary { cursor: pointer; } svg { max-width: 100%; height: auto; background: white; }
 </style>
 </head>
 <body>
@@ -51,7 +52,8 @@ Every bound is derived; above 1e-10 it counts as no evidence and the identity fa
 <dt>Two routes</dt><dd>{{ o.method }}</dd>
 <dt>Comparisons</dt><dd>{{ o.cases }}</dd>
 </dl>
-{% for t in o.tables %}<details open><summary>{{ t.title }}</summary><div class="wide"><table>
+{% for t in o.tables %}{% if t.picture %}<div class="wide">{{ t | svg }}</div>{% endif %}
+<details {{ 'open' if not t.picture }}><summary>{{ t.title }}</summary><div class="wide"><table>
 <thead><tr>{% for c in t.columns %}<th class="n">{{ c }}</th>{% endfor %}</tr></thead>
 <tbody>{% for row in t.rows %}<tr>{% for v in row %}<td class="n">{{ v | cell }}</td>{% endfor %}</tr>
 {% endfor %}</tbody></table></div></details>
@@ -64,5 +66,11 @@ Every bound is derived; above 1e-10 it counts as no evidence and the identity fa
 def dumps(report: Report) -> str:
     """The report as an HTML page; all text is escaped."""
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-    environment.filters.update(number=number, cell=cell)
+    environment.filters.update(number=number, cell=cell, svg=_drawn)
     return environment.from_string(_PAGE).render(report=report, summary=summary(report))
+
+
+def _drawn(table: Table) -> Markup:
+    from refscore.report.picture import svg  # Matplotlib, where there is something to draw
+
+    return Markup(svg(table))  # its texts are escaped there

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import math
 import numbers
+from dataclasses import asdict
 from typing import Any
 
 from refscore.report.outcome import Outcome, Report, Table
@@ -57,7 +58,8 @@ def _outcome(o: Outcome) -> dict[str, Any]:
 
 
 def _table(t: Table) -> dict[str, Any]:
-    return {"title": t.title, "columns": list(t.columns), "rows": [[_value(v) for v in row] for row in t.rows]}
+    table = {"title": t.title, "columns": list(t.columns), "rows": [[_value(v) for v in row] for row in t.rows]}
+    return {**table, "picture": asdict(t.picture)} if t.picture else table
 
 
 def _value(value: Any) -> Any:

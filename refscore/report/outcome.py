@@ -13,14 +13,32 @@ VERDICTS = ("pass", "fail", "info")
 
 
 @dataclass(frozen=True)
+class Picture:
+    """How a table is drawn: the columns ``y`` against the column ``x``, one curve each; ``log`` for two logarithmic axes."""
+
+    x: str
+    y: tuple[str, ...]
+    log: bool = False
+    ylabel: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
-    """Numbers that are reported without a verdict: a curve, a constant beside its closed form."""
+    """Numbers that are reported without a verdict: a curve, a constant beside its closed form.
+
+    With a ``picture`` it is drawn too, where pages are written.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: list[tuple]
+    picture: Picture | None = None
 
     def __post_init__(self):
+        if self.picture is not None:
+            for name in (self.picture.x, *self.picture.y):
+                if name not in self.columns:
+                    raise ValueError(f"table {self.title!r}: its picture draws {name!r}; its columns are {', '.join(self.columns)}")
         for row in self.rows:
             if len(row) != len(self.columns):
                 raise ValueError(f"table {self.title!r}: row {row!r} does not fit {len(self.columns)} columns")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import numbers
 import sys
+from dataclasses import replace
 from typing import IO, Any
 
 from rich import box
@@ -19,6 +20,9 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from refscore.report.outcome import Outcome, Report, Table
+
+_LONG = 24
+"""Rows of a curve that are printed, every so many if there are more."""
 
 _STYLE = {"pass": "green", "fail": "bold red", "info": "cyan"}
 
@@ -31,8 +35,10 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
         console.print(Text("  " + note), style="dim")
     for outcome in report.outcomes:
         for table in outcome.tables:
-            console.print(Text(f"{outcome.id}: {table.title}", style="bold"))
-            console.print(_numbers(table, console.width))
+            every = -(-len(table.rows) // _LONG) if table.picture else 1  # curves are for the page
+            some = f" (one row in {every})" if every > 1 else ""
+            console.print(Text(f"{outcome.id}: {table.title}{some}", style="bold"))
+            console.print(_numbers(replace(table, rows=table.rows[::every]), console.width))
     console.print(_verdicts(report))
     for outcome in report.outcomes:
         if outcome.outcome == "fail":

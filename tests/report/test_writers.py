@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from refscore.report import Outcome, Report, Table, html_writer, json_writer, junit_writer, terminal
+from refscore.report import Outcome, Picture, Report, Table, html_writer, json_writer, junit_writer, terminal
 
 CURVE = Table("TV against h", ("h", "TV", "order"), [(0.1, 0.0775895936664, "-"), (np.float64(0.05), float("inf"), 1)])
 
@@ -147,3 +147,15 @@ def test_nothing_compared_is_said():
 def test_numbers_in_two_digits():
     values = (None, float("nan"), 0.0, 1.25e-15, float("inf"))
     assert [terminal.number(v) for v in values] == ["-", "-", "0", "1.2e-15", "inf"]
+
+
+def test_a_picture_is_drawn_on_the_page_kept_in_json_and_thinned_on_the_terminal():
+    rows = [(float(i), float(i * i)) for i in range(1, 61)]
+    curve = Table("squares", ("i", "square"), rows, Picture("i", ("square",)))
+    report = Report("verify", "0", 0, (record(tables=(curve,)),))
+    page = html_writer.dumps(report)
+    assert page.count("<svg") == 1 and "<td class=\"n\">3600</td>" in page
+    assert html_writer.dumps(REPORT).count("<svg") == 0
+    assert strict(json_writer.dumps(report))["identities"][0]["tables"][0]["picture"]["y"] == ["square"]
+    text = shown(report)
+    assert "squares (one row in 3)" in text and " 16 " in text and " 9 " not in text
