@@ -1,8 +1,11 @@
-"""Samplers: chains of Gaussian kernels x <- a x + b score(x, t) + sqrt(v) z."""
+"""Samplers: chains of Gaussian kernels x <- a x + b score(x, t) + sqrt(v) z, and the flow, which has no noise."""
 
 from refscore.samplers.annealed_langevin import annealed_langevin
 from refscore.samplers.chain import Chain
 from refscore.samplers.langevin import langevin
+from refscore.samplers.probability_flow import FlowSteps, ProbabilityFlow, probability_flow
 from refscore.samplers.reverse_sde import reverse_drift, reverse_sde
 
-__all__ = ["Chain", "annealed_langevin", "langevin", "reverse_drift", "reverse_sde"]
+__all__ = [
+    "Chain", "FlowSteps", "ProbabilityFlow", "annealed_langevin", "langevin", "probability_flow", "reverse_drift", "reverse_sde",
+]
