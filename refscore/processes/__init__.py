@@ -4,10 +4,15 @@ from refscore.processes.marginal_score import MarginalScore
 from refscore.processes.noise_ladder import Overlap, geometric_ladder, ladder_levels, ladder_overlap, ladder_ratio
 from refscore.processes.optimal_denoising import denoising_error
 from refscore.processes.ou import OU
+from refscore.processes.path import Path
+from refscore.processes.sub_vp import SubVP
 from refscore.processes.tweedie import posterior_covariance, posterior_mean
+from refscore.processes.ve import VE
 from refscore.processes.vp import VP
+from refscore.processes.vp_cosine import VPCosine
+from refscore.processes.vp_schedule import VPSchedule
 
 __all__ = [
-    "OU", "VP", "MarginalScore", "Overlap", "denoising_error", "geometric_ladder", "ladder_levels", "ladder_overlap",
-    "ladder_ratio", "posterior_covariance", "posterior_mean",
+    "OU", "VE", "VP", "MarginalScore", "Overlap", "Path", "SubVP", "VPCosine", "VPSchedule", "denoising_error", "geometric_ladder",
+    "ladder_levels", "ladder_overlap", "ladder_ratio", "posterior_covariance", "posterior_mean",
 ]

@@ -1,0 +1,189 @@
+r"""Any Gaussian path: two functions alpha(t), sigma(t) are a linear SDE, whose drift and diffusion follow from them.
+
+x_t = alpha_t x_0 + sigma_t z has the conditional laws of dX = -r X dt + g dW with
+
+r = -alpha'/alpha,   g^2 = (sigma^2)' + 2 r sigma^2 = 2 sigma (sigma' - sigma alpha'/alpha) = alpha^2 (sigma^2/alpha^2)'
+
+(Karras et al. 2022, app. B; Kingma et al. 2021). It exists where the noise-to-signal ratio sigma/alpha does not fall: g^2 >= 0.
+With lambda = sigma^2/alpha^2
+
+R(s, t) = log(alpha_s/alpha_t),   V(s, t) = alpha_t^2 (lambda_t - lambda_s),   b = alpha_s int_s^t alpha_u d lambda_u.
+
+V is the difference (sigma_t - c)(sigma_t + c), c = alpha_t sigma_s/alpha_s, where that keeps its digits; for short steps, and for
+b, the integral of g^2 by Gauss-Legendre nodes. Derivatives that are not given come by differences, good to about 1e-12.
+
+Example: flow matching with straight lines, alpha = 1 - t, sigma = t, is the SDE with r = 1/(1 - t), g^2 = 2 t/(1 - t).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from refscore import _differences, _validate
+from refscore.processes._gaussian_path import GaussianPath
+
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
+_EPS = float(np.finfo(np.float64).eps)
+_CANCELS = 0.05
+"""V below this part of sigma_t^2 is integrated: the difference would have lost more than a digit."""
+_EDGE = 1e-3
+"""Part of t_max near either end where derivatives are taken from one side."""
+
+
+@dataclass(frozen=True)
+class Path(GaussianPath):
+    """The process with x_t = alpha(t) x_0 + sigma(t) z, 0 <= t <= t_max.
+
+    Parameters
+    ----------
+    signal, noise : callables
+        alpha(t) and sigma(t), (n,) -> (n,), smooth for 0 < t < t_max; alpha > 0 before t_max (it may end at 0), sigma >= 0 and not
+        0 after 0; sigma/alpha must not fall. alpha(0) = 1 and sigma(0) = 0 where data are to be the start, but nothing demands it.
+    t_max : float
+        The last time.
+    signal_slope, noise_slope : callables, optional
+        Their derivatives; without them they are taken by differences.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is no function of arrays, values out of range, or sigma/alpha that falls (at 256 times between 0 and t_max,
+        and wherever g is asked for).
+    """
+
+    signal: Callable
+    noise: Callable
+    t_max: float = 1.0
+    signal_slope: Callable | None = None
+    noise_slope: Callable | None = None
+
+    def __init__(self, alpha: Callable, sigma: Callable, t_max: float = 1.0, *, alpha_slope: Callable | None = None,
+                 sigma_slope: Callable | None = None):  # fmt: skip
+        fields = {"alpha": alpha, "sigma": sigma, "alpha_slope": alpha_slope, "sigma_slope": sigma_slope}
+        for name, function in fields.items():
+            if not callable(function) and not (function is None and name.endswith("slope")):
+                raise TypeError(f"{name} is {function!r}: pass a function of time, (n,) -> (n,), such as lambda t: 1 - t")
+        for name, value in zip(("signal", "noise", "signal_slope", "noise_slope"), fields.values(), strict=True):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "t_max", _validate.positive(t_max, "t_max"))
+        t = self.t_max * np.linspace(0, 1, 257)
+        a, s = self._alpha(t), self._sigma(t)
+        if not (a[:-1] > 0).all():
+            at = t[np.argmin(a[:-1])]
+            raise ValueError(f"alpha(t) is {a[:-1].min()} at t = {at}: it must be positive before t_max = {self.t_max}")
+        falls = s[1:] * a[:-1] < s[:-1] * a[1:] * (1 - 8 * _EPS)
+        if falls.any():
+            at = int(np.argmax(falls))
+            raise ValueError(f"sigma/alpha falls between t = {t[at]} and {t[at + 1]}: noise cannot be taken away by an SDE "
+                             "running up from the data; is time reversed (time 0 is data)?")
+
+    def alpha(self, t):
+        """alpha(t), as given."""
+        t = self._time(t)
+        return self._alpha(t.reshape(-1)).reshape(t.shape)[()]
+
+    def sigma(self, t):
+        """sigma(t), as given."""
+        t = self._time(t)
+        return self._sigma(t.reshape(-1)).reshape(t.shape)[()]
+
+    def rate(self, t):
+        """-alpha'(t)/alpha(t); refused where alpha = 0."""
+        t = self._time(t)
+        flat = t.reshape(-1)
+        alpha = self._nonzero(self._alpha(flat), flat, "alpha", "the rate -alpha'/alpha")
+        return (-self._slope(self._alpha, self.signal_slope, flat) / alpha.reshape(-1)).reshape(t.shape)[()]
+
+    def diffusion(self, t):
+        """sqrt(2 sigma (sigma' - sigma alpha'/alpha))."""
+        t = self._time(t)
+        return np.sqrt(self._variance_rate(t.reshape(-1))).reshape(t.shape)[()]
+
+    def _variance_rate(self, t: np.ndarray) -> np.ndarray:
+        """g^2 (n,)."""
+        alpha = self._nonzero(self._alpha(t), t, "alpha", "g^2").reshape(-1)
+        sigma = self._sigma(t)
+        up = self._slope(self._sigma, self.noise_slope, t)
+        down = sigma * self._slope(self._alpha, self.signal_slope, t) / alpha
+        g2 = 2 * sigma * (up - down)
+        rounding = 1e-9 * sigma * (np.abs(up) + np.abs(down))
+        if (g2 < -rounding).any():
+            at = int(np.argmin(g2))
+            raise ValueError(f"g^2 is {g2[at]} at t = {t[at]}: sigma/alpha falls there; noise must grow against the signal")
+        return np.maximum(g2, 0)
+
+    def _integrated_rate(self, s, t):
+        with np.errstate(divide="ignore"):
+            return np.log(self._at(self._alpha, s) / self._at(self._alpha, t))
+
+    def _transition_std(self, s, t):
+        s, t = np.broadcast_arrays(s, t)
+        before = self._at(self._alpha, t) / self._at(self._alpha, s) * self._at(self._sigma, s)
+        after = self._at(self._sigma, t)
+        variance = (after - before) * (after + before)
+        close = (variance < _CANCELS * after**2) & (s < t)
+        if close.any():
+            variance = np.where(close, 0.0, variance)
+            variance[close] = self._integral(s[close], t[close], lambda u, low, high: (self._alpha(high) / self._alpha(u)) ** 2)
+        return np.sqrt(np.maximum(variance, 0))[()]
+
+    def _frozen_score_weight(self, s, t):
+        s, t = np.broadcast_arrays(s, t)
+        weight = self._integral(s.reshape(-1), t.reshape(-1), lambda u, low, high: self._alpha(low) / self._alpha(u))
+        return weight.reshape(s.shape)[()]
+
+    def _integral(self, low: np.ndarray, high: np.ndarray, factor: Callable) -> np.ndarray:
+        """int factor(u) g(u)^2 du over each interval (n,)."""
+        u = low[:, None] + (high - low)[:, None] / 2 * (_NODES + 1)
+        ends = (np.repeat(end, len(_NODES)) for end in (low, high))
+        values = factor(u.ravel(), *ends) * self._variance_rate(u.ravel())
+        return (high - low) / 2 * (values.reshape(u.shape) @ _WEIGHTS)
+
+    def _alpha(self, t: np.ndarray) -> np.ndarray:
+        return _values(self.signal, t, "alpha")
+
+    def _sigma(self, t: np.ndarray) -> np.ndarray:
+        return _values(self.noise, t, "sigma")
+
+    @staticmethod
+    def _at(function: Callable, t: np.ndarray) -> np.ndarray:
+        t = np.asarray(t)
+        return function(t.reshape(-1)).reshape(t.shape)
+
+    def _slope(self, function: Callable, given: Callable | None, t: np.ndarray) -> np.ndarray:
+        """The derivative: as given, or by central differences; at the ends as half the second derivative in sqrt(distance)."""
+        if given is not None:
+            slope = np.asarray(given(t), dtype=np.float64)
+            if slope.shape != t.shape or not np.isfinite(slope).all():
+                raise ValueError(f"a slope has shape {slope.shape}, or is not finite, for t of shape {t.shape}: pass functions "
+                                 "of arrays")
+            return slope
+        slope = np.empty_like(t)
+        near = np.minimum(t, self.t_max - t) < _EDGE * self.t_max
+        if not near.all():
+            inside = t[~near]
+            slope[~near], _ = _differences.derivative(function, inside, np.minimum(inside, self.t_max - inside) / 2)
+        for i in np.flatnonzero(near):
+            sign = 1.0 if t[i] < self.t_max / 2 else -1.0
+            reach = np.full(1, np.sqrt(self.t_max / 4))
+            inwards = lambda y, end=t[i], sign=sign: function(end + sign * y * y)  # noqa: E731
+            second, _ = _differences.derivative(inwards, np.zeros(1), reach, order=2)
+            slope[i] = sign * second[0] / 2
+        if not np.isfinite(slope).all():
+            at = t[np.argmax(~np.isfinite(slope))]
+            raise ValueError(f"the slope at t = {at} cannot be told from values: pass alpha_slope and sigma_slope")
+        return slope
+
+
+def _values(function: Callable, t: np.ndarray, name: str) -> np.ndarray:
+    values = np.asarray(function(t), dtype=np.float64)
+    if values.shape != t.shape:
+        raise ValueError(f"{name}(t) has shape {values.shape} for t of shape {t.shape}: pass a function of arrays, such as "
+                         "lambda t: 1 + 0 * t for a constant")
+    if not (np.isfinite(values) & (values >= 0)).all():
+        at = int(np.argmax(~(np.isfinite(values) & (values >= 0))))
+        raise ValueError(f"{name}(t) is {values[at]} at t = {t[at]}: pass finite values, at least 0")
+    return values

@@ -1,0 +1,123 @@
+"""VP with any schedule, sub-VP, VE and paths given by their scales, against 30-digit quadrature of their rates and diffusions."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from refscore.processes import VE, VP, Path, SubVP, VPCosine, VPSchedule
+
+LOW, HIGH, S = mp.mpf(0.1), mp.mpf(20), mp.mpf(0.008)
+L = mp.log(mp.mpf(50) / mp.mpf(0.01))
+
+
+def linear(u):
+    return LOW + (HIGH - LOW) * u
+
+
+def clock(u):
+    return LOW * u + (HIGH - LOW) * u * u / 2
+
+
+def cosine(u):
+    return mp.pi / (1 + S) * mp.tan(mp.pi / 2 * (u + S) / (1 + S))
+
+
+CASES = {  # process, rate, squared diffusion
+    "VP": (VP(), lambda u: linear(u) / 2, linear),
+    "cosine": (VPCosine(), lambda u: cosine(u) / 2, cosine),
+    "schedule": (VPSchedule(lambda t: 0.1 + 19.9 * t), lambda u: linear(u) / 2, linear),
+    "sub-VP": (SubVP(), lambda u: linear(u) / 2, lambda u: linear(u) * (1 - mp.exp(-2 * clock(u)))),
+    "VE": (VE(0.01, 50.0), lambda u: mp.mpf(0), lambda u: 2 * L * (mp.mpf(0.01) * mp.exp(L * u)) ** 2),
+    "straight lines": (Path(lambda t: 1 - t, lambda t: t), lambda u: 1 / (1 - u), lambda u: 2 * u / (1 - u)),
+    "straight lines, slopes given": (
+        Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: -1 + 0 * t, sigma_slope=lambda t: 1 + 0 * t),
+        lambda u: 1 / (1 - u), lambda u: 2 * u / (1 - u),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("s", "t"), [(0.3, 0.7), (0.5, 0.5001), (0.0, 0.2), (0.0, 1e-6)])
+@pytest.mark.parametrize("name", CASES)
+def test_transitions_and_reverse_steps_are_the_integrals_of_rate_and_diffusion(name, s, t):
+    process, rate, g2 = CASES[name]
+    with mp.workdps(30):
+        shrink = mp.quad(rate, [s, t])
+        variance = mp.quad(lambda u: mp.exp(-2 * mp.quad(rate, [u, t])) * g2(u), [s, t])
+        weight = mp.quad(lambda u: mp.exp(mp.quad(rate, [s, u])) * g2(u), [s, t])
+        step = [mp.exp(-shrink), variance, mp.exp(shrink), weight, variance * mp.exp(2 * shrink)]
+        right = [float(v) for v in (*step, rate(mp.mpf(t)), mp.sqrt(g2(mp.mpf(t))))]
+    left = [*process.transition(s, t), *process.exponential_step(t, s), process.rate(t), process.diffusion(t)]
+    digits = 1e-13 if "Path" not in repr(process) else 1e-12  # slopes by differences
+    np.testing.assert_allclose(left, right, rtol=digits)
+
+
+@pytest.mark.parametrize("t", [1e-17, 1e-9, 0.1, 0.9, 1 - 1e-9, 1 - 2.0**-53])
+def test_cosine_is_a_squared_cosine_to_both_ends(t):
+    with mp.workdps(60):
+        abar = (mp.cos(mp.pi / 2 * (mp.mpf(t) + S) / (1 + S)) / mp.cos(mp.pi / 2 * S / (1 + S))) ** 2
+        alpha, sigma = float(mp.sqrt(abar)), float(mp.sqrt(1 - abar))
+    np.testing.assert_allclose([VPCosine().alpha(t), VPCosine().sigma(t)], [alpha, sigma], rtol=2e-14)
+
+
+def test_cosine_ends_exactly_without_signal_and_its_rate_is_refused_there():
+    process = VPCosine()
+    assert process.alpha(1.0) == 0 and process.sigma(1.0) == 1
+    with pytest.raises(ValueError, match=r"infinite .*pass t < 1"):
+        process.rate([0.5, 1.0])
+
+
+def test_sub_vp_has_the_variance_of_vp_as_its_standard_deviation():
+    t = np.array([1e-9, 0.1, 0.5, 1.0])
+    np.testing.assert_allclose(SubVP().sigma(t), VP().variance(t), rtol=1e-14)
+    np.testing.assert_allclose(SubVP().alpha(t), VP().alpha(t), rtol=0)
+
+
+def test_ve_starts_from_its_smallest_level_or_from_the_data():
+    kernel, sde = VE(0.3, 7.0), VE(0.3, 7.0, start="data")
+    t = np.array([0.0, 1e-12, 0.4, 1.0])
+    np.testing.assert_allclose(kernel.sigma(t), 0.3 ** (1 - t) * 7.0**t, rtol=1e-15)
+    assert kernel.sigma(0.0) == 0.3 and kernel.sigma(1.0) == 7.0 and sde.sigma(0.0) == 0
+    np.testing.assert_allclose(sde.variance(t) + 0.09, kernel.variance(t), rtol=1e-14)
+    assert sde.sigma(1e-12) == pytest.approx(0.3 * math.sqrt(2e-12 * math.log(7 / 0.3)), rel=1e-12)
+
+
+def test_schedules_may_have_steps_and_integrable_singularities():
+    root = VPSchedule(lambda t: t**-0.5)
+    for t in (1e-9, 0.3, 1.0):
+        assert root.alpha(t) == pytest.approx(math.exp(-math.sqrt(t)), rel=1e-13)
+    step = VPSchedule(lambda t: np.where(t < 0.37, 1.0, 30.0), t_max=2.0)
+    assert step.transition(0.1, 0.9)[0] == pytest.approx(math.exp(-(0.27 + 30 * 0.53) / 2), rel=1e-12)
+    assert step.transition(0.5, 0.5 + 1e-12)[1] == pytest.approx(30e-12, rel=1e-4)  # 0.5 + 1e-12 is rounded
+    assert 0 < root.clock_error < 1e-12 and 0 < step.clock_error < 1e-11
+
+
+@pytest.mark.parametrize(("build", "message"), [
+    (lambda: VPSchedule(lambda t: 1.0), "np.vectorize"),
+    (lambda: VPSchedule(lambda t: np.sin(40 * t)), "at least 0"),
+    (lambda: VPSchedule(lambda t: 0 * t), "no noise"),
+    (lambda: VPSchedule(lambda t: 1 + np.floor(1e7 * t) % 2), "rough"),
+    (lambda: VPSchedule(3.0), "pass a function"),
+    (lambda: VE(2.0, 1.0), "swap"),
+    (lambda: VE(start="0"), "start"),
+    (lambda: Path(lambda t: t, lambda t: 1 - t), "positive before"),
+    (lambda: Path(lambda t: 1 + t, lambda t: 1 + 0 * t), "time reversed"),
+    (lambda: Path(lambda t: 1.0, lambda t: t), "function of arrays"),
+    (lambda: Path(1.0, lambda t: t), "pass a function of time"),
+    (lambda: VPCosine(-1.0), "s"),
+])  # fmt: skip
+def test_bad_input_is_refused(build, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        build()
+
+
+def test_a_path_whose_noise_falls_between_the_probes_is_refused_where_it_falls():
+    t0 = 0.5 + 1 / 512
+
+    def bump(t):
+        return 2e-3 * np.exp(-(((t - t0) / 5e-4) ** 2))
+
+    path = Path(lambda t: 1 + 0 * t, lambda t: t - bump(t), sigma_slope=lambda t: 1 + 2 * (t - t0) / 5e-4**2 * bump(t))
+    with pytest.raises(ValueError, match="falls there"):
+        path.diffusion(t0 - 3e-4)
