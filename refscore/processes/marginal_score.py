@@ -35,6 +35,10 @@ class MarginalScore:
         """grad_x log p_t(x), (n, d)."""
         return self._at("score", x, t)
 
+    def jvp(self, x, v, t) -> np.ndarray:
+        """(Hessian of log p_t)(x) v, (n, d), for v (n, d)."""
+        return np.einsum("nij,nj->ni", self.jacobian(x, t), _validate.batch(v, np.shape(x)[-1], "v"))
+
     def divergence(self, x, t) -> np.ndarray:
         """The Laplacian of log p_t, (n,)."""
         return self._at("score_divergence", x, t)

@@ -23,8 +23,8 @@ import numpy as np
 from refscore import _blocks, _validate
 from refscore.processes._gaussian_path import GaussianPath
 from refscore.samplers import runge_kutta
-
-_ROW_ARRAYS = 10  # x, the stages of a step, and what the score needs besides, in arrays of the size of x
+from refscore.samplers.flow_likelihood import LogLikelihood, along
+from refscore.samplers.flow_steps import ROW_ARRAYS, FlowSteps
 
 
 def probability_flow(process: GaussianPath, score: Callable) -> ProbabilityFlow:
@@ -59,7 +59,7 @@ class ProbabilityFlow:
 
     def drift(self, x, t: float) -> np.ndarray:
         """b(x, t) = -r(t) x - 1/2 g(t)^2 score(x, t), (n, d), per unit of increasing time; t is one time."""
-        return self._drift(_validate.batch(x, dtype=None), self._checked_time(t, "t"))
+        return _validate.finite(self.slope(_validate.batch(x, dtype=None), self.checked_time(t, "t")), "the drift")
 
     def integrate(self, x, t0: float, t1: float, rtol: float = 1e-10, atol: float = 1e-10) -> np.ndarray:
         """Where the curves through x (n, d) at time t0 are at time t1, (n, d); t1 may lie before or after t0.
@@ -78,13 +78,55 @@ class ProbabilityFlow:
             cannot be followed to the tolerance (data that are points, integrated down to t = 0).
         """
         x = _validate.batch(x, dtype=None)
-        t0, t1 = self._checked_time(t0, "t0"), self._checked_time(t1, "t1")
-        rtol, atol = _validate.positive(rtol, "rtol"), _validate.positive(atol, "atol")
+        t0, t1 = self.checked_time(t0, "t0"), self.checked_time(t1, "t1")
+        solve = self._to_tolerance(x, t0, t1, rtol, atol)
         if t0 == t1:
             return x.copy()
-        solve = partial(self._solved, t0=t0, t1=t1, rtol=rtol, atol=atol)
         label = f"probability flow of {len(x)} rows from t = {t0:g} to {t1:g}"
-        return _blocks.map_rows(solve, x, row_bytes=_ROW_ARRAYS * x.shape[1] * 8, label=label)
+        start = x.astype(np.float64, copy=False)
+        end = _blocks.map_rows(partial(solve, self.slope), start, row_bytes=ROW_ARRAYS * x.shape[1] * 8, label=label)
+        return end.astype(x.dtype, copy=False)
+
+    def log_likelihood(
+        self, x, t_min: float = 0.0, t_max: float | None = None, prior=None, probes=None, rtol: float = 1e-10, atol: float = 1e-10
+    ) -> LogLikelihood:
+        """log p_{t_min}(x) of rows x (n, d) by the change of variables along the flow from t_min to t_max, its terms apart.
+
+        Parameters
+        ----------
+        x : (n, d)
+            Points at time t_min. Computed in float64.
+        t_min : float
+            Where the flow starts: 0, or an early stop for data without a density or whose score is infinite somewhere.
+        t_max : float
+            T, where the prior is; by default the end of a process that has one.
+        prior : density, optional
+            With ``logpdf``, of x_T: exact with ``MarginalScore(process, density).marginal(T)``; by default N(0, sigma_T^2 I).
+        probes : (n, d) or (k, n, d), optional
+            Hutchinson's v, kept along the flow, for an unbiased estimate of the divergence by ``score.jvp(x, v, t)``, the mean over
+            k. By default the exact trace by ``score.divergence(x, t)``.
+        rtol, atol : float
+            As in `integrate`; the defaults give log p to 1e-8 where it varies no faster than the flow stretches.
+
+        Returns
+        -------
+        LogLikelihood
+            ``total`` = ``prior`` + ``divergence``, and ``truncation``, an estimate of what stopping at t_min loses.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As `integrate`, and for t_min not below t_max, a score without ``divergence`` (``jvp`` with probes), probes or a prior
+            of the wrong shape.
+
+        Source: [b, sec. 1]; Chen et al. 2018, theorem 1; Song et al. 2021, app. D.2; systems F6.
+        """
+        x = _validate.batch(x)
+        t_min = self.checked_time(t_min, "t_min")
+        t_max = self.checked_time(self.process.t_max if t_max is None else t_max, "t_max")
+        if not t_min < t_max:
+            raise ValueError(f"t_min = {t_min} is not below t_max = {t_max}: the likelihood is taken from data to noise")
+        return along(self, self._to_tolerance(x, t_min, t_max, rtol, atol), x, t_min, t_max, prior, probes)
 
     def steps(self, times, method: str = "heun") -> FlowSteps:
         """The flow on a grid of times, strictly increasing (data to noise) or decreasing, by 'euler', 'heun' or 'rk4'.
@@ -93,82 +135,28 @@ class ProbabilityFlow:
         """
         return FlowSteps(self, times, method)
 
-    def _solved(self, x: np.ndarray, *, t0: float, t1: float, rtol: float, atol: float) -> np.ndarray:
-        eps = float(np.finfo(np.result_type(np.float32, np.asarray(self.score(x, t0)))).eps)
-        start = x.astype(np.float64, copy=False)
-        return runge_kutta.adaptive(self._drift, start, t0, t1, rtol, atol, eps).astype(x.dtype, copy=False)
+    def _to_tolerance(self, x: np.ndarray, t0: float, t1: float, rtol, atol) -> Callable:
+        """(slope, y) -> y at t1 from y at t0, in picklable form."""
+        eps = float(np.finfo(np.result_type(np.float32, np.asarray(self.score(x[:1], t0)))).eps)
+        rtol, atol = _validate.positive(rtol, "rtol"), _validate.positive(atol, "atol")
+        return partial(runge_kutta.adaptive, t=t0, s=t1, rtol=rtol, atol=atol, eps=eps)
 
-    def _drift(self, x: np.ndarray, t: float) -> np.ndarray:
+    def slope(self, x: np.ndarray, t: float) -> np.ndarray:
+        """`drift` with arguments as they are, for those who have checked them."""
         score = np.asarray(self.score(x, t))
         if score.shape != x.shape:
             raise ValueError(f"score(x, {t}) has shape {score.shape}, but x has shape {x.shape}: they must agree")
-        drift = -float(self.process.rate(t)) * x - 0.5 * float(self.process.diffusion(t)) ** 2 * score
-        if not np.isfinite(drift).all():
-            raise ValueError(
-                f"the flow's drift at t = {t} is {drift[~np.isfinite(drift)][0]}: score(x, {t}) is not finite, or the curve has "
-                "left the range of float64; take shorter steps, or stop at a larger t"
-            )
-        return drift.astype(x.dtype, copy=False)
+        return self.with_score(x, score, t).astype(x.dtype, copy=False)
 
-    def _checked_time(self, t, name: str) -> float:
+    def with_score(self, x, score, t: float):
+        """-r(t) x - 1/2 g(t)^2 score: the drift from x and the score, its divergence from d and the score's divergence."""
+        return -float(self.process.rate(t)) * x - 0.5 * float(self.process.diffusion(t)) ** 2 * score
+
+    def checked_time(self, t, name: str) -> float:
+        """``t`` as a time of the process."""
+        if t == np.inf:
+            raise ValueError(f"{name} is inf, as {type(self.process).__name__} has no last time: pass {name}, such as {name}=3.0")
         t = _validate.positive(t, name, zero=True)
         if t > self.process.t_max:
             raise ValueError(f"{name} is {t}: {type(self.process).__name__} runs from time 0 to {self.process.t_max}")
         return t
-
-
-@dataclass(frozen=True, eq=False)
-class FlowSteps:
-    """The probability flow on a grid: x <- m_k(x), one step of a Runge-Kutta method from times[k] to times[k+1].
-
-    It has the shape of `refscore.samplers.Chain`, with ``v`` = 0: its kernels are points.
-    """
-
-    flow: ProbabilityFlow
-    times: np.ndarray
-    method: str = "heun"
-
-    def __post_init__(self):
-        times = _validate.finite(np.atleast_1d(_validate.reals(self.times, "times")), "times").copy()
-        gaps = np.diff(times)
-        if times.ndim != 1 or not len(times) or not ((gaps > 0).all() or (gaps < 0).all()):
-            raise ValueError(f"times = {times}: pass strictly increasing or decreasing times, such as np.linspace(1, 0, 50)")
-        for t in (times.min(), times.max()):
-            self.flow._checked_time(t, "times")
-        _validate.choice(self.method, "method", tuple(runge_kutta.METHODS))
-        times.flags.writeable = False
-        object.__setattr__(self, "times", times)
-
-    @property
-    def v(self) -> np.ndarray:
-        """Variances of the kernels, (N,): zeros."""
-        return np.zeros(len(self))
-
-    def __len__(self) -> int:
-        return len(self.times) - 1
-
-    def __getitem__(self, steps: slice) -> FlowSteps:
-        """Some of the steps, in a row: ``chain[:k]`` leads to the state before step k."""
-        if not isinstance(steps, slice) or steps.step not in (None, 1):
-            raise TypeError(f"chain[{steps!r}]: pass a slice of steps in a row, such as chain[:3]")
-        first, last, _ = steps.indices(len(self))
-        return FlowSteps(self.flow, self.times[first : max(last, first) + 1], self.method)
-
-    def mean(self, k: int, x) -> np.ndarray:
-        """m_k(x), (n, d): where step k takes x."""
-        return self._mean(k, _validate.batch(x, dtype=None))
-
-    def integrate(self, x) -> np.ndarray:
-        """All steps, (n, d); row blocks, the same bits for any number of threads, float32 stays float32."""
-        x = _validate.batch(x, dtype=None)
-        label = f"probability flow of {len(x)} rows, {len(self)} steps"
-        return _blocks.map_rows(self._block, x, row_bytes=_ROW_ARRAYS * x.shape[1] * x.itemsize, label=label)
-
-    def _block(self, x: np.ndarray) -> np.ndarray:
-        for k in range(len(self)):
-            x = self._mean(k, x)
-        return x
-
-    def _mean(self, k: int, x: np.ndarray) -> np.ndarray:
-        k = range(len(self))[k]
-        return runge_kutta.step(self.flow._drift, x, float(self.times[k]), float(self.times[k + 1]), self.method)

@@ -9,7 +9,7 @@ On a given grid, explicit methods with Butcher's (c, A, b) [Hairer, Norsett & Wa
 
 Or, to a tolerance, DOP853 (order 8, sec. II.5 and II.10 there) as SciPy has it, which chooses its own times.
 
-Nothing here knows what is integrated.
+Slopes that are not finite are refused.
 """
 
 from __future__ import annotations
@@ -25,12 +25,20 @@ METHODS: dict[str, tuple[list, list, list]] = {
 }
 """(c, A, b) by name."""
 
+def on_grid(slope: Callable, y: np.ndarray, times: np.ndarray, method: str) -> np.ndarray:
+    """y at the last of ``times`` from y at the first, a step of ``method`` from each to the next."""
+    for t, s in zip(times[:-1].tolist(), times[1:].tolist()):
+        y = step(slope, y, t, s, method)
+    return y
+
+
 def step(slope: Callable, y: np.ndarray, t: float, s: float, method: str) -> np.ndarray:
     """y at s from y at t by one step of ``method``; a new array of y's dtype."""
     nodes, inner, outer = METHODS[method]
     h, stages = s - t, list[np.ndarray]()
     for c, row in zip(nodes, inner):
-        stages.append(slope(_moved(y, h, row, stages), (1 - c) * t + c * s))  # s itself at c = 1, which t + h need not be
+        time = (1 - c) * t + c * s  # s itself at c = 1, which t + h need not be
+        stages.append(_finite(slope(_moved(y, h, row, stages), time), time))
     return _moved(y, h, outer, stages)
 
 
@@ -52,7 +60,8 @@ def adaptive(slope: Callable, y: np.ndarray, t: float, s: float, rtol: float, at
     low, high = min(t, s), max(t, s)
 
     def flat(time: float, values: np.ndarray) -> np.ndarray:  # SciPy's last stage may lie an ulp beyond s
-        return slope(values.reshape(y.shape), min(max(time, low), high)).ravel()
+        time = min(max(time, low), high)
+        return _finite(slope(values.reshape(y.shape), time), time).ravel()
 
     size = max(y.size, 1)
     rtol = max(rtol / np.sqrt(size), 100 * eps)
@@ -64,3 +73,12 @@ def adaptive(slope: Callable, y: np.ndarray, t: float, s: float, rtol: float, at
             "has no limit at t = 0 (points, edges) stop at t > 0, and where the curves leave for infinity the score is wrong"
         )
     return found.y[:, -1].reshape(y.shape)
+
+
+def _finite(slope: np.ndarray, t: float) -> np.ndarray:
+    if not np.isfinite(slope).all():
+        raise ValueError(
+            f"the slope of the flow at t = {t} is {slope[~np.isfinite(slope)][0]}: the score is not finite there, or the curve has "
+            "left the range of float64; take shorter steps, or stop at a larger t"
+        )
+    return slope

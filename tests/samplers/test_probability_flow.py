@@ -180,9 +180,10 @@ def test_refusals():
         f.steps([0, 1], "midpoint")
     with pytest.raises(ValueError, match=r"score\(x, 0.5\) has shape \(3, 1\)"):
         probability_flow(VP(), lambda x, t: x[:, :1]).drift(x, 0.5)
-    with pytest.raises(ValueError, match="score.* is not finite"):
+    with pytest.raises(ValueError, match="score is not finite"):
         probability_flow(VP(), lambda x, t: x * np.inf).integrate(x, 0, 1)
-    with pytest.raises(ValueError, match="drift at t = .* is -?(inf|nan)"), np.errstate(over="ignore", invalid="ignore"):
-        probability_flow(OU(0.0, 1e3), lambda x, t: x**3).steps(np.linspace(0, 1, 9), "euler").integrate(1e30 * x)
+    wild = probability_flow(OU(0.0, 1e3), lambda x, t: x**3).steps(np.linspace(0, 1, 9), "euler")
+    with pytest.raises(ValueError, match="slope of the flow .* is -?(inf|nan)"), np.errstate(over="ignore", invalid="ignore"):
+        wild.integrate(1e30 * x)
     with pytest.raises(ValueError, match="cannot be integrated"):
         probability_flow(OU(0.0, 1.0), lambda x, t: -(x**2) * np.sign(x)).integrate(np.full((1, 1), 2.0), 0, 3)
