@@ -10,10 +10,10 @@ import pytest
 from refscore import _blocks
 from refscore.densities import Gaussian, GaussianMixture, PointSet
 from refscore.networks import MLP, AnalyticScore
-from refscore.processes import OU, VP, MarginalScore
+from refscore.processes import OU, VE, VP, MarginalScore, SubVP, VPCosine
 from refscore.samplers import probability_flow
 
-PROCESSES = [(OU(0.7, 1.3), 2.0), (OU(0.0, 1.7), 1.3), (VP(), 1.0)]
+PROCESSES = [(OU(0.7, 1.3), 2.0), (OU(0.0, 1.7), 1.3), (VP(), 1.0), (SubVP(), 1.0), (VE(0.01, 5.0, "data"), 1), (VPCosine(), 0.99)]
 
 
 def mixture(d):

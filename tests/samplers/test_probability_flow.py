@@ -9,10 +9,10 @@ from scipy.special import ndtr
 from refscore import _blocks
 from refscore.densities import Gaussian, GaussianMixture, PointSet
 from refscore.networks import MLP
-from refscore.processes import OU, VP, MarginalScore
+from refscore.processes import OU, VE, VP, MarginalScore, SubVP
 from refscore.samplers import probability_flow
 
-PROCESSES = [OU(0.8, 0.6), OU(0.0, 1.3), VP(0.3, 4.0)]
+PROCESSES = [OU(0.8, 0.6), OU(0.0, 1.3), VP(0.3, 4.0), SubVP(0.3, 4.0), VE(0.2, 2.5, "data")]
 METHODS = {"euler": 1, "heun": 2, "rk4": 4}
 UNEVEN = 0.9 * np.linspace(0, 1, 14) ** 1.7
 DATA = GaussianMixture([0.3, 0.7], [[-1.5, 0.2], [1.0, -0.4]], [0.16, 0.36])
