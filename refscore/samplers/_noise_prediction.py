@@ -1,0 +1,32 @@
+"""A noise prediction as the score that chains ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refscore import _validate
+from refscore.processes._noising import PARAMETRISATIONS
+
+
+@dataclass(frozen=True)
+class PredictedScore:
+    """score(x, t) of a model m(x, t) that predicts 'eps', 'score', 'x0' or 'v'; a class, so that it can be pickled."""
+
+    process: Any
+    model: Callable
+    predicts: str
+
+    def __post_init__(self):
+        if not callable(self.model):
+            raise TypeError(f"eps_model is {self.model!r}: pass a callable eps(x, i), or another model and what it predicts")
+        _validate.choice(self.predicts, "predicts", PARAMETRISATIONS)
+
+    def __call__(self, x, t) -> np.ndarray:
+        value = np.asarray(self.model(x, t))
+        if value.shape != x.shape:
+            raise ValueError(f"eps_model(x, {t}) has shape {value.shape}, but x has shape {x.shape}: they must agree")
+        return self.process.convert(value, x, t, self.predicts, "score")
