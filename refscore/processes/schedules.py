@@ -15,6 +15,8 @@ last beta is 1 and always clipped; with it alpha-bar_N would be 0.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from refscore import _validate
@@ -27,7 +29,8 @@ def linear_betas(n: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) 
 
 def quadratic_betas(n: int = 1000, beta_min: float = 1e-4, beta_max: float = 0.02) -> np.ndarray:
     """n betas whose roots are in equal steps from sqrt(beta_min) to sqrt(beta_max)."""
-    return np.linspace(*np.sqrt(_ends(beta_min, beta_max)), _validate.count(n, "n")) ** 2
+    low, high = _ends(beta_min, beta_max)
+    return np.linspace(math.sqrt(low), math.sqrt(high), _validate.count(n, "n")) ** 2
 
 
 def cosine_betas(n: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> np.ndarray:
@@ -38,8 +41,9 @@ def cosine_betas(n: int = 1000, s: float = 0.008, beta_max: float = 0.999) -> np
     n, s = _validate.count(n, "n"), _validate.positive(s, "s", zero=True)
     _, beta_max = _ends(beta_max, beta_max)
     quarter = np.pi / 2 / (1 + s)
-    before, after = quarter * (np.arange(n, 0, -1) / n), quarter * (np.arange(n - 1, -1, -1) / n)
-    betas = np.sin(quarter / n) * np.sin(before + after) / np.sin(before) ** 2
+    i = np.arange(1, n + 1)
+    double = quarter * np.minimum((2 * (n - i) + 1) / n, 2 * s + (2 * i - 1) / n)  # u_{i-1} + u_i, or pi minus it: the same sine
+    betas = np.sin(quarter / n) * np.sin(double) / np.sin(quarter * (n - i + 1) / n) ** 2
     return np.minimum(betas, beta_max)
 
 

@@ -2,6 +2,8 @@
 
 from refscore.samplers.annealed_langevin import annealed_langevin
 from refscore.samplers.chain import Chain
+from refscore.samplers.ddim import ddim
+from refscore.samplers.ddpm import ddpm
 from refscore.samplers.flow_likelihood import LogLikelihood
 from refscore.samplers.flow_steps import FlowSteps
 from refscore.samplers.langevin import langevin
@@ -9,6 +11,6 @@ from refscore.samplers.probability_flow import ProbabilityFlow, probability_flow
 from refscore.samplers.reverse_sde import reverse_drift, reverse_sde
 
 __all__ = [
-    "Chain", "FlowSteps", "LogLikelihood", "ProbabilityFlow", "annealed_langevin", "langevin", "probability_flow", "reverse_drift",
-    "reverse_sde",
+    "Chain", "FlowSteps", "LogLikelihood", "ProbabilityFlow", "annealed_langevin", "ddim", "ddpm", "langevin", "probability_flow",
+    "reverse_drift", "reverse_sde",
 ]
