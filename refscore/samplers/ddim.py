@@ -3,7 +3,7 @@ r"""Denoising diffusion implicit models: the same marginals with any amount of n
 From the noise prediction eps at (x_t, t), with the clean point it implies, to s < t (Song, Meng & Ermon 2021, eq. 12),
 
     x_s = alpha_s x0-hat + sqrt(sigma_s^2 - v) eps + sqrt(v) z,       x0-hat = (x_t - sigma_t eps)/alpha_t,
-    v = eta^2 sigma_s^2/sigma_t^2 V,       alpha_ts = alpha_t/alpha_s,  V = sigma_t^2 - alpha_ts^2 sigma_s^2 the variance of x_t | x_s
+    v = eta^2 sigma_s^2/sigma_t^2 V,   alpha_ts = alpha_t/alpha_s,   V = sigma_t^2 - alpha_ts^2 sigma_s^2, the variance of x_t | x_s
 
 (eq. 16: sigma^2/sigma^2 (1 - alpha-bar_t/alpha-bar_s) eta^2). Whatever eta, N(alpha_t x_0, sigma_t^2 I) is mapped to
 N(alpha_s x_0, sigma_s^2 I) when eps is the noise of a known x_0 (lemma 1); for other data each eta has its own error.
