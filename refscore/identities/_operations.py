@@ -37,7 +37,7 @@ FUNCTIONS = {  # room: its functions
     "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin",
-    "laws": "law",
+    "laws": "law stationary langevin_stationary langevin_bias",
     "distances": "total_variation fisher fisher_information",
     "training": "minibatch train train_step",
 }

@@ -1,5 +1,7 @@
 """Exact laws of discretised samplers: what a chain of Gaussian kernels produces, without sampling."""
 
+from refscore.laws.langevin_bias import langevin_bias, langevin_stationary
 from refscore.laws.law import law, law_with_error
+from refscore.laws.stationary import stationary
 
-__all__ = ["law", "law_with_error"]
+__all__ = ["langevin_bias", "langevin_stationary", "law", "law_with_error", "stationary"]
