@@ -83,7 +83,7 @@ class Panels(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _rule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def rule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gauss nodes and weights on [-1, 1], and the matrix (ORDER, ORDER) from values to Legendre coefficients."""
     z, w = np.polynomial.legendre.leggauss(ORDER)
     degrees = np.arange(ORDER)[:, None]
@@ -92,7 +92,7 @@ def _rule() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def nodes(panels: Panels) -> tuple[np.ndarray, np.ndarray]:
     """x and the log of the quadrature weight of dx, both (m, ORDER)."""
-    z, w, _ = _rule()
+    z, w, _ = rule()
     half = panels.width[:, None] / 2
     x, slope = panels.at(panels.u.mean(axis=1)[:, None] + half * z)
     return x, slope + np.log(half * w)
@@ -100,7 +100,7 @@ def nodes(panels: Panels) -> tuple[np.ndarray, np.ndarray]:
 
 def coefficients(panels: Panels, log_g: Callable, shift: float) -> np.ndarray:
     """Legendre coefficients (m, ORDER) of e^{log_g(x) - shift} dx/du on every panel."""
-    z, _, transform = _rule()
+    z, _, transform = rule()
     x, slope = panels.at(panels.u.mean(axis=1)[:, None] + panels.width[:, None] / 2 * z)
     values = log_g(x.ravel()).reshape(x.shape)
     return np.exp(values + slope - shift) @ transform.T
@@ -126,7 +126,7 @@ def integrate(log_g: Callable, f: Callable, panels: Panels, owners: int = 1, max
     ``log_g(x, owner)`` (k,) and ``f(x, owner)`` (k, c) take points x (k,), each of which belongs to an owner. f is not
     asked where e^{log_g} dx vanishes against the rest: a moment may overflow there. No level has more than ``max_nodes`` nodes.
     """
-    _, _, transform = _rule()
+    _, _, transform = rule()
     shift = np.full(owners, -np.inf)
     done: list[Panels] = []
     sums: np.ndarray | None = None  # (4, owners, c) of the panels that are done: value, size, quadrature error, all other errors
@@ -145,7 +145,7 @@ def integrate(log_g: Callable, f: Callable, panels: Panels, owners: int = 1, max
         y = np.zeros((x.size, columns))
         y[seen] = values * weight.ravel()[seen, None]
         y = y.reshape(*x.shape, columns)
-        density = y / _rule()[1][:, None]  # a panel's width/2 times the integrand
+        density = y / rule()[1][:, None]  # a panel's width/2 times the integrand
         tail = 2 * np.abs(np.einsum("kj,mjc->mkc", transform[-2:], density)).sum(axis=1)
         size = np.abs(y)
         noise = _noise(x, np.where(weight > 0, logs, 0.0), log_w, y)
@@ -187,7 +187,7 @@ def _beyond(panels: Panels, g: np.ndarray, total: np.ndarray) -> np.ndarray:
 
     Nothing, where g at the last node times the whole range of u is below rounding of the total.
     """
-    z = _rule()[0]
+    z = rule()[0]
     out = np.zeros((len(g), g.shape[2]))
     for side, (last, before) in ((0, (0, 1)), (1, (-1, -2))):
         at_end = np.abs(panels.u[:, side]) == _END
@@ -198,6 +198,27 @@ def _beyond(panels: Panels, g: np.ndarray, total: np.ndarray) -> np.ndarray:
             rest = np.where(rate > 0, end / rate, np.inf)
         out[at_end] += np.where(end * 2 * _END <= EPS * total[at_end], 0.0, rest)
     return out
+
+
+def inverse(values: np.ndarray, slopes: np.ndarray, wanted: np.ndarray, enough) -> np.ndarray:
+    """z (n,) in [-1, 1] at which increasing Legendre series, columns of ``values`` (k, n), are within ``enough`` of ``wanted`` (n,).
+
+    Newton's method with the series of the ``slopes``, held between bisections. What is wanted beyond an end is found there.
+    """
+    from numpy.polynomial import legendre
+
+    ends = [legendre.legval(np.full(len(wanted), end), values, tensor=False) for end in (-1.0, 1.0)]
+    wanted = np.clip(wanted, *ends)
+    low, high, z = -np.ones(len(wanted)), np.ones(len(wanted)), np.zeros(len(wanted))
+    for _ in range(60):  # bisections; Newton needs about six
+        gap = legendre.legval(z, values, tensor=False) - wanted
+        if (np.abs(gap) <= enough).all():
+            break
+        low, high = np.where(gap < 0, z, low), np.where(gap < 0, high, z)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            step = z - gap / legendre.legval(z, slopes, tensor=False)
+        z = np.where((step > low) & (step < high), step, (low + high) / 2)
+    return z
 
 
 def survey(left: float, right: float) -> np.ndarray:

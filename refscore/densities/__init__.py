@@ -5,6 +5,7 @@ laplace, two_sided_exponential, uniform                       closed under Gauss
 unnormalized, truncated_gaussian, beta, nonnegative           on pieces of the line, by quadrature with an error
 corrupted_density                                             what noise makes of those
 product                                                       independent coordinates, a box with faces
+push_forward                                                  smooth increasing maps of mixtures on the line
 """
 
 from refscore.densities.beta import Beta
@@ -16,6 +17,7 @@ from refscore.densities.laplace import Laplace
 from refscore.densities.nonnegative import nonnegative
 from refscore.densities.point_set import PointSet
 from refscore.densities.product import Product
+from refscore.densities.push_forward import PushForward
 from refscore.densities.truncated_gaussian import TruncatedGaussian
 from refscore.densities.two_sided_exponential import TwoSidedExponential
 from refscore.densities.uniform import Uniform
@@ -30,6 +32,7 @@ __all__ = [
     "Laplace",
     "PointSet",
     "Product",
+    "PushForward",
     "TruncatedGaussian",
     "TwoSidedExponential",
     "Uniform",

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _blocks, _quadrature, _validate
-from refscore.densities import _rows
+from refscore.densities import _grid, _rows
 from refscore.densities._components import Components
 
 _VARIANCES = 1e-304, 1e304  # so that neither a variance nor its inverse leaves the range of float64
@@ -145,11 +145,19 @@ class GaussianMixture:
         """P(X > x) in one dimension, (n,): accurate where `cdf` is 1 to rounding."""
         return self._tail(x, -1.0)
 
+    def grid(self, per_std: float) -> np.ndarray:
+        """Sorted points on the line, at least ``per_std`` in a standard deviation of the narrowest component around."""
+        self._on_the_line("a grid")
+        return _grid.around(self.weights, self.means[:, 0], self.covs.reshape(-1), _validate.positive(per_std, "per_std"))
+
     def _tail(self, x, side: float) -> np.ndarray:
-        if self.dim != 1:
-            raise ValueError(f"the distribution function is defined for d = 1, this density has d = {self.dim}: project it first")
+        self._on_the_line("the distribution function")
         x = _validate.batch(x, 1)
         return _blocks.map_rows(partial(_rows.tail, self._parts, self.weights, side), x, row_bytes=self._row_bytes(1))
+
+    def _on_the_line(self, what: str) -> None:
+        if self.dim != 1:
+            raise ValueError(f"{what} is defined for d = 1, this density has d = {self.dim}: project it first")
 
     def sample(self, n: int, rng) -> np.ndarray:
         """n independent draws, (n, d). ``rng``: int seed or numpy Generator."""

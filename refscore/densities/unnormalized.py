@@ -332,16 +332,7 @@ def _draw(panels: _panels.Panels, cumulative: np.ndarray, series: np.ndarray, n:
     row = np.clip(np.searchsorted(cumulative, target, side="right") - 1, 0, len(series) - 1)
     density = series[row].T * (panels.width[row] / 2)
     mass = legendre.legint(density, lbnd=-1)
-    wanted = target - cumulative[row]
-    low, high, z = -np.ones(n), np.ones(n), np.zeros(n)
-    for _ in range(60):  # bisections; Newton needs about six
-        gap = legendre.legval(z, mass, tensor=False) - wanted
-        if (np.abs(gap) <= 4 * EPS).all():  # the spacing of the targets
-            break
-        low, high = np.where(gap < 0, z, low), np.where(gap < 0, high, z)
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            step = z - gap / legendre.legval(z, density, tensor=False)
-        z = np.where((step > low) & (step < high), step, (low + high) / 2)
+    z = _panels.inverse(mass, density, target - cumulative[row], 4 * EPS)  # the spacing of the targets
     u = panels.u[row].mean(axis=1) + panels.width[row] / 2 * z
     return panels.take(row).at(u[:, None])[0]
 

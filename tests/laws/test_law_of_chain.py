@@ -254,9 +254,10 @@ def in_the_plane():
     return reverse_sde(VP(), MarginalScore(VP(), data), [0.5, 0.4]), VP().marginal(data, 0.5)
 
 
-def quiet_end():
+def folding_end():
+    """A noise-free step of length 2 at t = 0.05, where the score falls as steeply as -1/0.2."""
     chain, start = chain_for(UNEVEN[:3], "exponential")
-    return Chain(chain.score, chain.times, chain.a, chain.b, [chain.v[0], 0.0]), start
+    return Chain(chain.score, [UNEVEN[0], 0.05], [1.0, 1.0], [0.5, 2.0], [0.5, 0.0]), start
 
 
 def too_narrow():
@@ -272,7 +273,7 @@ def too_rough():
     "case, message",
     [
         (in_the_plane, "step 0 is not affine and the dimension is 2"),
-        (quiet_end, "step 1 is noise-free and its mean is not affine"),
+        (folding_end, r"steps 1 to 1 are noise-free and not affine.*not increasing: from x = .*shorter steps; law\(chain\[:1\]"),
         (too_narrow, "quadrature nodes, more than"),
         (too_rough, "known only to"),
     ],
