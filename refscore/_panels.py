@@ -201,7 +201,7 @@ def _beyond(panels: Panels, g: np.ndarray, total: np.ndarray) -> np.ndarray:
 
 
 def inverse(values: np.ndarray, slopes: np.ndarray, wanted: np.ndarray, enough) -> np.ndarray:
-    """z (n,) in [-1, 1] at which increasing Legendre series, columns of ``values`` (k, n), are within ``enough`` of ``wanted`` (n,).
+    """z (n,) in [-1, 1] where increasing Legendre series, columns of ``values`` (k, n), are within ``enough`` of ``wanted`` (n,).
 
     Newton's method with the series of the ``slopes``, held between bisections. What is wanted beyond an end is found there.
     """

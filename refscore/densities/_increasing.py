@@ -1,10 +1,10 @@
 r"""An increasing function of the line, seen at points only, as polynomials on panels: with derivatives and inverse.
 
 On each panel f is the Legendre series through ORDER Gauss nodes; a panel is halved until the last two coefficients vanish against
-the panel's rise, and the slope varies by a moderate factor. Differentiation magnifies an error of the series: (root mean square of P_k')^2 = k (k + 1)/2, so noise of size t
-in every coefficient becomes t (ORDER^3/6)^{1/2} in the slope. Where halving no longer helps, the noise of f is reached. Where a
-series does not increase (the last, narrow panel at a kink) the chord takes its place. A panel keeps its image whatever is between,
-so that the relative error of the slope counts for one at most.
+the panel's rise, and the slope varies by a moderate factor. Differentiation magnifies an error of the series: (root mean square of
+P_k')^2 = k (k + 1)/2, so noise of size t in every coefficient becomes t (ORDER^3/6)^{1/2} in the slope. Where halving no longer
+helps, the noise of f is reached. Where a series does not increase (the last, narrow panel at a kink) the chord takes its place.
+A panel keeps its image whatever is between, so that the relative error of the slope counts for one at most.
 
 Beyond the ends f goes on as its tangent. Points between the nodes, and the ends of the panels, are tried afterwards: what the
 series misses there counts as error. What no point sees stays unseen.
@@ -128,7 +128,8 @@ def _tried(f: Callable, edges: np.ndarray, series: np.ndarray, tail: np.ndarray)
 
 def _check_increasing(x: np.ndarray, y: np.ndarray) -> None:
     if not np.isfinite(y).all():
-        raise ValueError(f"the map is {y[~np.isfinite(y)][0]} at x = {x[~np.isfinite(y)][0]:.6g}: it must be finite where the law is")
+        bad = ~np.isfinite(y)
+        raise ValueError(f"the map is {y[bad][0]} at x = {x[bad][0]:.6g}: it must be finite where the law is")
     fall = np.diff(y, axis=1)
     if not (fall > 0).all():
         j, k = np.unravel_index(int(np.argmin(fall)), fall.shape)

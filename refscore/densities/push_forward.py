@@ -2,8 +2,8 @@ r"""The law of y = m(x), x ~ p on the line, for a smooth increasing map m: a cha
 
     log q(y) = log p(x) - log m'(x),     s_q(y) = (s_p(x) - m''(x)/m'(x))/m'(x),     Q(y) = P(x),     x = m^{-1}(y)
 
-What becomes of a law in noise-free steps: a deterministic sampler, or the last step of a noisy one (systems H5). Total variation does
-not see the coordinates: TV(m#p, q) = TV(p, m^{-1}#q).
+What becomes of a law in noise-free steps: a deterministic sampler, or the last step of a noisy one (systems H5). Total
+variation does not see the coordinates: TV(m#p, q) = TV(p, m^{-1}#q).
 
 m is a black box, and is replaced by polynomials on panels (`_increasing`), from 9.5 standard deviations below the lowest component
 of p to as many above the highest; beyond, where 2e-21 of the mass is, by its tangents. If the polynomials are m + delta, the law

@@ -35,7 +35,8 @@ def test_against_fifty_digits(name, base):
     y = MAPS[name][0](np.linspace(-2.3, 2.6, 23))
     assert law.error < 1e-12
     with mp.workdps(50):
-        for value, log_p, score, below in zip(y, law.logpdf(y[:, None]), law.score(y[:, None])[:, 0], law.cdf(y[:, None]), strict=True):
+        found = law.logpdf(y[:, None]), law.score(y[:, None])[:, 0], law.cdf(y[:, None])
+        for value, log_p, score, below in zip(y, *found, strict=True):
             value = mp.mpf(float(value))
 
             def log_q(u):
