@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 _REACH = 9.5  # standard deviations; outside lies 2e-21 of a component
-_NEGLIGIBLE = 1e-20
+NEGLIGIBLE = 1e-20
 _MAX_POINTS = 1 << 22
 
 
 def around(weights: np.ndarray, means: np.ndarray, variances: np.ndarray, per_std: float) -> np.ndarray:
     """Sorted points, ``per_std`` to twice as many in a standard deviation of every component of weight above 1e-20, all (K,)."""
-    present = weights > _NEGLIGIBLE
+    present = weights > NEGLIGIBLE
     means, stds = means[present], np.sqrt(variances[present])
     octave = np.floor(np.log2(stds)).astype(int)
     points, total = [], 0

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 from refscore.densities import GaussianMixture, PushForward
+from refscore.densities._grid import NEGLIGIBLE
 
 Line = GaussianMixture | PushForward
 """What has logpdf, score, cdf and sf on the line, and a grid that resolves it."""
@@ -95,14 +96,13 @@ def _one_dimension(p: Line, q: Line) -> tuple[float, float]:
     log_ratio, noise = gap.with_noise(x)
     value, rounding = _from_roots(p, q, _roots(gap, x, log_ratio, noise))
     coarse, _ = _from_roots(p, q, _roots(gap, x[::2], log_ratio[::2], noise[::2]))
-    left_out = sum(_outside(d, x[[0, -1], None]) + 2 * getattr(d, "error", 0.0) for d in (p, q))
-    return min(value, 1.0), float(rounding + abs(value - coarse) + left_out + _NOISE)
+    return min(value, 1.0), float(rounding + abs(value - coarse) + _left_out(p) + _left_out(q) + _NOISE)
 
 
-def _outside(density: Line, ends: np.ndarray) -> float:
-    """The mass beyond the grid, and what the masses on either side of its end lack to one."""
-    below, above = density.cdf(ends), density.sf(ends)
-    return float(below[0] + above[1] + abs(below[1] + above[1] - 1))
+def _left_out(density: Line) -> float:
+    """What the weights lack to one, components too light for the grid, the error of the map."""
+    weights = getattr(density, "base", density).weights
+    return float(abs(weights.sum() - 1) + weights[weights <= NEGLIGIBLE].sum() + 2 * getattr(density, "error", 0.0))
 
 
 _NOISE = 256 * _EPS
