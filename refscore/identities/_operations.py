@@ -20,6 +20,7 @@ METHODS = {  # object: its methods
     "process": "alpha sigma drift diffusion corrupt conditional_score marginal convert transition exponential_step",
     "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
     "activation": "slope curvature third",
+    "flow": "log_likelihood",
 }
 UNDER_ANOTHER_NAME = {
     "forward": "__call__",
@@ -28,6 +29,9 @@ UNDER_ANOTHER_NAME = {
     "energy_gradient": "parameter_gradient",
     "time_features": "__call__",
     "optimiser_update": "update",
+    "flow_drift": "drift",
+    "flow_integrate": "integrate",
+    "flow_steps": "steps",
 }
 FUNCTIONS = {  # room: its functions
     "densities": "nonnegative",
@@ -36,7 +40,7 @@ FUNCTIONS = {  # room: its functions
     "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
     "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance",
-    "samplers": "reverse_drift reverse_sde langevin annealed_langevin",
+    "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow",
     "laws": "law stationary langevin_stationary langevin_bias",
     "distances": "total_variation fisher fisher_information",
     "training": "minibatch train train_step",

@@ -28,12 +28,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from refscore.identities import _models, _targets
-from refscore.identities._calculus import EPS, chebyshev_points, collocate, derivative, gain, stage_times
+from refscore.identities._calculus import EPS, collocate, stage_times
+from refscore.identities._continuity import divergence, log_density_in_time
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.processes import OU, VP
@@ -43,7 +44,7 @@ class Setting(NamedTuple):
     """A process beside its rate r(t) and squared diffusion g(t)^2, written down once more by hand."""
 
     name: str
-    process: OU | VP
+    process: Any
     rate: Callable
     diffusion2: Callable
     last: float
@@ -96,24 +97,14 @@ def _fokker_planck(ops: Operations, setting: Setting, density, t: float, rng) ->
     process, d = setting.process, density.dim
     law = process.marginal(density, t)
     x = law.sample(12, rng)
-    score = exact_score(ops, process, density)
-    radius = min(0.3 * t, 0.25 / (1 + float(setting.rate(t))))
-    histories = [ops.logpdf(ops.marginal(process, density, u), x) for u in t + radius * chebyshev_points()]
-    in_time, time_error = derivative(np.stack(histories), radius)
-    time_error = time_error + gain() / radius * law.logpdf_error(x)
-
+    score, g2 = exact_score(ops, process, density), float(ops.diffusion(process, t)) ** 2
+    in_time, time_error = log_density_in_time(ops, process, density, x, t, float(setting.rate(t)))
     spread = 0.5 * math.sqrt(float(np.linalg.eigvalsh(law.cov)[0]))
-    g2 = float(ops.diffusion(process, t)) ** 2
-    divergence = divergence_error = np.zeros(len(x))
-    for i in range(d):
-        moved = x + spread * chebyshev_points()[:, None, None] * np.eye(d)[i]
-        values = ops.reverse_drift(process, score, moved.reshape(-1, d), t)[:, i].reshape(-1, len(x))
-        slope, error = derivative(values, spread)
-        known = float(setting.diffusion2(t)) * law.score_error(moved.reshape(-1, d))[:, i].reshape(-1, len(x)).max(axis=0)
-        divergence, divergence_error = divergence + slope, divergence_error + error + gain() / spread * known
-
+    outflow, divergence_error = divergence(
+        lambda y: ops.reverse_drift(process, score, y, t), x, spread, lambda y: float(setting.diffusion2(t)) * law.score_error(y)
+    )
     drift, s = ops.reverse_drift(process, score, x, t), score(x, t)
-    terms = [-divergence, -(drift * s).sum(axis=1), g2 / 2 * ops.score_divergence(law, x), g2 / 2 * (s * s).sum(axis=1)]
+    terms = [-outflow, -(drift * s).sum(axis=1), g2 / 2 * ops.score_divergence(law, x), g2 / 2 * (s * s).sum(axis=1)]
     scale = sum(np.abs(term) for term in terms) + np.abs(in_time) + d * float(setting.diffusion2(t))
     case = f"Fokker-Planck, {setting.name}, mixture in d = {d}, t = {t:.3g}"
     return Comparison(case, -in_time, sum(terms), time_error + divergence_error + 64 * EPS * scale, scale)
@@ -178,7 +169,7 @@ def one_step(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
         for steps, end in ((7, 0.0), (13, 0.03)):
             times = end + (setting.last - end) * np.linspace(1, 0, steps + 1) ** 1.7
             exact = _frozen_moments(setting, times)
-            for name, d, score in _scores(ops, setting, seed):
+            for name, d, score in scores(ops, setting, seed):
                 case = f"{setting.name}, {name} score, d = {d}, {steps} steps"
                 x, noise = rng.standard_normal((2, 6, d)) + 0.3
                 yield from _euler_maruyama(ops, setting, score, times, x, noise, case)
@@ -188,7 +179,8 @@ def one_step(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
         yield from _local_errors(ops, setting, _targets.mixture(2), rng)
 
 
-def _scores(ops: Operations, setting: Setting, seed: int) -> Iterator[tuple[str, int, Callable]]:
+def scores(ops: Operations, setting: Setting, seed: int) -> Iterator[tuple[str, int, Callable]]:
+    """Scores to run samplers with, (name, d, score): exact ones of mixtures, a random and a trained network's."""
     for d in _targets.DIMENSIONS:
         yield "mixture", d, exact_score(ops, setting.process, _targets.mixture(d))
     network = _models.random_network(2, seed, takes_time=True)

@@ -165,6 +165,7 @@ def test_every_operation_reaches_the_package():
     start = adam.start(model.parameters)
     beta, wave = densities.Beta(1.0, 2.5), (np.sin, np.cos, "exp", (0, 1))
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
+    flow, exact = samplers.probability_flow(ou, score), samplers.probability_flow(ou, processes.MarginalScore(ou, g))
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
         (o.score(g, x), g.score(x)),
@@ -216,6 +217,11 @@ def test_every_operation_reaches_the_package():
         (o.dsm(model, x, 0.3, v, half=False), objectives.dsm(model, x, 0.3, v, half=False)),
         (o.dsm_process(lambda x, t: x, ou, x, 0.3, v, "one"), objectives.dsm_process(lambda x, t: x, ou, x, 0.3, v)),
         (o.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential").b, chain.b),
+        (o.probability_flow(ou, score).drift(x, 0.3), flow.drift(x, 0.3)),
+        (o.flow_drift(flow, x, 0.3), flow.drift(x, 0.3)),
+        (o.flow_integrate(flow, x, 0.3, 0.1), flow.integrate(x, 0.3, 0.1)),
+        (o.flow_steps(flow, [0.3, 0.1], "rk4").mean(0, x), flow.steps([0.3, 0.1], "rk4").mean(0, x)),
+        (o.log_likelihood(exact, x, t_max=0.7).total, exact.log_likelihood(x, t_max=0.7).total),
         (o.langevin(g.score, 0.1, 7).v, samplers.langevin(g.score, 0.1, 7).v),
         (o.annealed_langevin(score, [2.0, 1.0], 0.1, 3).v, samplers.annealed_langevin(score, [2.0, 1.0], 0.1, 3).v),
         (o.geometric_ladder(2.0, 0.1, 3), processes.geometric_ladder(2.0, 0.1, 3)),
