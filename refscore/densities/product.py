@@ -52,6 +52,11 @@ class Product:
         """log p(x), (n,)."""
         return np.sum(self._each("logpdf", x), axis=0)
 
+    def logpdf_error(self, x) -> np.ndarray:
+        """A bound on the error of `logpdf`, (n,): those of the factors, and rounding of their sum."""
+        rounding = self.dim * float(np.finfo(float).eps) * np.sum(np.abs(self._each("logpdf", x)), axis=0)
+        return np.sum(self._each("logpdf_error", x), axis=0) + rounding
+
     def score(self, x) -> np.ndarray:
         """grad log p(x), (n, d)."""
         return np.concatenate(self._each("score", x), axis=1)

@@ -1,6 +1,7 @@
 """Distances between laws, each with its error: (value, error)."""
 
 from refscore.distances.fisher import fisher, fisher_information
+from refscore.distances.kl import kl
 from refscore.distances.total_variation import total_variation
 
-__all__ = ["fisher", "fisher_information", "total_variation"]
+__all__ = ["fisher", "fisher_information", "kl", "total_variation"]

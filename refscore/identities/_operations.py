@@ -42,7 +42,7 @@ FUNCTIONS = {  # room: its functions
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow",
     "laws": "law stationary langevin_stationary langevin_bias",
-    "distances": "total_variation fisher fisher_information",
+    "distances": "total_variation fisher fisher_information kl",
     "training": "minibatch train train_step",
 }
 

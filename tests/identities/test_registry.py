@@ -237,6 +237,7 @@ def test_every_operation_reaches_the_package():
         (o.dsm_variance(model, g, 0.8, 0.4), objectives.dsm_variance(model, g, 0.8, 0.4)),
         (o.fisher(g, densities.Gaussian([0.1], 0.7)), distances.fisher(g, densities.Gaussian([0.1], 0.7))),
         (o.fisher_information(g), distances.fisher_information(g)),
+        (o.kl(g, densities.Gaussian([0.1], 0.7)), distances.kl(g, densities.Gaussian([0.1], 0.7))),
         (o.optimiser_update(adam, [x], [v], adam.start([x]))[0][0], adam.update([x], [v], adam.start([x]))[0][0]),
         (o.minibatch(x, denoising, 3, 1, 2), training.minibatch(x, denoising, 3, 1, 2)),
         (o.train_step(model, denoising, adam, start, x, v)[0], training.train_step(model, denoising, adam, start, x, v)[0]),
