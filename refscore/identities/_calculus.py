@@ -93,3 +93,11 @@ def collocate(slopes, y: np.ndarray, start: float, stop: float, panels: int) -> 
                 break
         y = y + h * np.tensordot(outer, slopes(i, states), axes=1)
     return y
+
+
+def extrapolate(h: np.ndarray, values: np.ndarray) -> tuple:
+    """(value at 0 of the polynomial through all nodes, |difference| from the one without the coarsest, its weights)."""
+    full, fewer = (np.array([np.prod(np.delete(x, j) / (np.delete(x, j) - x[j])) for j in range(len(x))])
+                   for x in (h, h[1:]))
+    value = full @ values
+    return value, np.abs(value - fewer @ values[1:]), full

@@ -17,7 +17,8 @@ from types import SimpleNamespace
 
 METHODS = {  # object: its methods
     "density": "logpdf score score_jacobian score_divergence corrupted expectation log_normalizer",
-    "process": "alpha sigma drift diffusion corrupt conditional_score marginal convert transition exponential_step",
+    "process": "alpha sigma drift diffusion corrupt conditional_score marginal convert transition exponential_step "
+    "posterior",
     "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
     "activation": "slope curvature third",
     "flow": "log_likelihood",
@@ -36,11 +37,12 @@ UNDER_ANOTHER_NAME = {
 FUNCTIONS = {  # room: its functions
     "densities": "nonnegative",
     "processes": "posterior_mean posterior_covariance geometric_ladder ladder_overlap ladder_ratio ladder_levels "
-    "denoising_error",
+    "denoising_error linear_betas quadratic_betas cosine_betas",
     "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
     "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
-    "prediction_weight contrastive_divergence irreducible_loss dsm_variance",
-    "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow",
+    "prediction_weight contrastive_divergence irreducible_loss dsm_variance "
+    "variational_loss variational_bound prior_loss",
+    "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim",
     "laws": "law stationary langevin_stationary langevin_bias",
     "distances": "total_variation fisher fisher_information kl",
     "training": "minibatch train train_step",

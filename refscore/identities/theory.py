@@ -27,7 +27,7 @@ import numpy as np
 
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.identities import _models, _targets
-from refscore.identities._calculus import EPS, gauss_legendre
+from refscore.identities._calculus import EPS, extrapolate, gauss_legendre
 from refscore.identities._nystrom import LAW_ERROR, Nystrom, Step, by_hand, nystrom, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Picture, Table, identity
@@ -263,12 +263,12 @@ def _leading_error(ops: Operations, scheme: str) -> Iterator[Comparison | Table]
         distances.append(value)
         noise = max(noise, error)
     expected = _leading_moments(setting, mu, spread, scheme)
-    limit, error, weights = _extrapolate(h, np.array(rates))
+    limit, error, weights = extrapolate(h, np.array(rates))
     # the moments of the laws carry a few eps, magnified by the extrapolation and by 1/h; slopes contract, so steps add no more
     rounding = 64 * EPS * float(np.abs(weights) @ (1 / h))
     scale = float(np.abs(weights).sum() * np.abs(rates).max()) + 1
     yield Comparison(f"leading error of mean and variance, {scheme}, {setting.name}", limit, expected, error + rounding, scale)
-    zero, error, weights = _extrapolate(h, np.array(distances))
+    zero, error, weights = extrapolate(h, np.array(distances))
     scale = float(np.abs(weights) @ distances)
     error = error + float(np.abs(weights).sum()) * noise
     yield Comparison(f"TV extrapolated to h = 0, {scheme}, {setting.name}", zero, 0.0, error, scale)
@@ -276,7 +276,7 @@ def _leading_error(ops: Operations, scheme: str) -> Iterator[Comparison | Table]
     halved = np.log2(np.array(distances[:-2]) / np.array(distances[2:]))  # the grid holds h/2 two places on
     rows: list[tuple] = [(n, float(w), tv, tv / float(w), order) for n, w, tv, order in
             zip(EXTRAPOLATED, h, distances, [*halved.tolist(), None, None], strict=True)]
-    over_h, order_at_0 = _extrapolate(h, np.array(distances) / h)[0], _extrapolate(h[:-2], halved)[0]
+    over_h, order_at_0 = extrapolate(h, np.array(distances) / h)[0], extrapolate(h[:-2], halved)[0]
     rows.append(("limit", 0.0, float(zero), float(over_h), float(order_at_0)))
     rows.append(("exact", 0.0, 0.0, constant, 1.0))
     title = f"TV, {scheme}, {setting.name}, N(0.6, 0.75), T = 2: order 1 with constant C"
@@ -302,11 +302,3 @@ def _leading_distance(m1: float, v1: float, spread: float) -> float:
     roots = np.sort(np.roots([quadratic, linear, -quadratic]).real)
     primitive = -np.exp(-roots**2 / 2) / math.sqrt(2 * math.pi) * (linear + quadratic * roots)
     return float(np.abs(np.diff([0.0, *primitive, 0.0])).sum() / 2)
-
-
-def _extrapolate(h: np.ndarray, values: np.ndarray) -> tuple:
-    """(value at 0 of the polynomial through all nodes, |difference| from the one without the coarsest, its weights)."""
-    full, fewer = (np.array([np.prod(np.delete(x, j) / (np.delete(x, j) - x[j])) for j in range(len(x))])
-                   for x in (h, h[1:]))
-    value = full @ values
-    return value, np.abs(value - fewer @ values[1:]), full

@@ -10,6 +10,7 @@ denoising_variance  dsm_variance                    how noisy the denoising loss
 integrated  dsm_integrated, time_nodes              over a stretch of time
 ncsn        ncsn                                    over a ladder of noise levels
 ddpm        ddpm_simple                             noise prediction as published
+variational variational_loss, variational_bound     the bound on the likelihood, term by term
 contrastive contrastive_divergence                  the likelihood's gradient for an energy
 
 Conventions are arguments of every loss, with these defaults: ``half=True`` (1/2 ||.||^2), ``over_dims='sum'`` (or 'mean': divided
@@ -29,8 +30,10 @@ from refscore.objectives.integrated import dsm_integrated, time_nodes
 from refscore.objectives.irreducible import irreducible_loss
 from refscore.objectives.ncsn import ncsn
 from refscore.objectives.sliced import psm, sliced_variance, ssm, ssm_vr
+from refscore.objectives.variational import VariationalBound, prior_loss, variational_bound, variational_loss
 
 __all__ = [
+    "VariationalBound",
     "boundary_flux",
     "contrastive_divergence",
     "ddpm_simple",
@@ -43,9 +46,12 @@ __all__ = [
     "ism",
     "ncsn",
     "prediction_weight",
+    "prior_loss",
     "psm",
     "sliced_variance",
     "ssm",
     "ssm_vr",
     "time_nodes",
+    "variational_bound",
+    "variational_loss",
 ]

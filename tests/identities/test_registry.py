@@ -166,6 +166,7 @@ def test_every_operation_reaches_the_package():
     beta, wave = densities.Beta(1.0, 2.5), (np.sin, np.cos, "exp", (0, 1))
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
     flow, exact = samplers.probability_flow(ou, score), samplers.probability_flow(ou, processes.MarginalScore(ou, g))
+    steps = processes.DDPM([0.1, 0.3])
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
         (o.score(g, x), g.score(x)),
@@ -186,6 +187,15 @@ def test_every_operation_reaches_the_package():
         (o.convert(ou, x, v, 0.3, "score", "v"), ou.convert(x, v, 0.3, "score", "v")),
         (o.transition(ou, 0.1, 0.3), ou.transition(0.1, 0.3)),
         (o.exponential_step(ou, 0.3, 0.1), ou.exponential_step(0.3, 0.1)),
+        (o.posterior(steps, x, v, 2)[0], steps.posterior(x, v, 2)[0]),
+        (o.linear_betas(5), processes.linear_betas(5)),
+        (o.quadratic_betas(5), processes.quadratic_betas(5)),
+        (o.cosine_betas(5), processes.cosine_betas(5)),
+        (o.ddpm(steps, score, "beta_tilde").v, samplers.ddpm(steps, score, "beta_tilde").v),
+        (o.ddim(steps, score, [2, 0], 0.5).b, samplers.ddim(steps, score, [2, 0], 0.5).b),
+        (o.variational_loss(score, steps, x, 1, v, "beta"), objectives.variational_loss(score, steps, x, 1, v, "beta")),
+        (o.variational_bound(score, steps, x, v).total, objectives.variational_bound(score, steps, x, v).total),
+        (o.prior_loss(steps, x), objectives.prior_loss(steps, x)),
         (o.reverse_drift(ou, score, x, 0.3), samplers.reverse_drift(ou, score, x, 0.3)),
         (o.forward(model, x), model(x)),
         (o.jvp(model, x, v), model.jvp(x, v)),
