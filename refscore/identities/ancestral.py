@@ -11,7 +11,8 @@ integral over what x_0 may be, for any data; DDIM maps N(alpha_t x_0, sigma_t^2 
 with eta = 0 it moves x/alpha by eps times the change of sigma/alpha; with eta = 1 on all indices it is DDPM with beta~.
 
 For Gaussian data in one dimension with c_i = Var x_i, the chain takes a variance w to (1 - beta_i/c_i)^2 w/(1 - beta_i) + v_i, and
-a mean that starts right stays right: the whole bias is in the variance, of first order in the steps for either choice of v_i.
+a mean that starts right stays right: the whole bias is in the variance, of first order in the steps h with beta_i, and h log(1/h)
+with beta~_i, which falls short of beta_i by about 1/i of it at the i-th step from the data, however short the steps.
 """
 
 from __future__ import annotations

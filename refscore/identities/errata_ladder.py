@@ -20,7 +20,7 @@ from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities.langevin import SIGMAS, annealed_steps, corrupted_score, modes_and_distance
 from refscore.identities.noise_ladder import shared_mass
-from refscore.processes import OU, VP
+from refscore.processes import DDPM, OU, VP
 from refscore.samplers import Chain
 
 MODES = GaussianMixture([0.3, 0.7], [[-1.5], [1.2]], [0.16, 0.25])
@@ -100,16 +100,15 @@ def _refused(call) -> bool:
     catches=("conditional_score_sign", "conditional_score_over_sigma", "conditional_score_alpha_missing"),
 )
 def no_noise(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
-    """A single alpha_t = 1 is harmless once an earlier one is below 1: it is the product that must be."""
+    """A single alpha_t = 1, as at the end of every chain here, is harmless after one below 1: it is the product that counts."""
     data, rows = _targets.gaussian(2), list[tuple]()
     z, w = _textbook.nodes(Gaussian(np.zeros(2), 1.0), 0.6)
     points = np.random.default_rng((seed, 8)).uniform(-1.5, 1.5, (5, 2))  # any x_0: the score depends on the noise only
     x0, noise, weights = np.repeat(points, len(z), axis=0), np.tile(z, (5, 1)), np.tile(w, 5) / 5
-    process = OU(0.7, math.sqrt(1.4))  # alpha-bar = e^{-1.4 t}, sigma^2 = 1 - alpha-bar
 
     def conditional(missing):
-        t = -math.log1p(-missing) / 1.4
-        return ops.conditional_score(process, ops.corrupt(process, x0, t, noise), x0, t)
+        chain = DDPM([missing, 0.0])
+        return ops.conditional_score(chain, ops.corrupt(chain, x0, 2, noise), x0, 2)
 
     for missing in (0.5, 1e-2, 1e-4, 1e-8):
         case, size = f"1 - alpha-bar = {missing:g}", 4 / missing
@@ -120,15 +119,16 @@ def no_noise(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
         here, closer = (float(weights @ (conditional(m) ** 2).sum(axis=1)) for m in (missing, missing / 2))
         name = f"E|conditional score|^2 has a limit: {case}, and half of it"
         yield refuted(name, closer, here, 2 / missing, 3 * lost * size, size)
-        law = ops.marginal(process, data, -math.log1p(-missing) / 1.4)
+        law = ops.marginal(DDPM([missing, 0.0]), data, 2)
         y, v = _textbook.nodes(law, 0.6)
         marginal = float(v @ (ops.score(law, y) ** 2).sum(axis=1))
         exact = float(np.trace(np.linalg.inv((1 - missing) * data.cov + missing * np.eye(2))))
         yield Comparison(f"E|marginal score|^2: {case}", marginal, exact, 512 * EPS * exact, exact)
         rows.append((missing, here, 2 / missing, marginal, float(np.abs(found + noise).max())))
-    for other in (process, VP()):
+    for other in (DDPM([0.1, 0.0]), OU(0.7, 1.3), VP()):
         refused = _refused(lambda other=other: ops.conditional_score(other, points, points, 0.0))
         yield Comparison(f"alpha-bar = 1 is refused, {type(other).__name__}", refused, True, 0.0)
+    yield Comparison("alpha_1 = 1 is refused, DDPM", _refused(lambda: DDPM([0.0, 0.1])), True, 0.0)
     rows.append((0.0, "refused", "infinite", float(np.trace(np.linalg.inv(data.cov))), "-"))
     columns = ("1 - alpha-bar", "E|cond. score|^2", "d/(1 - alpha-bar)", "E|marginal score|^2", "error of eps read from x_t, x_0")
     yield Table("Gaussian data in d = 2", columns, rows)
