@@ -101,7 +101,7 @@ def _one_dimension(p: Line, q: Line) -> tuple[float, float]:
 
 def _left_out(density: Line) -> float:
     """What the weights lack to one, components too light for the grid, the error of the map."""
-    weights = getattr(density, "base", density).weights
+    weights = (density.base if isinstance(density, PushForward) else density).weights
     return float(abs(weights.sum() - 1) + weights[weights <= NEGLIGIBLE].sum() + 2 * getattr(density, "error", 0.0))
 
 

@@ -28,6 +28,7 @@ AFFINE = 1e-12
 """Departure from affine, relative to the mean's size, up to which a mean counts as affine; it goes into the error."""
 
 _EPS = np.finfo(np.float64).eps
+_LARGEST = 1e150
 _CENTRES = 64
 _FINE = 1024
 _REACH = 9.0
@@ -60,16 +61,17 @@ def push(chain: Chain, k: int, law: GaussianMixture) -> tuple[GaussianMixture, S
     covs = slope @ _full(law) @ slope.T + v * np.eye(law.dim)
     covs = (covs + covs.transpose(0, 2, 1)) / 2
     smallest, largest = np.linalg.eigvalsh(covs)[:, [0, -1]].T
-    if not (smallest > _EPS * largest).all():
+    if not ((smallest > _EPS * largest) & (largest < _LARGEST)).all():
         growth = np.linalg.norm(slope, 2)
         why = f"the chain diverges (a step stretches by {growth:.3g}), take shorter steps"
         if growth <= 1:
             why = "steps without noise leave a direction without width"
         raise ValueError(f"after step {k + 1} the law's covariance has eigenvalues from {smallest.min():.3g} to "
-                         f"{largest.max():.3g}, whose ratio float64 does not resolve: {why}")
+                         f"{largest.max():.3g}, whose {'ratio' if (largest < _LARGEST).all() else 'size'} float64 does not resolve: {why}")
     after = _mixture(law.weights, constant + (law.means - centre) @ slope.T, covs)
-    largest = float(np.trace(covs, axis1=1, axis2=2).max())
-    return after, Step(slope, v, np.sqrt(law.dim) * (departure + 4 * _EPS * size), 8 * law.dim * _EPS * largest)
+    summands = np.abs(slope) @ np.abs(_full(law)) @ np.abs(slope).T + v * np.eye(law.dim)  # a sum of n terms: n roundings of their size
+    rounding = 2 * (law.dim + 4) * _EPS * float(np.linalg.norm(summands, axis=(1, 2)).max())
+    return after, Step(slope, v, np.sqrt(law.dim) * (departure + 4 * _EPS * size), rounding)
 
 
 def error(steps: list[Step], law: GaussianMixture) -> float:
@@ -80,9 +82,9 @@ def error(steps: list[Step], law: GaussianMixture) -> float:
     flow, noise, total = np.eye(law.dim), np.zeros((law.dim, law.dim)), 0.0
     for step in reversed(steps):
         noise = noise + step.v * flow @ flow.T
-        spread = np.linalg.norm(whiten @ flow, axis=(1, 2)).max()
+        spread = np.linalg.norm(whiten @ flow, 2, axis=(1, 2)).max()
         # without noise since, there is the spread of the law only: enough for rounding, which shifts it as a whole
-        shift = np.linalg.norm(np.linalg.solve(np.linalg.cholesky(noise), flow)) if noise.any() else spread
+        shift = np.linalg.norm(np.linalg.solve(np.linalg.cholesky(noise), flow), 2) if noise.any() else spread
         total += shift * step.mean_error / np.sqrt(2 * np.pi) + 1.5 * spread**2 * step.cov_error
         flow = flow @ step.slope
     return float(total)

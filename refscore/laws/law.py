@@ -66,7 +66,7 @@ def law(chain: Chain, initial):
     if not error <= ACCURACY:
         raise ValueError(
             f"the law of this chain is known only to {error:.1e} in total variation, not to {ACCURACY}: use "
-            "law_with_error(chain, initial) if that is enough, or a smoother score"
+            "law_with_error(chain, initial) if that is enough, or a smoother score; a chain that diverges needs shorter steps"
         )
     return density
 
