@@ -6,9 +6,9 @@ Rules, applied step after step, the first that fits:
     3. in one dimension any other mean is handled by quadrature (`grid`); the law is then a mixture with one component a
        node. Noise-free steps are taken together with the next noisy one;
     4. in one dimension noise-free steps at the end are one map, and the law is a push-forward by it, if it increases: the last
-       step of DDPM, DDIM without noise, the probability flow.
-
-Anything else is refused: in several dimensions the law has no description of finite size.
+       step of DDPM, DDIM without noise, the probability flow;
+    5. in several dimensions any other mean is refused, unless law and chain split: independent coordinates in some axes, each of
+       which the chain moves without seeing the others (`split`). The law is then a product of laws on the line.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refscore.densities import GaussianMixture, PointSet, PushForward
-from refscore.laws import affine, grid
+from refscore.densities import GaussianMixture, PointSet, Product, PushForward
+from refscore.laws import affine, grid, split
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import Chain
@@ -35,18 +35,19 @@ def law(chain: Chain, initial):
     ----------
     chain : Chain, or a flow on a grid of times (``probability_flow(...).steps(times)``)
         ``chain[:k]`` for the law of the state before step k.
-    initial : Gaussian, GaussianMixture or PointSet
+    initial : Gaussian, GaussianMixture, PointSet, or a Product of Gaussians and mixtures
 
     Returns
     -------
-    Gaussian, GaussianMixture, PointSet or PushForward
+    Gaussian, GaussianMixture, PointSet, PushForward or Product
         Gaussian when ``initial`` is and every mean is affine; PointSet only when ``initial`` is and no step has noise; PushForward
-        when the last steps are noise-free and not affine.
+        when the last steps are noise-free and not affine; Product in several dimensions, when the chain acts on independent
+        coordinates one by one and the mean is not affine, or ``initial`` is a Product.
 
     Raises
     ------
     ValueError
-        When the law has no finite description (more than one dimension and a mean that is not affine), when noise-free steps at
+        When the law has no finite description (more than one dimension, a mean that is not affine and does not split), when noise-free steps at
         the end fold the line (steps too long, or a score that is not smooth), when the quadrature would need too many nodes, or
         when the error of all steps together exceeds 1e-10 (`law_with_error` hands it over nevertheless).
 
@@ -60,7 +61,8 @@ def law(chain: Chain, initial):
     * d = 1, noise-free steps at the end: 20 to 40 points on each panel of at most four standard deviations;
     * d > 1, is a mean affine: 1 + 2 d points for the slope, 6 points within +-8 standard deviations on each axis and on
       16 random lines through the mean, and at most 127 centres of components. What lies off these lines, or on them
-      between 0, 1, 3 and 8 standard deviations, is missed: the check is meant for scores that are affine or far from it.
+      between 0, 1, 3 and 8 standard deviations, is missed: the check is meant for scores that are affine or far from it;
+    * d > 1, does the chain split: 256 simulated states at every step, and Jacobians at four of them in three steps.
     """
     density, error = law_with_error(chain, initial)
     if not error <= ACCURACY:
@@ -71,15 +73,15 @@ def law(chain: Chain, initial):
     return density
 
 
-def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | PushForward, float]:
+def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | PushForward | Product, float]:
     """`law` and its error in total variation: a bound for affine steps (rounding, departure seen), an estimate for all others.
 
     The error of the score, as a function, is no part of it: the law is that of the chain as given. Nor is a feature of
     the score narrower than the spacing of the points that it is seen at (Notes of `law`: in one dimension 0.0176
     standard deviations of the law, in several dimensions much more).
     """
-    if not isinstance(initial, (GaussianMixture, PointSet)):
-        raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian, a GaussianMixture or a PointSet")
+    if not isinstance(initial, (GaussianMixture, PointSet, Product)):
+        raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian, a GaussianMixture, a PointSet or a Product")
     if not all(hasattr(chain, name) for name in ("v", "mean", "__len__")):
         raise TypeError(f"chain is {chain!r}: pass what langevin, annealed_langevin or reverse_sde return")
     density: Any = initial
@@ -91,12 +93,15 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | 
         if isinstance(density, PointSet):
             density = _scatter(chain, k, density)
             k += 1
+        elif isinstance(density, Product):
+            return _by_lines(chain, k, density, error)
         elif (pushed := affine.push(chain, k, density)) is not None:
             density, k = pushed[0], k + 1
             steps.append(pushed[1])
         else:
-            _refuse_dimensions(k, density.dim)
             error, steps = error + affine.error(steps, density), []  # kernels do not increase total variation
+            if density.dim > 1:
+                return _by_lines(chain, k, density, error)
             if k >= last:
                 density = _pushed_forward(chain, k, density)
                 return density, error + density.error
@@ -120,9 +125,14 @@ def _pushed_forward(chain: Chain, k: int, density: GaussianMixture) -> PushForwa
         ) from reason
 
 
-def _refuse_dimensions(k: int, dim: int) -> None:
-    if dim > 1:
+def _by_lines(chain: Chain, k: int, density: GaussianMixture | Product, error: float) -> tuple[Product, float]:
+    try:
+        product, lines, departure = split.lines(chain[k:], density)
+    except ValueError as reason:
         raise ValueError(
-            f"the mean of step {k} is not affine and the dimension is {dim}: the law has no finite description. "
-            "Use a score that is affine (a Gaussian target), one dimension, a PointSet with a single step, or simulate"
-        )
+            f"the mean of step {k} is not affine and the dimension is {density.dim}: the law has a finite description only if the "
+            f"chain acts on independent coordinates one by one, and {reason}. Use a score that is affine (a Gaussian target) or "
+            "splits (a product, a mixture along one line), one dimension, a PointSet with a single step, or simulate"
+        ) from reason
+    laws = [law_with_error(line, factor) for line, factor in zip(lines, product.factors, strict=True)]
+    return Product([law for law, _ in laws], product.axes), error + departure + sum(e for _, e in laws)

@@ -360,3 +360,26 @@ def test_a_chain_that_diverges_is_told_so():
         law(langevin(data.score, 5.0, 20), data)
     with pytest.raises(TypeError, match="chain is None: pass what langevin"):
         law(None, data)
+
+
+def test_sixty_four_dimensions():
+    """Scalars along the eigenvectors of the data; the bound on the error stays below what `law` promises."""
+    rng = np.random.default_rng(1)
+    axes, spectrum, centre = np.linalg.qr(rng.standard_normal((64, 64)))[0], np.geomspace(0.05, 3, 64), rng.standard_normal(64)
+    data = Gaussian(axes @ centre, (axes * spectrum) @ axes.T)
+    chain = reverse_sde(STANDARD, MarginalScore(STANDARD, data), np.linspace(3, 0, 25), "exponential")
+    got = law(chain, STANDARD.marginal(data, 3.0))
+    mean, variance = np.exp(-3.0) * centre, np.exp(-6.0) * spectrum - np.expm1(-6.0)
+    for t, a, b, v in zip(chain.times, chain.a, chain.b, chain.v, strict=True):
+        precision = 1 / (np.exp(-2 * t) * spectrum - np.expm1(-2 * t))
+        mean = (a - b * precision) * mean + b * precision * np.exp(-t) * centre
+        variance = (a - b * precision) ** 2 * variance + v
+    assert np.abs(axes.T @ got.mean - mean).max() < 1e-13
+    assert np.abs(axes.T @ got.cov @ axes - np.diag(variance)).max() < 1e-12
+
+
+@pytest.mark.parametrize("dim", [1, 3])
+def test_a_chain_that_leaves_float64_is_told_so(dim):
+    data = Gaussian(np.ones(dim), 1.0)
+    with pytest.raises(ValueError, match=r"size float64 does not resolve: the chain diverges \(a step stretches by 4\), take shorter"):
+        law(langevin(data.score, 5.0, 300), data)
