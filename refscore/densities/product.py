@@ -66,8 +66,8 @@ class Product:
                                  "coordinates are not independent")
         same = (np.ptp(means, axis=0) <= _SAME * np.abs(means).max()) & (np.ptp(variances, axis=0) <= _SAME * variances.max(axis=0))
         if (~same).sum() > 1:
-            raise ValueError(f"the components differ along the axes {np.flatnonzero(~same).tolist()}: a product of mixtures has them "
-                             "differ along one; pass Product([...]) of mixtures, one an axis")
+            raise ValueError(f"the components differ along the axes {np.flatnonzero(~same).tolist()}, and should along one: pass "
+                             "Product([...]) of mixtures on the line for what is a product in several axes")
         return cls([Gaussian(means[0, [i]], variances[0, i]) if same[i] else
                     GaussianMixture(mixture.weights, means[:, [i]], variances[:, i]) for i in range(mixture.dim)], axes)
 

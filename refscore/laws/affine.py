@@ -66,10 +66,11 @@ def push(chain: Chain, k: int, law: GaussianMixture) -> tuple[GaussianMixture, S
         why = f"the chain diverges (a step stretches by {growth:.3g}), take shorter steps"
         if growth <= 1:
             why = "steps without noise leave a direction without width"
+        what = "ratio" if (largest < _LARGEST).all() else "size"
         raise ValueError(f"after step {k + 1} the law's covariance has eigenvalues from {smallest.min():.3g} to "
-                         f"{largest.max():.3g}, whose {'ratio' if (largest < _LARGEST).all() else 'size'} float64 does not resolve: {why}")
+                         f"{largest.max():.3g}, whose {what} float64 does not resolve: {why}")
     after = _mixture(law.weights, constant + (law.means - centre) @ slope.T, covs)
-    summands = np.abs(slope) @ np.abs(_full(law)) @ np.abs(slope).T + v * np.eye(law.dim)  # a sum of n terms: n roundings of their size
+    summands = np.abs(slope) @ np.abs(_full(law)) @ np.abs(slope).T + v * np.eye(law.dim)  # n of them: n roundings of their size
     rounding = 2 * (law.dim + 4) * _EPS * float(np.linalg.norm(summands, axis=(1, 2)).max())
     return after, Step(slope, v, np.sqrt(law.dim) * (departure + 4 * _EPS * size), rounding)
 

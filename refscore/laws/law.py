@@ -47,9 +47,9 @@ def law(chain: Chain, initial):
     Raises
     ------
     ValueError
-        When the law has no finite description (more than one dimension, a mean that is not affine and does not split), when noise-free steps at
-        the end fold the line (steps too long, or a score that is not smooth), when the quadrature would need too many nodes, or
-        when the error of all steps together exceeds 1e-10 (`law_with_error` hands it over nevertheless).
+        When the law has no finite description (more than one dimension, a mean that is not affine and does not split), when
+        noise-free steps at the end fold the line (steps too long, or a score that is not smooth), when the quadrature would need
+        too many nodes, or when the error of all steps together exceeds 1e-10 (`law_with_error` hands it over nevertheless).
 
     Notes
     -----

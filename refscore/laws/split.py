@@ -10,7 +10,7 @@ axes: symmetric matrices that commute. They are taken at a few states of the cha
 
 Whether the chain splits. At every step 256 simulated states are sent through the mean, all coordinates at once and one at a time,
 the others held at one point. The largest difference delta enters the error as delta/sqrt(2 pi v), what a shift of N(., v I) costs.
-Not seen is how the mean behaves away from these states: beyond some three standard deviations, or in a mode that none of them visits.
+Not seen is how the mean behaves away from these states: beyond three standard deviations, in a mode that none of them visits.
 """
 
 from __future__ import annotations

@@ -381,5 +381,5 @@ def test_sixty_four_dimensions():
 @pytest.mark.parametrize("dim", [1, 3])
 def test_a_chain_that_leaves_float64_is_told_so(dim):
     data = Gaussian(np.ones(dim), 1.0)
-    with pytest.raises(ValueError, match=r"size float64 does not resolve: the chain diverges \(a step stretches by 4\), take shorter"):
+    with pytest.raises(ValueError, match=r"size float64 does not resolve: the chain diverges \(a step stretches by 4\)"):
         law(langevin(data.score, 5.0, 300), data)

@@ -13,7 +13,7 @@ STANDARD = OU(1.0, np.sqrt(2))
 LINE = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
 TURN = np.array([[0.6, -0.8], [0.8, 0.6]])
 TILTED = GaussianMixture(
-    [0.3, 0.7], [TURN @ [-1.5, 0.4], TURN @ [1.0, 0.4]], [TURN @ np.diag([0.16, 0.5]) @ TURN.T, TURN @ np.diag([0.36, 0.5]) @ TURN.T]
+    LINE.weights, [TURN @ [m, 0.4] for m in LINE.means[:, 0]], [TURN @ np.diag([v, 0.5]) @ TURN.T for v in LINE.covs]
 )
 GRID = Product([LINE, GaussianMixture([0.6, 0.4], [[-0.7], [0.8]], [0.2, 0.3])])
 TIMES = [1.2, 0.6, 0.3]
@@ -74,7 +74,7 @@ def test_the_direction_carries_the_law_of_the_line(dim):
     for start in (STANDARD.marginal(data, 2.0), Gaussian(np.zeros(dim), 1.0)):
         chain = reverse_sde(STANDARD, MarginalScore(STANDARD, data), times, "exponential")
         got = law(chain, start)
-        first = STANDARD.marginal(LINE, 2.0) if isinstance(start, GaussianMixture) and len(start.weights) > 1 else Gaussian([0.0], 1.0)
+        first = Gaussian([0.0], 1.0) if isinstance(start, Gaussian) else STANDARD.marginal(LINE, 2.0)
         line = law(reverse_sde(STANDARD, MarginalScore(STANDARD, LINE), times, "exponential"), first)
         at = int(np.argmax(np.abs(got.axes.T @ turn[:, 0])))
         sign = np.sign(got.axes[:, at] @ turn[:, 0])
@@ -86,7 +86,7 @@ def test_the_direction_carries_the_law_of_the_line(dim):
         for i, (centre, spread) in enumerate(zip(rest, spreads, strict=True)):
             rest_of_data = Gaussian([centre], spread)
             one = law(reverse_sde(STANDARD, MarginalScore(STANDARD, rest_of_data), times, "exponential"),
-                      STANDARD.marginal(rest_of_data, 2.0) if first.weights.size > 1 else first)
+                      STANDARD.marginal(rest_of_data, 2.0) if not isinstance(start, Gaussian) else first)
             assert [mean[i + 1], cov[i + 1, i + 1]] == pytest.approx([one.mean[0], one.cov[0, 0]], abs=1e-11)
 
 
