@@ -16,7 +16,7 @@ Not seen is how the mean behaves away from these states: beyond three standard d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,7 +58,7 @@ class Line:
         return (self.chain.mean(k, self.origin + u * self.axis) @ self.axis)[:, None]
 
 
-def lines(chain: Chain, initial: GaussianMixture | Product) -> tuple[Product, list[Line], float]:
+def lines(chain: Chain, initial: GaussianMixture | Product) -> tuple[Product, list[Any], float]:
     """``initial`` as a product, the chain of each of its coordinates, and an estimate of the error in total variation.
 
     Raises ValueError, with the reason, where law or chain do not split.
