@@ -42,8 +42,9 @@ FUNCTIONS = {  # room: its functions
     "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance "
     "variational_loss variational_bound prior_loss",
-    "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim",
-    "laws": "law stationary langevin_stationary langevin_bias",
+    "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim sgld decreasing_steps "
+    "predictor_corrector snr_steps",
+    "laws": "law stationary langevin_stationary langevin_bias minibatch_moments",
     "distances": "total_variation fisher fisher_information kl",
     "training": "minibatch train train_step",
 }

@@ -152,9 +152,11 @@ def second_road(steps: list[Step], start: Callable, reach: float, width: float =
     return fine, rough, LAW_ERROR + defect + 16 * EPS * len(steps)
 
 
-def compare_laws(case: str, law, log_density: Callable, steps: list[Step], start: Callable, reach: float) -> Comparison:
+def compare_laws(
+    case: str, law, log_density: Callable, steps: list[Step], start: Callable, reach: float, width: float = 1.6
+) -> Comparison:
     """The law's density at 41 points; an L1 error e before the last kernel is at most e/sqrt(2 pi v) after it."""
-    fine, rough, lost = second_road(steps, start, reach)
+    fine, rough, lost = second_road(steps, start, reach, width)
     y = np.linspace(-3.3, 3.1, 41)
     right = fine.density(y)
     bound = np.abs(right - rough.density(y)) + lost / math.sqrt(2 * math.pi * fine.v)

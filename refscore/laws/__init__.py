@@ -2,6 +2,7 @@
 
 from refscore.laws.langevin_bias import langevin_bias, langevin_stationary
 from refscore.laws.law import law, law_with_error
+from refscore.laws.minibatch import minibatch_moments
 from refscore.laws.stationary import stationary
 
-__all__ = ["langevin_bias", "langevin_stationary", "law", "law_with_error", "stationary"]
+__all__ = ["langevin_bias", "langevin_stationary", "law", "law_with_error", "minibatch_moments", "stationary"]

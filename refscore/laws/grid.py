@@ -22,12 +22,13 @@ the probes: 4096 points over the range of the law, at which every step looks for
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import reduce
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from refscore.densities import GaussianMixture
+from refscore.laws import minibatch
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import Chain
@@ -83,20 +84,25 @@ def _run(chain: Chain, initial: GaussianMixture, fineness: float) -> tuple[_Node
     start = 0
     for k in range(len(chain)):
         if chain.v[k] > 0:  # noise-free steps before k are carried out within the mean of this one
-            law = _step(law, _composed(chain, range(start, k + 1)), float(np.sqrt(chain.v[k])), fineness)
+            law = _step(law, partial(_composed, chain, range(start, k + 1)), float(np.sqrt(chain.v[k])), fineness)
             start = k + 1
     assert start == len(chain) and isinstance(law, _Nodes)
     mass = float(law.weights.sum())
     return law._replace(weights=law.weights / mass), abs(mass - 1)
 
 
-def _composed(chain: Chain, steps: range) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda x: reduce(lambda y, k: chain.mean(k, y), steps, x[:, None])[:, 0]
+def _composed(chain: Chain, steps: range, x: np.ndarray) -> np.ndarray:
+    """The mean after these steps, (B, n): one row for each way that minibatches may be drawn, one only without them."""
+    y = x[None]
+    for k in steps:
+        y = minibatch.means(chain, k, y.reshape(-1, 1)).reshape(-1, len(x))
+    return y
 
 
 def _step(law: _Nodes | GaussianMixture, mean: Callable, std: float, fineness: float) -> _Nodes:
-    """The law after a kernel N(mean(x), std^2); the spacing follows from the steepest slope found on nodes and probes.
+    """The law after the kernel that is the average of N(mean_b(x), std^2), for mean(x) of shape (B, n).
 
+    The spacing follows from the steepest slope found on nodes and probes.
     A mean that jumps has no steepest slope, so there is one correction only; the difference of two runs then tells.
     Slopes hidden between the nodes bring them as close as the probes that found them, and refinement does the rest.
     """
@@ -116,7 +122,7 @@ def _step(law: _Nodes | GaussianMixture, mean: Callable, std: float, fineness: f
             steepest = max(steepest, min(_steepest(probes, mean(probes)), _FINENESS * std / (probes[1] - probes[0])))
         if steepest <= 1.02 * slope:  # the spacing is then within 2 % of what was asked for
             break
-    return _Nodes(spacing * density[kept], centres, std)
+    return _Nodes(np.tile(spacing * density[kept] / len(centres), len(centres)), centres.ravel(), std)
 
 
 def _steepest(x: np.ndarray, values: np.ndarray) -> float:

@@ -4,7 +4,8 @@ Rules, applied step after step, the first that fits:
     1. a point set under a noisy kernel becomes a mixture with one component a point, whatever the mean (any dimension);
     2. a mixture under a kernel with an affine mean stays a mixture (any dimension, `affine`), a Gaussian a Gaussian;
     3. in one dimension any other mean is handled by quadrature (`grid`); the law is then a mixture with one component a
-       node. Noise-free steps are taken together with the next noisy one;
+       node. Noise-free steps are taken together with the next noisy one. So are chains that draw one of several means in a
+       step (`minibatch`), with one component a node and mean;
     4. in one dimension noise-free steps at the end are one map, and the law is a push-forward by it, if it increases: the last
        step of DDPM, DDIM without noise, the probability flow;
     5. in several dimensions any other mean is refused, unless law and chain split: independent coordinates in some axes, each of
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from refscore.densities import GaussianMixture, PointSet, Product, PushForward
-from refscore.laws import affine, grid, split
+from refscore.laws import affine, grid, minibatch, split
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import Chain
@@ -93,6 +94,10 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | 
         if isinstance(density, PointSet):
             density = _scatter(chain, k, density)
             k += 1
+        elif hasattr(chain, "means"):
+            minibatch.refuse_dimensions(density.dim)
+            (density, quadrature), k = grid.propagate(chain[k:], density), len(chain)
+            error += quadrature
         elif isinstance(density, Product):
             return _by_lines(chain, k, density, error)
         elif (pushed := affine.push(chain, k, density)) is not None:
@@ -111,8 +116,9 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | 
 
 
 def _scatter(chain: Chain, k: int, points: PointSet) -> GaussianMixture | PointSet:
-    means, v = chain.mean(k, points.points), chain.v[k]
-    return GaussianMixture(points.weights, means, np.full(len(means), v)) if v > 0 else PointSet(means, points.weights)
+    means, v = minibatch.means(chain, k, points.points), chain.v[k]
+    weights, means = np.tile(points.weights / len(means), len(means)), means.reshape(-1, points.dim)
+    return GaussianMixture(weights, means, np.full(len(means), v)) if v > 0 else PointSet(means, weights)
 
 
 def _pushed_forward(chain: Chain, k: int, density: GaussianMixture) -> PushForward:

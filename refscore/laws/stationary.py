@@ -1,7 +1,7 @@
 """Where a chain settles when it is run again and again: the fixed point of its law (systems F1, H5).
 
     affine mean A x + c, noise V (any dimension)     N(m, C),  m = A m + c,  C = A C A' + V, which exists when |A| < 1
-    any other mean (one dimension)                   the chain's law is fed back into the chain until it stays
+    any other kernel (one dimension)                 the chain's law is fed back into the chain until it stays
 
 Rounds shrink the distance to the fixed point by a factor rho, seen as the ratio of successive changes, so that after a change c
 what is left is at most c rho/(1 - rho); the errors e of the rounds add up to e/(1 - rho). Changes that do not shrink are refused.
@@ -47,8 +47,7 @@ def stationary(chain: Chain, initial: GaussianMixture, rounds: int = 100) -> tup
     if not isinstance(initial, GaussianMixture):
         raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian or a GaussianMixture")
     rounds = _validate.count(rounds, "rounds")
-    fixed = _affine(chain, Gaussian(initial.mean, initial.cov))
-    if fixed is not None:
+    if not hasattr(chain, "means") and (fixed := _affine(chain, Gaussian(initial.mean, initial.cov))) is not None:
         return fixed
     before: Any = law_with_error(chain, initial)[0]
     last, rate, left = 0.0, 0.0, np.inf

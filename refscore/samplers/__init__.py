@@ -1,4 +1,4 @@
-"""Samplers: chains of Gaussian kernels x <- a x + b score(x, t) + sqrt(v) z, and the flow, which has no noise."""
+"""Samplers: chains of Gaussian kernels x <- a x + b score(x, t) + sqrt(v) z, mixed or refused, and the flow, which has no noise."""
 
 from refscore.samplers.annealed_langevin import annealed_langevin
 from refscore.samplers.chain import Chain
@@ -7,10 +7,15 @@ from refscore.samplers.ddpm import ddpm
 from refscore.samplers.flow_likelihood import LogLikelihood
 from refscore.samplers.flow_steps import FlowSteps
 from refscore.samplers.langevin import langevin
+from refscore.samplers.mala import MetropolisChain, mala
+from refscore.samplers.markov import MarkovChain
+from refscore.samplers.predictor_corrector import predictor_corrector, snr_steps
 from refscore.samplers.probability_flow import ProbabilityFlow, probability_flow
 from refscore.samplers.reverse_sde import reverse_drift, reverse_sde
+from refscore.samplers.sgld import MinibatchChain, PosteriorScore, decreasing_steps, sgld
 
 __all__ = [
-    "Chain", "FlowSteps", "LogLikelihood", "ProbabilityFlow", "annealed_langevin", "ddim", "ddpm", "langevin", "probability_flow",
-    "reverse_drift", "reverse_sde",
+    "Chain", "FlowSteps", "LogLikelihood", "MarkovChain", "MetropolisChain", "MinibatchChain", "PosteriorScore", "ProbabilityFlow",
+    "annealed_langevin", "ddim", "ddpm", "decreasing_steps", "langevin", "mala", "predictor_corrector", "probability_flow",
+    "reverse_drift", "reverse_sde", "sgld", "snr_steps",
 ]

@@ -15,14 +15,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refscore import _blocks, _validate
-
-_STREAM = 0x636861696E  # "chain": so that an int seed used for the initial points gives other numbers here
-_ROW_ARRAYS = 6  # x, score, noise and what the score needs besides, in arrays of the size of x
+from refscore import _validate
+from refscore.samplers.markov import MarkovChain, noise_like, only_slices
 
 
 @dataclass(frozen=True, eq=False)
-class Chain:
+class Chain(MarkovChain):
     """A chain of Gaussian kernels N(a_k x + b_k score(x, t_k), v_k I).
 
     Parameters
@@ -59,8 +57,7 @@ class Chain:
 
     def __getitem__(self, steps: slice) -> Chain:
         """The chain of some of the steps: ``chain[:k]`` leads to the state before step k."""
-        if not isinstance(steps, slice):
-            raise TypeError(f"chain[{steps!r}]: pass a slice, such as chain[:3]")
+        steps = only_slices(steps)
         return Chain(self.score, self.times[steps], self.a[steps], self.b[steps], self.v[steps])
 
     def mean(self, k: int, x) -> np.ndarray:
@@ -70,41 +67,29 @@ class Chain:
     def step(self, k: int, x, noise) -> np.ndarray:
         """m_k(x) + sqrt(v_k) noise, with noise (n, d) standard normal."""
         x = _validate.batch(x, dtype=None)
-        noise = _validate.batch(noise, x.shape[1], "noise", dtype=None)
-        if noise.shape != x.shape:
-            raise ValueError(f"noise has shape {noise.shape}, but x has shape {x.shape}: pass one row of noise per row")
+        noise = noise_like(x, noise)
         return self._mean(k, x) + float(np.sqrt(self.v[k])) * noise
 
-    def simulate(self, x0, rng) -> np.ndarray:
-        """Run every row of x0 (n, d) through all steps; the last states, (n, d).
+    def _advance(self, k: int, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._noisy(k, self._mean(k, x), rng)
 
-        ``rng`` is a Generator or an int seed. Row blocks run on threads, each with its own stream, so the result has
-        the same bits for any number of threads. float32 stays float32. A progress bar appears after two seconds.
-        """
-        x0 = _validate.batch(x0, name="x0", dtype=None)
-        if not isinstance(rng, np.random.Generator):
-            _validate.generator(rng)
-            rng = np.random.default_rng([_STREAM, int(rng)])
-        row_bytes = _ROW_ARRAYS * x0.shape[1] * x0.itemsize
-        label = f"simulating {len(x0)} rows, {len(self)} steps"
-        return _blocks.map_rows(self._simulate_block, x0, row_bytes=row_bytes, rng=rng, label=label)
-
-    def _simulate_block(self, x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
-        x = x.copy()
-        noise = np.empty_like(x)
-        for k in range(len(self)):
-            x = self._mean(k, x)
-            if self.v[k] > 0:
-                rng.standard_normal(out=noise, dtype=noise.dtype)
-                noise *= float(np.sqrt(self.v[k]))
-                x += noise
-        return x
+    def _noisy(self, k: int, mean: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """mean + sqrt(v_k) z, in place."""
+        if self.v[k] > 0:
+            noise = rng.standard_normal(mean.shape, dtype=mean.dtype)
+            noise *= float(np.sqrt(self.v[k]))
+            mean += noise
+        return mean
 
     def _mean(self, k: int, x: np.ndarray) -> np.ndarray:
         """A new array, never x itself nor the score's own."""
         k = range(len(self))[k]
+        return self._moved(k, x, self.score(x, float(self.times[k])))
+
+    def _moved(self, k: int, x: np.ndarray, score) -> np.ndarray:
+        """a_k x + b_k score, for a score at x and t_k."""
+        score = np.asarray(score)
         time = float(self.times[k])
-        score = np.asarray(self.score(x, time))
         if score.shape != x.shape:
             raise ValueError(f"score(x, {time}) has shape {score.shape}, but x has shape {x.shape}: they must agree")
         mean = float(self.b[k]) * score

@@ -167,6 +167,8 @@ def test_every_operation_reaches_the_package():
     chain = samplers.reverse_sde(ou, score, [1.0, 0.5, 0.2], "exponential")
     flow, exact = samplers.probability_flow(ou, score), samplers.probability_flow(ou, processes.MarginalScore(ou, g))
     steps = processes.DDPM([0.1, 0.3])
+    posterior = (lambda x, y: y - x), [[0.3], [-0.2], [1.0]], 2, [0.1, 0.05]
+    minibatches = samplers.sgld(*posterior)
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
         (o.score(g, x), g.score(x)),
@@ -242,6 +244,11 @@ def test_every_operation_reaches_the_package():
         (o.stationary(samplers.langevin(g.score, 0.1, 2), g)[0].cov, laws.stationary(samplers.langevin(g.score, 0.1, 2), g)[0].cov),
         (o.langevin_stationary(g, 0.1).cov, laws.langevin_stationary(g, 0.1).cov),
         (o.langevin_bias(g, x), laws.langevin_bias(g, x)),
+        (o.minibatch_moments(minibatches, g)[1], laws.minibatch_moments(minibatches, g)[1]),
+        (o.sgld(*posterior).means(0, x), minibatches.means(0, x)),
+        (o.decreasing_steps(0.1, 2.0, 0.6, 3), samplers.decreasing_steps(0.1, 2.0, 0.6, 3)),
+        (o.predictor_corrector(ou, score, [1.0, 0.5], 2, 0.1).b, samplers.predictor_corrector(ou, score, [1.0, 0.5], 2, 0.1).b),
+        (o.snr_steps(ou, [0.5, 0.2], 0.1), samplers.snr_steps(ou, [0.5, 0.2], 0.1)),
         (o.denoising_error(g, 0.8, 0.4), processes.denoising_error(g, 0.8, 0.4)),
         (o.irreducible_loss(g, 0.8, 0.4), objectives.irreducible_loss(g, 0.8, 0.4)),
         (o.dsm_variance(model, g, 0.8, 0.4), objectives.dsm_variance(model, g, 0.8, 0.4)),
