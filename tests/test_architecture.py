@@ -8,7 +8,7 @@ from pathlib import Path
 import refscore
 
 ROOT = Path(refscore.__file__).parent
-MATHEMATICS = {"densities", "networks", "processes", "objectives", "samplers", "laws", "distances", "training"}
+MATHEMATICS = {"densities", "networks", "processes", "objectives", "samplers", "laws", "distances", "training", "bounds"}
 MAY_IMPORT = {
     "densities": set(),
     "networks": set(),
@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "laws": {"densities"},
     "distances": {"densities"},
     "training": {"networks", "objectives"},
+    "bounds": {"densities", "processes", "distances"},
     "report": set(),
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},

@@ -1,0 +1,162 @@
+"""The theorem's constants from its lemmas, its ingredients by brute force and at 30 digits, and what it refuses."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from refscore import bounds, parallel
+from refscore.densities import Gaussian, GaussianMixture, PointSet
+
+SKEWED = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
+GIVEN = dict(kl=0.4, lipschitz=2.0, second_moment=1.2, score_error=0.1, dim=3, T=2.0, steps=40)
+
+
+@given(L=st.floats(1, 1e3), part=st.floats(1e-6, 1), d=st.integers(1, 10**4), m2=st.floats(0, 1e3))
+@settings(deadline=None, max_examples=200)
+def test_the_constants_follow_from_the_lemmas(L, part, d, m2):
+    """The sum of the three parts at r = h, in the L2 norm, is below the discretisation term of the theorem at T = N h."""
+    steps = math.ceil(6 * L / part)
+    h = 1 / steps
+    a0, a1, a2 = bounds.score_change(L, d, h)
+    M = max(d, m2 * m2)
+    moved = math.sqrt(h * h * M + 2 * d * h)
+    parts = a0 + a1 * (math.sqrt(d * L) + L * moved) + a2 * math.sqrt(M) + L * moved
+    terms = bounds.chen2023(kl=0.0, lipschitz=L, second_moment=m2, score_error=0.0, dim=d, T=1.0, steps=steps)
+    sharp = bounds.martingale_bound(kl=0.0, lipschitz=L, score_error=0.0, dim=d, T=1.0, steps=steps)
+    assert sharp.discretisation <= parts / math.sqrt(2) <= terms.discretisation
+    assert sharp.discretisation <= math.sqrt(2 / 3) * L * math.sqrt(d * h)
+
+
+def test_terms_by_hand():
+    terms = bounds.chen2023(**GIVEN)
+    assert terms.initialisation == pytest.approx(math.sqrt(0.2) * math.exp(-2), rel=1e-15)
+    assert terms.discretisation == pytest.approx((13.0 * math.sqrt(0.15) + 2.9 * 2 * 1.2 * 0.05) * math.sqrt(2), rel=1e-15)
+    assert terms.score == pytest.approx(0.1, rel=1e-15) and terms.total == sum(terms)
+    del (given := dict(GIVEN))["second_moment"]
+    sharp = bounds.martingale_bound(**given)
+    with mp.workdps(30):
+        h = mp.mpf(2) / 40
+        moved, shrunk = h - (1 - mp.exp(-2 * h)) / 2, h - 2 * (1 - mp.exp(-h)) + (1 - mp.exp(-2 * h)) / 2
+        assert sharp.discretisation == pytest.approx(float(mp.sqrt(20 * (12 * moved + 6 * shrunk))), rel=1e-13)
+    assert (sharp.initialisation, sharp.score) == (terms.initialisation, terms.score)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"lipschitz": 0.5}, ValueError, r"lipschitz is 0.5: .* pass max\(1, L\)"),
+        ({"steps": 20}, ValueError, r"exceeds 1/\(6 L\) = 0.08333: pass steps=24 or more, or use martingale_bound"),
+        ({"kl": -0.1}, ValueError, "kl is -0.1"),
+        ({"lipschitz": math.inf}, ValueError, "lipschitz is inf"),
+        ({"score_error": np.ones(2)}, TypeError, "score_error is ndarray"),
+        ({"dim": 2.0}, TypeError, "dim is float"),
+        ({"T": 0.0}, ValueError, "T is 0.0"),
+    ],
+)
+def test_hypotheses_that_do_not_hold_are_refused(change, error, message):
+    with pytest.raises(error, match=message):
+        bounds.chen2023(**{**GIVEN, **change})
+
+
+def steepest_by_force(density, T):
+    """max |(log q_t)''| on a fine lattice: what no certified constant may fall below."""
+    largest = 0.0
+    far = np.geomspace(0.3, 1e3, 8001)  # where two components of almost equal width meet again
+    x = np.concatenate([-far, np.linspace(-0.3, 0.3, 121), far])[:, None]
+    for t in np.concatenate([[0], np.geomspace(1e-3, T, 40)]):
+        largest = max(largest, float(np.abs(bounds.STANDARD.marginal(density, t).score_jacobian(x)).max()))
+    return largest
+
+
+@given(seed=st.integers(0, 10**6), K=st.integers(2, 4))
+@settings(deadline=None, max_examples=25)
+def test_certified_constant_against_brute_force(seed, K):
+    rng = np.random.default_rng(seed)
+    density = GaussianMixture(rng.dirichlet(np.ones(K)), rng.uniform(-2, 2, (K, 1)), rng.uniform(0.1, 1.5, K))
+    low, high = bounds.score_lipschitz(density, 2.0)
+    force = steepest_by_force(density, 2.0)
+    assert max(low, force) <= high
+    components = max(1 / float(bounds.STANDARD.marginal(density, t).covs.min()) for t in (0.0, 2.0))
+    if K == 2 and high > components:  # the maximum itself, to the steps in time; the brute force misses a little of it
+        assert high <= 1.003 * force
+
+
+def test_gaussians_exactly():
+    spread = Gaussian([0.5, -1.0, 0.2], [0.25, 2.0, 1.0])
+    assert bounds.score_lipschitz(spread, 3.0) == (4.0, 4.0)
+    wide = Gaussian([7.0], 5.0)  # steepest at the end
+    late = 1 / (1 + 4 * math.exp(-2 * 1.5))
+    assert bounds.score_lipschitz(wide, 1.5) == pytest.approx((late, late), rel=1e-15)
+
+
+def test_equal_covariances_in_several_dimensions():
+    """One cluster split in two: Ds is that of the line through the centres, maximal half way where r = 1/2."""
+    C = np.array([[0.5, 0.2], [0.2, 0.4]])
+    density = GaussianMixture([0.5, 0.5], [[-1.0, 0.3], [1.2, -0.4]], [C, C])
+    low, high = bounds.score_lipschitz(density, 1.0)
+    assert low <= high and math.isfinite(high)
+    pull = np.linalg.solve(C, density.means[0] - density.means[1])
+    assert high <= 1.002 * (pull @ pull / 4)
+
+
+def test_no_constant_exists_where_precisions_cross():
+    """diag(1, 2) and diag(2, 1): |Ds| grows like |x|^2 along the lines where both components count alike."""
+    density = GaussianMixture([0.5, 0.5], [[0.0, 0.0], [0.0, 0.0]], [[1.0, 2.0], [2.0, 1.0]])
+    assert bounds.score_lipschitz(density, 1.0).certified == math.inf
+    away = np.array([[10.0, 10.0], [100.0, 100.0]])
+    for t in (0.0, 0.7):
+        steep = np.linalg.norm(bounds.STANDARD.marginal(density, t).score_jacobian(away), 2, axis=(1, 2))
+        assert steep[1] > 80 * steep[0] > 80
+
+
+def test_kl_to_normal_at_30_digits():
+    def kl(density):
+        with mp.workdps(30):
+            parts = [(mp.mpf(float(w)), mp.mpf(float(m)), mp.sqrt(mp.mpf(float(v))))
+                     for w, m, v in zip(density.weights, density.means[:, 0], density.covs)]
+            n = 60
+
+            def term(x):
+                p = sum(w * mp.npdf(x, m, s) for w, m, s in parts)
+                return p * mp.log(p / mp.npdf(x))
+
+            return mp.fsum(term(mp.mpf(k) / n) for k in range(-11 * n, 11 * n + 1)) / n
+
+    for density in (SKEWED, GaussianMixture([1.0], [[0.4]], [0.3]), Gaussian([0.4], 1.0 + 1e-9)):
+        value, error = bounds.kl_to_normal(density)
+        exact = kl(density)
+        assert abs(mp.mpf(value) - exact) <= error < 1e-11
+    full = Gaussian([0.3, -0.5], [[1.5, 0.4], [0.4, 0.6]])
+    want = 0.5 * (0.34 + 2.1 - 2 - math.log(1.5 * 0.6 - 0.16))
+    assert bounds.kl_to_normal(full)[0] == pytest.approx(want, rel=1e-14)
+
+
+def test_second_moment_and_score_errors():
+    assert bounds.second_moment(Gaussian([3.0, 4.0], 1.5)) == pytest.approx(math.sqrt(28), rel=1e-15)
+    assert bounds.second_moment(PointSet([[1.0], [-3.0]])) == pytest.approx(math.sqrt(5), rel=1e-15)
+    data = Gaussian([0.4, -0.2], [0.5, 1.5])
+    times = np.array([0.2, 1.1])
+    values, errors = bounds.score_errors(data, lambda x, t: -x + t, times)  # error: (P - I)(x - m) + t - m, plus nothing else
+    for t, value, error in zip(times, values, errors):
+        law = bounds.STANDARD.marginal(data, t)
+        c, m = np.diag(law.cov), law.mean
+        want = ((1 / c - 1) ** 2 * c).sum() + ((t - m) ** 2).sum()
+        assert abs(value - want) <= error + 1e-14 and error < 1e-11
+
+
+def test_same_bits_for_any_number_of_threads():
+    with parallel(threads=1):
+        one = bounds.kl_to_normal(SKEWED), bounds.score_lipschitz(SKEWED, 2.0)
+    with parallel(threads=3):
+        assert (bounds.kl_to_normal(SKEWED), bounds.score_lipschitz(SKEWED, 2.0)) == one
+
+
+def test_point_sets_are_refused_where_nothing_is_finite():
+    calls = (bounds.kl_to_normal, lambda p: bounds.score_lipschitz(p, 1.0), lambda p: bounds.score_errors(p, lambda x, t: x, [1.0]))
+    for call in calls:
+        with pytest.raises(TypeError, match=r"density is PointSet: pass .* corrupted\(alpha, sigma\)"):
+            call(PointSet([[0.0], [1.0]]))
