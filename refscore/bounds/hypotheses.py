@@ -1,9 +1,8 @@
-r"""The ingredients of the theorem for analytic targets: KL(q||gamma), m_2, L, eps (systems H1, H7).
+r"""The hypotheses A1-A3 of the theorem for analytic targets: L, m_2, eps (systems H1, H7); KL(q||gamma) is `refscore.distances.kl`.
 
-KL(q||N(0, I)) is the expectation of the log ratio under q; m_2^2 = |mean|^2 + tr cov for any law; eps is an expectation under each
-q_t. What takes thought is L, the Lipschitz constant of all scores along dX = -X dt + sqrt 2 dB, alpha = e^{-t}: at every x and t
-the eigenvalues of grad^2 log q_t must be bounded from both sides. For a mixture with responsibilities r_k, precisions P_k and
-l_jk = log r_j - log r_k,
+m_2^2 = |mean|^2 + tr cov for any law; eps is an expectation under each q_t. What takes thought is L, the Lipschitz constant of all
+scores along dX = -X dt + sqrt 2 dB, alpha = e^{-t}: at every x and t the eigenvalues of grad^2 log q_t must be bounded from both
+sides. For a mixture with responsibilities r_k, precisions P_k and l_jk = log r_j - log r_k,
 
     grad^2 log q_t = sum_{j<k} r_j r_k (grad l_jk)(grad l_jk)' - sum_k r_k P_k.
 
@@ -50,22 +49,6 @@ class Lipschitz(NamedTuple):
 
     attained: float
     certified: float
-
-
-def kl_to_normal(density: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) -> tuple[float, float]:
-    """KL(q||N(0, I)) in nats and its absolute error: closed form for Gaussians, quadrature for mixtures (d <= 3 with ease).
-
-    Gaussian: 1/2 (|m|^2 + sum_i (lambda_i - 1 - log lambda_i)). Source: [e, theorem]; systems H1, H4.
-    Raises TypeError for what is no mixture: a point set has infinite divergence, its `corrupted` law has not.
-    """
-    _mixture(density)
-    if len(density.means) == 1:
-        excess = density.spectrum[0] * np.ones(density.dim) - 1
-        terms = np.concatenate([density.means[0] ** 2, excess - np.log1p(excess)])
-        size = float((np.abs(density.means[0]) ** 2).sum() + np.abs(excess).sum() + density.dim * density.spectrum.max())
-        return float(terms.sum() / 2), 8 * density.dim * float(np.finfo(float).eps) * size
-    normal = Gaussian(np.zeros(density.dim), 1.0)
-    return density.expectation(lambda x: density.logpdf(x) - normal.logpdf(x), tolerance=tolerance, max_nodes=max_nodes)
 
 
 def second_moment(density: Any) -> float:

@@ -47,6 +47,8 @@ FUNCTIONS = {  # room: its functions
     "laws": "law stationary langevin_stationary langevin_bias minibatch_moments",
     "distances": "total_variation fisher fisher_information kl",
     "training": "minibatch train train_step",
+    "bounds": "chen2023 martingale_bound score_lipschitz second_moment score_errors path_kl displacement score_motion "
+    "score_change second_moment_along start_error stop_error",
 }
 
 

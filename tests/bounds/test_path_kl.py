@@ -70,7 +70,7 @@ def test_pieces_of_a_path_add_up():
 
 
 @given(seed=st.integers(0, 10**6), steps=st.integers(2, 12))
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=6)
 def test_below_the_martingale_bound_and_first_order(seed, steps):
     rng = np.random.default_rng(seed)
     data = GaussianMixture(rng.dirichlet([2, 2]), rng.uniform(-1.5, 1.5, (2, 1)), rng.uniform(0.3, 1.5, 2))

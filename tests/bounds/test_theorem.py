@@ -65,15 +65,15 @@ def test_hypotheses_that_do_not_hold_are_refused(change, error, message):
 def steepest_by_force(density, T):
     """max |(log q_t)''| on a fine lattice: what no certified constant may fall below."""
     largest = 0.0
-    far = np.geomspace(0.3, 1e3, 8001)  # where two components of almost equal width meet again
+    far = np.geomspace(0.3, 1e3, 4001)  # where two components of almost equal width meet again
     x = np.concatenate([-far, np.linspace(-0.3, 0.3, 121), far])[:, None]
-    for t in np.concatenate([[0], np.geomspace(1e-3, T, 40)]):
+    for t in np.concatenate([[0], np.geomspace(1e-3, T, 20)]):
         largest = max(largest, float(np.abs(bounds.STANDARD.marginal(density, t).score_jacobian(x)).max()))
     return largest
 
 
 @given(seed=st.integers(0, 10**6), K=st.integers(2, 4))
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 def test_certified_constant_against_brute_force(seed, K):
     rng = np.random.default_rng(seed)
     density = GaussianMixture(rng.dirichlet(np.ones(K)), rng.uniform(-2, 2, (K, 1)), rng.uniform(0.1, 1.5, K))
@@ -113,28 +113,6 @@ def test_no_constant_exists_where_precisions_cross():
         assert steep[1] > 80 * steep[0] > 80
 
 
-def test_kl_to_normal_at_30_digits():
-    def kl(density):
-        with mp.workdps(30):
-            parts = [(mp.mpf(float(w)), mp.mpf(float(m)), mp.sqrt(mp.mpf(float(v))))
-                     for w, m, v in zip(density.weights, density.means[:, 0], density.covs)]
-            n = 60
-
-            def term(x):
-                p = sum(w * mp.npdf(x, m, s) for w, m, s in parts)
-                return p * mp.log(p / mp.npdf(x))
-
-            return mp.fsum(term(mp.mpf(k) / n) for k in range(-11 * n, 11 * n + 1)) / n
-
-    for density in (SKEWED, GaussianMixture([1.0], [[0.4]], [0.3]), Gaussian([0.4], 1.0 + 1e-9)):
-        value, error = bounds.kl_to_normal(density)
-        exact = kl(density)
-        assert abs(mp.mpf(value) - exact) <= error < 1e-11
-    full = Gaussian([0.3, -0.5], [[1.5, 0.4], [0.4, 0.6]])
-    want = 0.5 * (0.34 + 2.1 - 2 - math.log(1.5 * 0.6 - 0.16))
-    assert bounds.kl_to_normal(full)[0] == pytest.approx(want, rel=1e-14)
-
-
 def test_second_moment_and_score_errors():
     assert bounds.second_moment(Gaussian([3.0, 4.0], 1.5)) == pytest.approx(math.sqrt(28), rel=1e-15)
     assert bounds.second_moment(PointSet([[1.0], [-3.0]])) == pytest.approx(math.sqrt(5), rel=1e-15)
@@ -150,13 +128,12 @@ def test_second_moment_and_score_errors():
 
 def test_same_bits_for_any_number_of_threads():
     with parallel(threads=1):
-        one = bounds.kl_to_normal(SKEWED), bounds.score_lipschitz(SKEWED, 2.0)
+        one = bounds.score_errors(SKEWED, lambda x, t: -x, [0.3])[0], bounds.score_lipschitz(SKEWED, 2.0)
     with parallel(threads=3):
-        assert (bounds.kl_to_normal(SKEWED), bounds.score_lipschitz(SKEWED, 2.0)) == one
+        assert (bounds.score_errors(SKEWED, lambda x, t: -x, [0.3])[0], bounds.score_lipschitz(SKEWED, 2.0)) == one
 
 
 def test_point_sets_are_refused_where_nothing_is_finite():
-    calls = (bounds.kl_to_normal, lambda p: bounds.score_lipschitz(p, 1.0), lambda p: bounds.score_errors(p, lambda x, t: x, [1.0]))
-    for call in calls:
+    for call in (lambda p: bounds.score_lipschitz(p, 1.0), lambda p: bounds.score_errors(p, lambda x, t: x, [1.0])):
         with pytest.raises(TypeError, match=r"density is PointSet: pass .* corrupted\(alpha, sigma\)"):
             call(PointSet([[0.0], [1.0]]))

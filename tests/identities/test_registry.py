@@ -154,7 +154,7 @@ def test_operations_are_exchanged_by_name_only():
 
 def test_every_operation_reaches_the_package():
     """Each default calls a function or method that exists: no name is misspelt."""
-    from refscore import densities, distances, laws, networks, objectives, processes, samplers, training
+    from refscore import bounds, densities, distances, laws, networks, objectives, processes, samplers, training
 
     g, x, ou = densities.Gaussian([0.3], [[2.0]]), np.array([[0.4], [-1.0]]), processes.OU(0.7, 1.2)
     model, v = networks.MLP((1, 4, 1), "tanh", 0), np.ones((2, 1))
@@ -169,6 +169,7 @@ def test_every_operation_reaches_the_package():
     steps = processes.DDPM([0.1, 0.3])
     posterior = (lambda x, y: y - x), [[0.3], [-0.2], [1.0]], 2, [0.1, 0.05]
     minibatches = samplers.sgld(*posterior)
+    hypotheses = dict(kl=0.3, lipschitz=1.5, score_error=0.1, dim=1, T=1.0, steps=20)
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
         (o.score(g, x), g.score(x)),
@@ -260,6 +261,18 @@ def test_every_operation_reaches_the_package():
         (o.train_step(model, denoising, adam, start, x, v)[0], training.train_step(model, denoising, adam, start, x, v)[0]),
         (o.train(model, x, denoising, adam, **few).losses, training.train(model, x, denoising, adam, **few).losses),
         (o.total_variation(g, o.corrupted(g, 0.5, 0.1)), distances.total_variation(g, g.corrupted(0.5, 0.1))),
+        (o.chen2023(**hypotheses, second_moment=0.8), bounds.chen2023(**hypotheses, second_moment=0.8)),
+        (o.martingale_bound(**hypotheses), bounds.martingale_bound(**hypotheses)),
+        (o.score_lipschitz(g, 2.0), bounds.score_lipschitz(g, 2.0)),
+        (o.second_moment(g), bounds.second_moment(g)),
+        (o.score_errors(g, score, [0.3]), bounds.score_errors(g, score, [0.3])),
+        (o.path_kl(ou, g, score, [1.0, 0.5]), bounds.path_kl(ou, g, score, [1.0, 0.5])),
+        (o.displacement(ou, g, 0.1, 0.3), bounds.displacement(ou, g, 0.1, 0.3)),
+        (o.score_motion(ou, g, 0.1, 0.3), bounds.score_motion(ou, g, 0.1, 0.3)),
+        (o.score_change(1.3, 2, 0.1), bounds.score_change(1.3, 2, 0.1)),
+        (o.second_moment_along(0.8, 1, 0.3), bounds.second_moment_along(0.8, 1, 0.3)),
+        (o.start_error(ou, g, 0.7), bounds.start_error(ou, g, 0.7)),
+        (o.stop_error(ou, g, 0.1), bounds.stop_error(ou, g, 0.1)),
     ]
     for left, right in same:
         np.testing.assert_array_equal(left, right)
