@@ -29,8 +29,12 @@ import numpy as np
 from refscore import _validate
 from refscore._progress import progress
 
-BLOCK_BYTES = 1 << 18
-"""Bytes of temporaries a block may use: half of a common L2 cache; constant, so that the cut never depends on the machine."""
+BLOCK_BYTES = 1 << 20
+"""Bytes of temporaries a block may use: constant, so that the cut never depends on the machine.
+
+They should fit in a processor's L2 cache, and a call of NumPy on them last long beside the interpreter between two calls,
+which one thread at a time may have: with a quarter of it two threads kept each other waiting.
+"""
 
 np.empty(31 << 20, np.uint8)
 # The C library of Linux learns from it: having seen a large array freed, it keeps the memory of smaller ones at hand (up to
@@ -137,18 +141,23 @@ def _entropy(rng) -> tuple[int, ...] | None:
 
 def _run(function, blocks: list[tuple], streams: list[tuple] | None) -> list:
     """A few consecutive blocks, on one thread, with BLAS held to one thread."""
-    nested = getattr(_worker, "busy", False)
+    if getattr(_worker, "busy", False):  # within a block: both hold already
+        return _each(function, blocks, streams)
     _worker.busy = True
     try:
         with one_blas_thread:
-            if streams is None:
-                return [function(*block) for block in blocks]
-            return [
-                function(*block, rng=np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(index,))))
-                for block, (entropy, index) in zip(blocks, streams)
-            ]
+            return _each(function, blocks, streams)
     finally:
-        _worker.busy = nested
+        _worker.busy = False
+
+
+def _each(function, blocks: list[tuple], streams: list[tuple] | None) -> list:
+    if streams is None:
+        return [function(*block) for block in blocks]
+    return [
+        function(*block, rng=np.random.default_rng(np.random.SeedSequence(entropy, spawn_key=(index,))))
+        for block, (entropy, index) in zip(blocks, streams)
+    ]
 
 
 def _in_order(function, arrays, cuts, entropy) -> Iterator:

@@ -38,7 +38,7 @@ def nested(matrix, x):
 
 X = np.random.default_rng(0).standard_normal((5000, 6))
 MATRIX = np.random.default_rng(1).standard_normal((6, 4))
-ROW = 1 << 12  # 64 rows a block
+ROW = _blocks.BLOCK_BYTES // 64  # 64 rows a block
 
 
 @pytest.mark.parametrize("where", ["1 thread", "2 threads", "3 threads", "thread executor", "process executor"])
@@ -114,7 +114,7 @@ def test_memory_does_not_grow_with_n(what):
 
 def test_sums_are_accurate_and_complete():
     x = np.random.default_rng(3).standard_normal((100_000, 1)) * 1e8 + 1e8
-    total, count = _blocks.sum_rows(column_sums, x, row_bytes=1 << 14)
+    total, count = _blocks.sum_rows(column_sums, x, row_bytes=_blocks.BLOCK_BYTES // 16)
     assert count == len(x)
     # pairwise over 6250 blocks of 16 rows: at most (log2(6250) + 16) roundings a term
     assert abs(total[0] - math.fsum(x[:, 0])) <= 29 * 2**-53 * math.fsum(np.abs(x[:, 0]))
@@ -144,6 +144,6 @@ def test_refusals():
 def test_every_row_is_in_exactly_one_block(n):
     """16 rows a block; n on both sides of its multiples."""
     x = np.arange(1.0, n + 1)[:, None]
-    np.testing.assert_array_equal(_blocks.map_rows(partial(affine, 1.5 * np.eye(1)), x, row_bytes=1 << 14), np.tanh(1.5 * x))
-    total, count = _blocks.sum_rows(column_sums, x, row_bytes=1 << 14)
+    np.testing.assert_array_equal(_blocks.map_rows(partial(affine, 1.5 * np.eye(1)), x, row_bytes=_blocks.BLOCK_BYTES // 16), np.tanh(1.5 * x))
+    total, count = _blocks.sum_rows(column_sums, x, row_bytes=_blocks.BLOCK_BYTES // 16)
     assert count == n and total[0] == n * (n + 1) / 2

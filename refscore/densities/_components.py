@@ -162,7 +162,10 @@ class Components:
     # ---- screening: all components at once, in one matrix product ------------------------------------------------
 
     def screen(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray | float, np.ndarray]:
-        """(l, base, error): l + base = log w_k N(x; m_k, C_k) + d/2 log 2 pi, (n, K); error (n,) bounds the rounding of l."""
+        """(l, base, error): l + base = log w_k N(x; m_k, C_k) + d/2 log 2 pi; error (n,) bounds the rounding of l.
+
+        l is (K, n), one row a component: what is summed over components is summed from row to row, n numbers at a time.
+        """
         largest = self._largest
         dim = x.shape[1]
         with np.errstate(over="ignore", invalid="ignore"):
@@ -170,9 +173,9 @@ class Components:
                 return self._screen_expanded(x - self.centre)
             logits = self._squares(x)
             logits *= -0.5
-            logits += self.log_heights
+            logits += self.log_heights[:, None]
             # a component that matters has q/2 <= height - (top - reach)
-            q = 2 * np.maximum(largest["height"] - logits.max(axis=1) + self.reach, 0)
+            q = 2 * np.maximum(largest["height"] - logits.max(axis=0) + self.reach, 0)
             size = q + largest["constant"]
             if self.axes is not None:  # y = z'W - shift is off by (d + 8) u |z'||W| at most, q by 2 |y| times that
                 size += np.sqrt(q * largest["trace"]) * (np.sqrt(_squared_lengths(x - self.centre)) + largest["shift"])
@@ -183,8 +186,8 @@ class Components:
         length2 = _squared_lengths(z)
         squares = length2[:, None] if len(base) == 1 else z * z
         alike = len(coefficients) == z.shape[1]
-        logits = (z if alike else np.concatenate([z, squares], axis=1)) @ coefficients
-        logits += constants
+        logits = coefficients.T @ (z if alike else np.concatenate([z, squares], axis=1)).T
+        logits += constants[:, None]
         size = np.sqrt(length2) * largest["pull"] + length2 * largest["excess"] + largest["constant"]
         error = (len(coefficients) + 8) * UNIT * size
         if not alike:  # 1/lambda_k is rounded, whatever the difference
@@ -192,18 +195,18 @@ class Components:
         return logits, -0.5 * (squares @ base), error
 
     def _squares(self, x: np.ndarray) -> np.ndarray:
-        """(x - m_k)'P_k(x - m_k), (n, K)."""
+        """(x - m_k)'P_k(x - m_k), (K, n)."""
         if self.axes is not None:
             root, shift = self._roots
-            y = (x - self.centre) @ root
-            y -= shift
+            y = root.T @ (x - self.centre).T
+            y -= shift[:, None]
             y *= y
-            return y.reshape(len(x), *self.means.T.shape).sum(axis=1)
-        total = np.zeros((len(x), len(self.means)))
-        for i in range(x.shape[1]):
-            offset = x[:, i, None] - self.means[:, i]
+            return y.reshape(*self.means.T.shape, len(x)).sum(axis=0)
+        total = np.zeros((len(self.means), len(x)))
+        for i, coordinate in enumerate(np.ascontiguousarray(x.T)):
+            offset = coordinate - self.means[:, i, None]
             offset *= offset
-            offset *= self.precision[:, min(i, self.precision.shape[1] - 1)]
+            offset *= self.precision[:, min(i, self.precision.shape[1] - 1), None]
             total += offset
         return total
 
@@ -282,9 +285,9 @@ class Components:
     def careful(self, x: np.ndarray, logits: np.ndarray, error: np.ndarray, prune: bool = True) -> Posterior:
         """The posterior over components of rows x, exact differences over every component the screening cannot exclude.
 
-        With ``prune`` those that turn out not to matter are dropped; error bounds want to see them all.
+        With ``prune`` those that turn out not to matter are dropped; error bounds want to see them all. logits (K, n).
         """
-        n = len(x)
+        n, logits = len(x), logits.T
         with np.errstate(invalid="ignore", over="ignore"):
             top = logits.max(axis=1)
             known = np.isfinite(top) & np.isfinite(error)

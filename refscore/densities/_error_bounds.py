@@ -29,11 +29,11 @@ def bounds(parts: Components, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         floor = np.where(easy, screening, 0.0)
         for start in range(0, len(x), group := max(1, 2**18 // len(parts.means))):
             rows = slice(start, start + group)
-            posterior = parts.careful(x[rows], logits[rows], screening[rows], prune=False)
+            posterior = parts.careful(x[rows], logits[:, rows], screening[rows], prune=False)
             delta = _ratio_errors(posterior, floor[rows])
             log_bounds.append(_log_density_bound(posterior, delta, floor[rows]))
             score_bounds.append(_score_bound(posterior, delta, easy[rows]))
-        base_error = (x.shape[1] + 8) * UNIT * np.abs(base)
+        base_error = (x.shape[1] + 8) * UNIT * np.abs(base) + len(parts.means) * UNIT  # and the sum over components
         return np.concatenate(log_bounds) + np.where(easy, base_error, 0.0), np.concatenate(score_bounds)
 
 

@@ -25,7 +25,7 @@ def _with_careful_rows(parts: Components, x: np.ndarray, dense, careful) -> np.n
         exact = []
         for start in range(0, len(hard), group):
             rows = hard[start : start + group]
-            exact.append(careful(parts.careful(x[rows], logits[rows], error[rows])))
+            exact.append(careful(parts.careful(x[rows], logits[:, rows], error[rows])))
             if np.isnan(exact[-1]).any():
                 row = x[rows[np.argwhere(np.isnan(exact[-1]))[0, 0]]]
                 raise OverflowError(f"at x = {row} parts of the result exceed the range of float64 with opposite signs: "
@@ -50,17 +50,20 @@ def score(parts: Components, x: np.ndarray) -> np.ndarray:
     def dense(logits, base):
         _, powers, total = _powers(logits)
         if parts.centred:
-            mixed = powers @ parts.slopes
-            mixed /= total[:, None]
-            z, pull, precision = x - parts.centre, mixed[:, : x.shape[1]], mixed[:, x.shape[1] :]
-            if parts.axes is None:
-                return pull - z * precision
-            return pull - (precision.reshape(len(x), *parts.precision.shape[1:]) @ z[:, :, None])[:, :, 0]
+            mixed = parts.slopes.T @ powers
+            mixed /= total
+            z, pull, precision = (x - parts.centre).T, mixed[: x.shape[1]], mixed[x.shape[1] :]
+            if parts.axes is not None:
+                precision = precision.reshape(*parts.precision.shape[1:], len(x))
+                return np.ascontiguousarray((pull - (precision * z).sum(axis=1)).T)
+            return np.ascontiguousarray((pull - precision * z).T)
         value = np.empty_like(x)
         for i in range(x.shape[1]):
-            away = parts.means[:, i] - x[:, i, None]
-            away *= powers * parts.precision[:, min(i, parts.precision.shape[1] - 1)]
-            value[:, i] = away.sum(axis=1) / total
+            if i < parts.precision.shape[1]:
+                steepness = powers * parts.precision[:, i, None]
+            away = parts.means[:, i, None] - np.ascontiguousarray(x[:, i])
+            away *= steepness
+            value[:, i] = away.sum(axis=0) / total
         return value
 
     return _with_careful_rows(parts, x, dense, Posterior.score)
@@ -99,17 +102,17 @@ def _spread_less(parts: Components, known: np.ndarray, x: np.ndarray) -> np.ndar
 
 
 def _powers(logits: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(largest l_k (n,), e^{l_k - largest} (n, K) in place of the logits, their sum (n,)): r_k is the power over the sum."""
-    top = logits.max(axis=1)
-    logits -= top[:, None]
+    """(largest l_k (n,), e^{l_k - largest} (K, n) in place of the logits, their sum (n,)): r_k is the power over the sum."""
+    top = logits.max(axis=0)
+    logits -= top
     np.exp(logits, out=logits)
-    return top, logits, logits.sum(axis=1)
+    return top, logits, logits.sum(axis=0)
 
 
 def _centred_scores(parts: Components, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Posterior weights (n, K) and s_k - s (n, K, d)."""
-    _, weights, total = _powers(logits)
-    weights /= total[:, None]
+    _, powers, total = _powers(logits)
+    weights = np.ascontiguousarray((powers / total).T)
     away = parts.means - x[:, None, :]
     precision = parts.precision
     away = np.einsum("kij,nkj->nki", precision, away) if precision.ndim == 3 else away * precision

@@ -156,7 +156,7 @@ def test_polarised_keeps_digits_at_any_ratio_of_sizes(v, w, exponent):
 
 @pytest.mark.parametrize("sizes", [(3, 5, 1), (4, 5, 7, 1), (3, 5, 4, 6, 1)])
 def test_same_bits_for_any_number_of_threads_and_after_pickling(sizes):
-    model, n = energy(sizes), 4000
+    model, n = energy(sizes), 16_001
     assert n * model.row_bytes() > 4 * BLOCK_BYTES
     x, t, u, v, w, c = arguments(model, n)
     results = []

@@ -183,7 +183,7 @@ def test_gradients_are_linear_and_add_up_over_rows():
 
 @pytest.mark.parametrize("sizes", [(3, 5, 7, 3), (4, 5, 7, 3), (3, 5, 4, 6, 3)])
 def test_same_bits_for_any_number_of_threads_and_after_pickling(sizes):
-    net, n = model(sizes), 3000
+    net, n = model(sizes), 12_001
     assert n * net.row_bytes() > 4 * BLOCK_BYTES  # several blocks, and not a whole number of them
     x, t, _ = batch(sizes, n, 2)
     u, w, c = cotangents(net, n)

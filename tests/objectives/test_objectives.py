@@ -333,7 +333,7 @@ def test_tiny_noise(sigma):
 @pytest.mark.parametrize("kind", [MLP, energy])
 @pytest.mark.parametrize("sizes", [(4, 5, 7, 3), (4, 6, 5, 4, 3)])
 def test_same_bits_for_any_number_of_threads(sizes, kind):
-    n, rng = 3000, np.random.default_rng(0)
+    n, rng = 12_001, np.random.default_rng(0)
     x, z, score = rng.normal(size=(3, n, 3))
     t = rng.uniform(0.1, 1, size=n)
     net = kind(sizes, "tanh", 0)
