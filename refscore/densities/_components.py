@@ -171,8 +171,7 @@ class Components:
         with np.errstate(over="ignore", invalid="ignore"):
             if self.expands:
                 return self._screen_expanded(x - self.centre)
-            logits = self._squares(x)
-            logits *= -0.5
+            logits = self._exponents(x)
             logits += self.log_heights[:, None]
             # a component that matters has q/2 <= height - (top - reach)
             q = 2 * np.maximum(largest["height"] - logits.max(axis=0) + self.reach, 0)
@@ -194,21 +193,23 @@ class Components:
             error += UNIT * largest["steepest"] * length2
         return logits, -0.5 * (squares @ base), error
 
-    def _squares(self, x: np.ndarray) -> np.ndarray:
-        """(x - m_k)'P_k(x - m_k), (K, n)."""
+    def _exponents(self, x: np.ndarray) -> np.ndarray:
+        """-1/2 (x - m_k)'P_k(x - m_k), (K, n)."""
         if self.axes is not None:
             root, shift = self._roots
             y = root.T @ (x - self.centre).T
             y -= shift[:, None]
             y *= y
-            return y.reshape(*self.means.T.shape, len(x)).sum(axis=0)
-        total = np.zeros((len(self.means), len(x)))
+            return -0.5 * y.reshape(*self.means.T.shape, len(x)).sum(axis=0)
+        steepness = -0.5 * self.precision
+        total = np.zeros(())
         for i, coordinate in enumerate(np.ascontiguousarray(x.T)):
             offset = coordinate - self.means[:, i, None]
             offset *= offset
-            offset *= self.precision[:, min(i, self.precision.shape[1] - 1), None]
-            total += offset
-        return total
+            if steepness.shape[1] > 1:
+                offset *= steepness[:, i, None]
+            total = np.add(offset, total, out=offset)
+        return total if steepness.shape[1] > 1 else np.multiply(total, steepness, out=total)
 
     # ---- one component a row -------------------------------------------------------------------------------------
 
