@@ -17,7 +17,8 @@ _COUNT = 8
 def reverse(n: int, steps: int, dim: int) -> Case:
     """Random numbers differ between the libraries: what is compared are means and second moments, within 7 standard errors."""
     rng = np.random.default_rng(11)
-    weights, means, variances = rng.dirichlet(np.ones(_COUNT)), 2 * rng.standard_normal((_COUNT, dim)), rng.uniform(0.1, 0.5, _COUNT)
+    weights, variances = rng.dirichlet(np.ones(_COUNT)), rng.uniform(0.1, 0.5, _COUNT)
+    means = 2 * rng.standard_normal((_COUNT, dim))
     process, times = OU(1.0, np.sqrt(2)), np.linspace(3.0, 0.01, steps + 1)
     score = MarginalScore(process, GaussianMixture(weights, means, variances))
     chain = reverse_sde(process, score, times)
