@@ -109,6 +109,11 @@ class Network(ABC):
         x, time = self._square(x, t)
         return self._mapped(self._traces, x, time, tangents=self.prepare_trace())
 
+    def value_and_divergence(self, x, t=None) -> tuple[np.ndarray, np.ndarray]:
+        """s, (n, out), and tr Ds, (n,), of one pass: `divergence` knows s already."""
+        x, time = self._square(x, t)
+        return self._mapped(self._values_and_traces, x, time, tangents=self.prepare_trace())
+
     def divergence_by_jvp(self, x, t=None) -> np.ndarray:
         """tr Ds(x), (n,), as the sum of e_k.(Ds e_k) over d tangents: any depth, d times the work."""
         x, time = self._square(x, t)
@@ -170,6 +175,9 @@ class Network(ABC):
         basis = np.eye(self.outputs, dtype=x.dtype)[:, None]
         return self.vjps(x, time, np.broadcast_to(basis, (self.outputs, len(x), self.outputs))).swapaxes(0, 1)
 
+    def _values_and_traces(self, x, time):
+        return self.divergence_pullback(x, time, grad=False)[:2]
+
     def _traces(self, x, time):
         return self.divergence_pullback(x, time, grad=False)[1]
 
@@ -190,8 +198,9 @@ class Network(ABC):
         s, _, pullback = self.divergence_pullback_by_jvp(x, time)
         return pullback(np.zeros_like(s), c)
 
-    def _mapped(self, function, *arrays, tangents: int = 0) -> np.ndarray:
-        return _finite(_blocks.map_rows(function, *arrays, row_bytes=self.row_bytes(tangents)))
+    def _mapped(self, function, *arrays, tangents: int = 0) -> Any:
+        found = _blocks.map_rows(function, *arrays, row_bytes=self.row_bytes(tangents))
+        return tuple(_finite(part) for part in found) if isinstance(found, tuple) else _finite(found)
 
     def _summed(self, function, *arrays, tangents: int = 0) -> list[np.ndarray]:
         return [_finite(a) for a in _blocks.sum_rows(function, *arrays, row_bytes=self.row_bytes(tangents))]

@@ -21,17 +21,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refscore import _blocks
 from refscore.networks import hutchinson
+from refscore.samplers import runge_kutta
 
 if TYPE_CHECKING:
     from refscore.samplers.probability_flow import ProbabilityFlow
-
-_ROW_ARRAYS = 12  # the state, the stages of a step, and what score and trace need besides, in arrays of the size of the state
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +63,7 @@ def along(flow: ProbabilityFlow, solve: Callable, x: np.ndarray, t0: float, t1: 
                         + (", or pass probes for an estimate by its jvp" if probes is None else ""))
     arrays = (x,) if probes is None else (x, _rows_first(probes, x))
     label = f"log-likelihood of {len(x)} rows from t = {t0:g} to {t1:g}"
-    end, divergence, truncation = _blocks.map_rows(pushed, *arrays, row_bytes=_ROW_ARRAYS * (d + 1) * 8, label=label)
+    end, divergence, truncation = _blocks.map_rows(pushed, *arrays, row_bytes=runge_kutta.row_bytes(d + 1), label=label)
     if prior is None:
         scaled = end / float(flow.process.sigma(t1))
         log_prior = -0.5 * (scaled * scaled).sum(axis=1) - d * np.log(np.sqrt(2 * np.pi) * float(flow.process.sigma(t1)))
@@ -110,17 +109,26 @@ class _Slope:
     probes: np.ndarray | None
 
     def __call__(self, y: np.ndarray, t: float) -> np.ndarray:
-        x, flow = np.ascontiguousarray(y[:, :-1]), self.flow
+        x = np.ascontiguousarray(y[:, :-1])
+        n, d = x.shape
+        score, trace = self._score_and_trace(x, t)
         slope = np.empty_like(y)
-        slope[:, :-1] = flow.slope(x, t)
-        slope[:, -1] = flow.with_score(x.shape[1], self._trace(x, t), t)
+        slope[:, :-1] = self.flow.with_score(x, of_shape(score, (n, d), f"score(x, {t})"), t)
+        slope[:, -1] = self.flow.with_score(d, of_shape(trace, (n,), f"score.divergence(x, {t})"), t)
         return slope
 
-    def _trace(self, x: np.ndarray, t: float) -> np.ndarray:
-        score = self.flow.score
+    def _score_and_trace(self, x: np.ndarray, t: float):
+        score: Any = self.flow.score
         if self.probes is not None:
-            return np.mean([hutchinson(score, x, v, t) for v in self.probes], axis=0)
-        trace = np.asarray(score.divergence(x, t))  # type: ignore[attr-defined]
-        if trace.shape != (len(x),):
-            raise ValueError(f"score.divergence(x, {t}) has shape {trace.shape}: return one number a row, ({len(x)},)")
-        return trace
+            return score(x, t), np.mean([hutchinson(score, x, v, t) for v in self.probes], axis=0)
+        if hasattr(score, "value_and_divergence"):  # in one pass
+            return score.value_and_divergence(x, t)
+        return score(x, t), score.divergence(x, t)
+
+
+def of_shape(value, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """``value`` as an array, when it has this shape."""
+    value = np.asarray(value)
+    if value.shape != shape:
+        raise ValueError(f"{name} has shape {value.shape}: return one row for each row of x, shape {shape}")
+    return value

@@ -21,9 +21,6 @@ from refscore.samplers.flow_likelihood import LogLikelihood, along
 if TYPE_CHECKING:
     from refscore.samplers.probability_flow import ProbabilityFlow
 
-ROW_ARRAYS = 10
-"""x, the stages of a step, and what the score needs besides, in arrays of the size of x."""
-
 
 @dataclass(frozen=True, eq=False)
 class FlowSteps:
@@ -71,8 +68,8 @@ class FlowSteps:
         """All steps, (n, d); row blocks, the same bits for any number of threads, float32 stays float32."""
         x = _validate.batch(x, dtype=None)
         label = f"probability flow of {len(x)} rows, {len(self)} steps"
-        row_bytes = ROW_ARRAYS * x.shape[1] * x.itemsize
-        return _blocks.map_rows(partial(self._solve, self.flow.slope), x, row_bytes=row_bytes, label=label)
+        solve = partial(self._solve, self.flow.slope)
+        return _blocks.map_rows(solve, x, row_bytes=runge_kutta.row_bytes(x.shape[1]), label=label)
 
 
     def log_likelihood(self, x, prior=None, probes=None) -> LogLikelihood:

@@ -23,8 +23,8 @@ import numpy as np
 from refscore import _blocks, _validate
 from refscore.processes._gaussian_path import GaussianPath
 from refscore.samplers import runge_kutta
-from refscore.samplers.flow_likelihood import LogLikelihood, along
-from refscore.samplers.flow_steps import ROW_ARRAYS, FlowSteps
+from refscore.samplers.flow_likelihood import LogLikelihood, along, of_shape
+from refscore.samplers.flow_steps import FlowSteps
 
 
 def probability_flow(process: GaussianPath, score: Callable) -> ProbabilityFlow:
@@ -84,7 +84,7 @@ class ProbabilityFlow:
             return x.copy()
         label = f"probability flow of {len(x)} rows from t = {t0:g} to {t1:g}"
         start = x.astype(np.float64, copy=False)
-        end = _blocks.map_rows(partial(solve, self.slope), start, row_bytes=ROW_ARRAYS * x.shape[1] * 8, label=label)
+        end = _blocks.map_rows(partial(solve, self.slope), start, row_bytes=runge_kutta.row_bytes(x.shape[1]), label=label)
         return end.astype(x.dtype, copy=False)
 
     def log_likelihood(
@@ -143,10 +143,7 @@ class ProbabilityFlow:
 
     def slope(self, x: np.ndarray, t: float) -> np.ndarray:
         """`drift` with arguments as they are, for those who have checked them."""
-        score = np.asarray(self.score(x, t))
-        if score.shape != x.shape:
-            raise ValueError(f"score(x, {t}) has shape {score.shape}, but x has shape {x.shape}: they must agree")
-        return self.with_score(x, score, t).astype(x.dtype, copy=False)
+        return self.with_score(x, of_shape(self.score(x, t), x.shape, f"score(x, {t})"), t).astype(x.dtype, copy=False)
 
     def with_score(self, x, score, t: float):
         """-r(t) x - 1/2 g(t)^2 score: the drift from x and the score, its divergence from d and the score's divergence."""

@@ -18,12 +18,22 @@ from collections.abc import Callable
 
 import numpy as np
 
+from refscore import _blocks
+
 METHODS: dict[str, tuple[list, list, list]] = {
     "euler": ([0.0], [[]], [1.0]),
     "heun": ([0.0, 1.0], [[], [1.0]], [0.5, 0.5]),
     "rk4": ([0.0, 0.5, 0.5, 1.0], [[], [0.5], [0.0, 0.5], [0.0, 0.0, 1.0]], [1 / 6, 1 / 3, 1 / 3, 1 / 6]),
 }
 """(c, A, b) by name."""
+
+def row_bytes(columns: int) -> int:
+    """Temporaries of a row of the state, as `_blocks` counts them: the state, the stages of a step, and what a slope needs.
+
+    No block has more than 512 rows: a slope costs much more than the calls around it, and several threads want their share.
+    """
+    return max(10 * columns * 8, _blocks.BLOCK_BYTES // 512)
+
 
 def on_grid(slope: Callable, y: np.ndarray, times: np.ndarray, method: str) -> np.ndarray:
     """y at the last of ``times`` from y at the first, a step of ``method`` from each to the next."""

@@ -198,7 +198,8 @@ def test_every_objective_takes_an_energy_network(sizes):
     model = energy(sizes)
     x, t, u, v, _, _ = arguments(model)
     options = {} if t is None else {"t": t}
-    s, trace = model(x, t), model.divergence(x, t)
+    s, trace = model.value_and_divergence(x, t)
+    assert np.allclose(s, model(x, t), rtol=0, atol=64 * EPS) and np.allclose(trace, model.divergence(x, t), rtol=0, atol=64 * EPS)
     value, gradient = objectives.ism(model, x, grad=True, **options)
     assert value == pytest.approx((np.square(s).sum(axis=1) / 2 + trace).mean(), abs=8 * EPS)
     parts = zip(model.gradient(x, s / ROWS, t), model.divergence_gradient(x, np.full(ROWS, 1 / ROWS), t), strict=True)

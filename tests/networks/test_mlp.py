@@ -58,6 +58,8 @@ def test_first_derivatives_by_complex_steps(sizes, name):
     trace, bound = np.einsum("nkk->n", J), J_error.sum(axis=(1, 2))
     assert (np.abs(net.divergence(x, t) - trace) <= bound).all()
     assert (np.abs(net.divergence_by_jvp(x, t) - trace) <= bound).all()
+    value, divergence = net.value_and_divergence(x, t)
+    assert np.array_equal(value, net(x, t)) and np.array_equal(divergence, net.divergence(x, t))
 
 
 @pytest.mark.parametrize("sizes, name", CASES)

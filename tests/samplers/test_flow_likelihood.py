@@ -100,6 +100,22 @@ def test_a_network_against_finite_differences_of_the_map():
     assert np.abs(found.end - flow.integrate(x, 0, 1)).max() <= 1e-8
 
 
+def test_one_pass_or_two_for_score_and_trace():
+    """A model that gives both at once is asked once, and gives what it gives in two."""
+    network = MLP((3, 6, 6, 2), "silu", 5)
+
+    class Apart:
+        def __call__(self, x, t):
+            return network(x, t)
+
+        def divergence(self, x, t):
+            return network.divergence(x, t)
+
+    x, times = mixture(2).sample(5, 6), np.linspace(0, 1, 8)
+    one, two = (probability_flow(VP(), model).steps(times, "heun").log_likelihood(x) for model in (network, Apart()))
+    assert np.array_equal(one.total, two.total) and np.array_equal(one.end, two.end)
+
+
 def test_probes_average_to_the_exact_trace():
     """All 2^d Rademacher vectors together give the trace itself, by enumeration; one alone does not."""
     network, d = MLP((4, 6, 3), "tanh", 7), 3
