@@ -207,17 +207,22 @@ def inverse(values: np.ndarray, slopes: np.ndarray, wanted: np.ndarray, enough) 
     """
     from numpy.polynomial import legendre
 
-    ends = [legendre.legval(np.full(len(wanted), end), values, tensor=False) for end in (-1.0, 1.0)]
-    wanted = np.clip(wanted, *ends)
-    low, high, z = -np.ones(len(wanted)), np.ones(len(wanted)), np.zeros(len(wanted))
+    enough = np.broadcast_to(enough, wanted.shape)
+    low, high = -np.ones(len(wanted)), np.ones(len(wanted))
+    first, last = (legendre.legval(end, values, tensor=False) - wanted for end in (low, high))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = np.where(first >= -enough, -1.0, np.where(last <= enough, 1.0, (low * last - high * first) / (last - first)))
+    rows = np.flatnonzero((first < -enough) & (last > enough))
     for _ in range(60):  # bisections; Newton needs about six
-        gap = legendre.legval(z, values, tensor=False) - wanted
-        if (np.abs(gap) <= enough).all():
+        gap = legendre.legval(z[rows], values[:, rows], tensor=False) - wanted[rows]
+        rows, gap = rows[np.abs(gap) > enough[rows]], gap[np.abs(gap) > enough[rows]]
+        if not len(rows):
             break
-        low, high = np.where(gap < 0, z, low), np.where(gap < 0, high, z)
+        at = z[rows]
+        low[rows], high[rows] = np.where(gap < 0, at, low[rows]), np.where(gap < 0, high[rows], at)
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            step = z - gap / legendre.legval(z, slopes, tensor=False)
-        z = np.where((step > low) & (step < high), step, (low + high) / 2)
+            step = at - gap / legendre.legval(at, slopes[:, rows], tensor=False)
+        z[rows] = np.where((step > low[rows]) & (step < high[rows]), step, (low[rows] + high[rows]) / 2)
     return z
 
 

@@ -50,7 +50,7 @@ class Increasing(NamedTuple):
         row = np.clip(np.searchsorted(self.values, y, side="right") - 1, 0, len(self.series) - 1)
         middle, half = self._panel(row)
         series = self.series[row].T
-        z = _panels.inverse(series, legendre.legder(series), y, 2 * EPS * np.abs(y))
+        z = _panels.inverse(series, legendre.legder(series), y, 4 * EPS * np.abs(series).sum(axis=0))  # the rounding of the sum
         x = middle + half * z
         value, slope, bend = self._at(row, z, x)
         outside = (y < self.values[0]) | (y > self.values[-1])
