@@ -86,9 +86,9 @@ def nystrom(steps: Sequence[Step], density: Callable, order: int, reach: float, 
     return law, abs(float(law.weights.sum()) - 1)
 
 
-def tv_by_quadrature(p: Callable, q: Callable, reach: float = 8.0) -> tuple[float, float]:
-    """1/2 int |p - q| by Gauss-Legendre between the roots, and an error estimate from a second order."""
-    x = np.linspace(-reach, reach, int(100 * reach) + 1)
+def tv_by_quadrature(p: Callable, q: Callable, reach: float = 8.0, width: float = 0.4) -> tuple[float, float]:
+    """1/2 int |p - q| by Gauss-Legendre between the roots, panels of ``width``, and an error estimate from a second order."""
+    x = np.linspace(-reach, reach, int(40 * reach / width) + 1)
     gap = p(x) - q(x)
     clear = np.abs(gap) > 1e-16
     x, sign = x[clear], np.sign(gap[clear])
@@ -103,7 +103,7 @@ def tv_by_quadrature(p: Callable, q: Callable, reach: float = 8.0) -> tuple[floa
     for order in (12, 16):
         total = 0.0
         pieces = zip(edges[:-1], edges[1:], strict=True)
-        nodes = [gauss_legendre(a, b, max(1, math.ceil((b - a) / 0.4)), order) for a, b in pieces]
+        nodes = [gauss_legendre(a, b, max(1, math.ceil((b - a) / width)), order) for a, b in pieces]
         difference = p(np.concatenate([y for y, _ in nodes])) - q(np.concatenate([y for y, _ in nodes]))
         start = 0
         for y, w in nodes:
