@@ -6,12 +6,12 @@ DDPM's last step has no noise, DDIM with eta = 0 and the probability flow have n
 
 and total variation does not see the coordinates: TV(q, r) = 1/2 int |p(x) - r(m(x)) m'(x)| dx.
 
-`refscore.laws` inverts a spectral interpolant of m and differentiates it. Here nothing is inverted, for y = m(x) is known where x is,
-and m' is the product of the steps' derivatives, by the chain rule; where noisy steps come first p is a Nystrom law.
+`refscore.laws` inverts a spectral interpolant of m and differentiates it. Here nothing is inverted, for y = m(x) is known where x
+is, and m' is the product of the steps' derivatives, by the chain rule; where noisy steps come first p is a Nystrom law.
 
 What the two may differ by. The interpolant leaves last coefficients t <= 1e-14 of a panel's rise, or the rounding of m; n = 20 of
-them make (n^3/6)^{1/2} = 37 t in the slope times half the panel; and slopes on a panel differ by a factor of 32 at most: so log m' is
-known to 37 * 2 * 32 * 1e-14, and the law as well.
+them make (n^3/6)^{1/2} = 37 t in the slope times half the panel; and slopes on a panel differ by a factor of 32 at most: so log m'
+is known to 37 * 2 * 32 * 1e-14, and the law as well.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ WIDE = GaussianMixture([0.25, 0.4, 0.35], [[-1.2], [0.1], [1.1]], [0.2, 0.3, 0.1
     method="density, distribution function and mean at images of given points, with the derivative by the chain rule along the "
     "steps: no inverse, no interpolation; total variation to the data against quadrature in the coordinate before the map",
     catches=(
-        "law_jacobian_forgotten", "law_jacobian_sign", "law_jacobian_at_the_image", "law_without_inverse", "law_last_step_with_noise",
-        "law_first_order_jacobian", "law_gaussian_of_same_moments", "law_one_step_short", "law_from_standard_normal",
+        "law_jacobian_forgotten", "law_jacobian_sign", "law_jacobian_at_the_image", "law_without_inverse",
+        "law_last_step_with_noise", "law_first_order_jacobian", "law_gaussian_of_same_moments", "law_one_step_short", "law_from_standard_normal",
         "flow_heun_slopes_added", "flow_rk4_equal_weights", "flow_of_the_full_score", "flow_rate_halved",
         "total_variation_not_halved", "total_variation_by_kolmogorov", "total_variation_signed",
     ),

@@ -1,13 +1,13 @@
 r"""Laws that split in several dimensions (systems H5): x = R u with coordinates that neither the law nor the chain couples.
 
 Then the law of the chain is a product of laws on the line in the axes R. Data of this kind: products, and mixtures along one
-direction times a Gaussian, in any axes. Here the same laws are computed a second time without splitting anything, by the trapezoidal
-rule on a lattice in the plane,
+direction times a Gaussian, in any axes. Here the same laws are computed a second time without splitting anything, by the
+trapezoidal rule on a lattice in the plane,
 
     p_{k+1}(y) = h^2 sum_j p_k(x_j) N(y; m_k(x_j), v_k I),
 
-exact to e^{-2 pi^2 (w/h)^2} for integrands that vary over w (a coarser lattice tells), with the score of the data in the plane; and in more dimensions with the
-axes of the data known: a Nystrom law on one of them, scalar recursions on the others.
+exact to e^{-2 pi^2 (w/h)^2} for integrands that vary over w (a coarser lattice tells), with the score of the data in the plane;
+and in more dimensions with the axes of the data known: a Nystrom law on one of them, scalar recursions on the others.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ COARSE, FINE, REACH = 0.25, 0.2, 9.0
     title="The law of a chain that splits is a product of laws on the line",
     statement=r"x = R u,\ m_k(x) = R\,(f_{k1}(u_1), \dots, f_{kd}(u_d)) \;\Rightarrow\; p_k(x) = \prod_i p_{ki}((R^\top x)_i)",
     source="[e]; Trefethen & Weideman 2014",
-    method="densities in the plane against the trapezoidal rule on a lattice that knows of no axes, for data along a tilted line, data "
-    "with four modes and random networks on each axis; in d = 3 and 5 against a Nystrom law on one axis and scalars on the others",
+    method="densities in the plane against the trapezoidal rule on a lattice that knows of no axes, for data along a tilted line, "
+    "data with four modes and random networks on each axis; in d = 3 and 5 against a Nystrom law on one axis and scalars on the others",
     catches=(
         "law_factors_swapped", "law_axes_transposed", "law_axes_forgotten", "law_rest_at_rest", "law_one_step_short",
         "law_variance_twice", "law_std_for_variance", "law_from_standard_normal", "law_gaussian_of_same_moments",

@@ -28,31 +28,20 @@ def _slope(law: PushForward, x) -> np.ndarray:
     return law._map(x[:, 0])[1]
 
 
-_changed("law_jacobian_forgotten", lambda q, y: q.base.logpdf(q._preimage(y)[0]), wrong="log p(x)", right="log p(x) - log m'(x)",
-         seen="points moved, densities carried along with them, common in plots of flows")
-_changed("law_jacobian_sign", lambda q, y: q.base.logpdf(q._preimage(y)[0]) + np.log(q._preimage(y)[1]), wrong="log p(x) + log m'(x)",
-         right="log p(x) - log m'(x)", seen="sign of the log-determinant, common in normalising flows")
-_changed("law_jacobian_at_the_image", lambda q, y: q.base.logpdf(q._preimage(y)[0]) - np.log(_slope(q, y)), wrong="m'(y)",
-         right="m'(x), x = m^{-1}(y)", seen="Jacobian taken after the step, not before it")
-_changed("law_without_inverse", lambda q, y: PushForward.logpdf(q, q._map(y[:, 0])[0][:, None]), wrong="q(m(y))", right="q(y)",
-         seen="density at the moved points plotted against where they came from")
+_changed("law_jacobian_forgotten", lambda q, y: q.base.logpdf(q._preimage(y)[0]),
+         wrong="log p(x)", right="log p(x) - log m'(x)", seen="points moved, densities carried along with them")
+_changed("law_jacobian_sign", lambda q, y: q.base.logpdf(q._preimage(y)[0]) + np.log(q._preimage(y)[1]),
+         wrong="log p(x) + log m'(x)", right="log p(x) - log m'(x)", seen="sign of the log-determinant, common in flows")
+_changed("law_jacobian_at_the_image", lambda q, y: q.base.logpdf(q._preimage(y)[0]) - np.log(_slope(q, y)),
+         wrong="m'(y)", right="m'(x), x = m^{-1}(y)", seen="Jacobian taken after the step, not before it")
+_changed("law_without_inverse", lambda q, y: PushForward.logpdf(q, q._map(y[:, 0])[0][:, None]),
+         wrong="q(m(y))", right="q(y)", seen="density at the moved points plotted against where they came from")
+_changed("law_first_order_jacobian", lambda q, y: q.base.logpdf(q._preimage(y)[0]) - (q._preimage(y)[1] - 1),
+         wrong="log p(x) - (m' - 1)", right="log p(x) - log m'(x)", seen="h div b for the log-determinant of a step")
 
 
-class _FirstOrder(PushForward):
-    """log m' replaced by m' - 1, right for maps near the identity."""
-
-    def logpdf(self, y):
-        x, slope, _ = self._preimage(y)
-        return self.base.logpdf(x) - (slope - 1)
-
-
-@mistake("law", wrong="log p(x) - (m' - 1)", right="log p(x) - log m'(x)", seen="divergence times h for the log-determinant of a step")
-def law_first_order_jacobian(chain, initial):
-    exact = law(chain, initial)
-    return _FirstOrder(exact.base, exact.transform) if isinstance(exact, PushForward) else exact
-
-
-@mistake("law", wrong="noise in the last step too", right="no noise in the last step", seen="guided-diffusion: nonzero_mask forgotten")
+@mistake("law", wrong="noise in the last step too", right="no noise in the last step",
+         seen="guided-diffusion: nonzero_mask forgotten")
 def law_last_step_with_noise(chain, initial):
     if not isinstance(chain, Chain) or chain.v[-1] > 0:
         return law(chain, initial)
