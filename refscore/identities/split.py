@@ -41,7 +41,8 @@ COARSE, FINE, REACH = 0.25, 0.2, 9.0
     statement=r"x = R u,\ m_k(x) = R\,(f_{k1}(u_1), \dots, f_{kd}(u_d)) \;\Rightarrow\; p_k(x) = \prod_i p_{ki}((R^\top x)_i)",
     source="[e]; Trefethen & Weideman 2014",
     method="densities in the plane against the trapezoidal rule on a lattice that knows of no axes, for data along a tilted line, "
-    "data with four modes and random networks on each axis; in d = 3 and 5 against a Nystrom law on one axis and scalars on the others",
+    "data with four modes and random networks on each axis; in d = 3 and 5 against a Nystrom law on one axis and scalars on the "
+    "others",
     catches=(
         "law_factors_swapped", "law_axes_transposed", "law_axes_forgotten", "law_rest_at_rest", "law_one_step_short",
         "law_variance_twice", "law_std_for_variance", "law_from_standard_normal", "law_gaussian_of_same_moments",
