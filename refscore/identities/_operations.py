@@ -37,7 +37,7 @@ UNDER_ANOTHER_NAME = {
 FUNCTIONS = {  # room: its functions
     "densities": "nonnegative",
     "processes": "posterior_mean posterior_covariance geometric_ladder ladder_overlap ladder_ratio ladder_levels "
-    "denoising_error linear_betas quadratic_betas cosine_betas",
+    "denoising_error linear_betas quadratic_betas cosine_betas time_change ConvertedScore",
     "networks": "hutchinson hutchinson_variance probes directional_difference complex_step line_derivatives best_step",
     "objectives": "boundary_flux esm ism psm ssm ssm_vr sliced_variance dsm dsm_process dsm_integrated ncsn ddpm_simple "
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance "

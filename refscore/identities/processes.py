@@ -24,7 +24,7 @@ from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.processes import OU, VP
 
-_DIGITS = Context(prec=60, Emin=-999999, Emax=999999)
+DIGITS = Context(prec=60, Emin=-999999, Emax=999999)
 
 
 @identity(
@@ -51,11 +51,7 @@ def ornstein_uhlenbeck(ops: Operations, seed: int) -> Iterator[Comparison | Tabl
     for beta, g in [(0.7, 1.3), (2.5, 0.6), (rng.uniform(0.2, 2), rng.uniform(0.3, 2.5)), (0.0, 1.7)]:
         process, name = OU(beta, g), f"beta = {beta:.3g}, sigma = {g:.3g}"
         times = np.sort(rng.uniform(0.1, 3.0, 5)) / max(beta, 0.5)
-        yield from _integrals(ops, process, name, times)
-        yield from _moment_equations(ops, process, name, times, radius=0.1 / max(beta, 0.5), rng=rng)
-        yield from _semigroup(ops, process, name, times)
-        yield from _covariance(ops, process, name, times)
-        yield from _reverse_steps(ops, process, name, times)
+        yield from inside(ops, process, name, times, 0.1 / max(beta, 0.5), rng)
         if beta > 0:
             yield from _stationary(ops, process, name, times)
 
@@ -85,14 +81,18 @@ def variance_preserving(ops: Operations, seed: int) -> Iterator[Comparison | Tab
         times = np.concatenate([10.0 ** np.arange(-17, 0), [0.2, 0.5, 0.77, 1.0]])
         if high < 100:
             times = np.append(times, rng.uniform(0, 1, 4))
-        yield from _against_decimals(ops, process, name, times, [_decimal_vp(low, high, t) for t in times])
-        if high < 100:  # the quadratures below resolve changes over times of about 1/beta
-            inside = np.sort(rng.uniform(0.15, 0.9, 5))
-            yield from _integrals(ops, process, name, inside)
-            yield from _moment_equations(ops, process, name, inside, radius=0.05, rng=rng)
-            yield from _semigroup(ops, process, name, inside)
-            yield from _covariance(ops, process, name, inside)
-            yield from _reverse_steps(ops, process, name, inside)
+        yield from against_decimals(ops, process, name, times, [_decimal_vp(low, high, t) for t in times])
+        if high < 100:  # the quadratures resolve changes over times of about 1/beta
+            yield from inside(ops, process, name, np.sort(rng.uniform(0.15, 0.9, 5)), 0.05, rng)
+
+
+def inside(ops: Operations, process, name: str, times: np.ndarray, radius: float, rng) -> Iterator[Comparison]:
+    """All that ties scales, transitions and reverse steps to the drift and the diffusion, at five times away from the ends."""
+    yield from _integrals(ops, process, name, times)
+    yield from _moment_equations(ops, process, name, times, radius, rng)
+    yield from _semigroup(ops, process, name, times)
+    yield from _covariance(ops, process, name, times)
+    yield from _reverse_steps(ops, process, name, times)
 
 
 def _extreme_times(ops: Operations) -> Iterator[Comparison]:
@@ -100,19 +100,19 @@ def _extreme_times(ops: Operations) -> Iterator[Comparison]:
     products = np.concatenate([10.0 ** np.arange(-17, 3), [0.3, 1.7, 5.5, 36.7, 350.0, 700.0]])
     for beta, g in [(1.0, math.sqrt(2)), (0.7, 1.3), (3e-9, 2.0), (4e8, 0.01)]:
         times = products / beta
-        yield from _against_decimals(ops, OU(beta, g), f"beta = {beta:g}, sigma = {g:.3g}, beta t from 1e-17 to 700", times,
+        yield from against_decimals(ops, OU(beta, g), f"beta = {beta:g}, sigma = {g:.3g}, beta t from 1e-17 to 700", times,
                                      [_decimal_ou(beta, g, t) for t in times])
     for beta in (0.0, 5e-324, 1e-200, 1e-17):
         times = np.array([1e-12, 0.3, 1.0, 7.0])
         exact = [_decimal_ou(beta, 1.3, t) for t in times]
-        yield from _against_decimals(ops, OU(beta, 1.3), f"beta = {beta:g}, Brownian motion to rounding", times, exact)
+        yield from against_decimals(ops, OU(beta, 1.3), f"beta = {beta:g}, Brownian motion to rounding", times, exact)
         root = np.array([1.3 * math.sqrt(t) for t in times])  # (1 - e^{-2x})/2x = 1 - x + ..., x <= 7e-17
         yield Comparison(f"beta = {beta:g}: sigma_t = sigma sqrt(t)", ops.sigma(OU(beta, 1.3), times), root, 8 * EPS * root, root)
 
 
 def _decimal_ou(beta: float, g: float, t: float) -> tuple[Decimal, Decimal]:
     """(alpha, sigma^2) by the formulas as they stand, in 60 digits."""
-    with localcontext(_DIGITS):
+    with localcontext(DIGITS):
         b, s, time = Decimal(beta), Decimal(g), Decimal(float(t))
         if b * time < Decimal("1e-60"):  # 1 - beta t, which no longer shows in 60 digits
             return Decimal(1), s * s * time
@@ -122,15 +122,15 @@ def _decimal_ou(beta: float, g: float, t: float) -> tuple[Decimal, Decimal]:
 
 
 def _decimal_vp(low: float, high: float, t: float) -> tuple[Decimal, Decimal]:
-    with localcontext(_DIGITS):
+    with localcontext(DIGITS):
         time = Decimal(float(t))
         clock = Decimal(low) * time + (Decimal(high) - Decimal(low)) * time * time / 2
         return (-clock / 2).exp(), 1 - (-clock).exp()
 
 
-def _against_decimals(ops: Operations, process, name: str, times: np.ndarray, exact: list) -> Iterator[Comparison]:
+def against_decimals(ops: Operations, process, name: str, times: np.ndarray, exact: list) -> Iterator[Comparison]:
     """Relative errors: R = int r has a few roundings, which e^{-R} turns into R eps; sqrt(1 - e^{-2R}) never magnifies them."""
-    with localcontext(_DIGITS):
+    with localcontext(DIGITS):
         alpha = np.array([float(a) for a, _ in exact])
         sigma = np.array([float(v.sqrt()) for _, v in exact])
         start = np.zeros_like(times)
@@ -149,8 +149,8 @@ def _rate(ops: Operations, process, u: np.ndarray) -> np.ndarray:
 
 
 def _decay(ops: Operations, process, u: np.ndarray, t: float) -> np.ndarray:
-    """e^{-int_u^t r}, for every u; r is a polynomial of degree one at most, for which the rule is exact."""
-    nodes, weights = gauss_legendre(0.0, 1.0, 1, 4)
+    """e^{-int_u^t r}, for every u; exact for polynomials, and for rates that are analytic a tenth of the span around it."""
+    nodes, weights = gauss_legendre(0.0, 1.0, 4)
     rates = _rate(ops, process, (u[:, None] + (t - u)[:, None] * nodes).ravel())
     return np.exp(-(t - u) * (rates.reshape(len(u), -1) @ weights))
 
@@ -168,7 +168,8 @@ def _ito(ops: Operations, process, s: float, t: float, upto: float) -> float:
 def _integrals(ops: Operations, process, name: str, times: np.ndarray) -> Iterator[Comparison]:
     """Sums of 160 positive terms, each with a relative error of some ten eps: 64 eps covers them."""
     alpha = np.array([_decay(ops, process, np.zeros(1), t)[0] for t in times])
-    variance = np.array([_ito(ops, process, t, t, t) for t in times])
+    first = float(ops.sigma(process, 0.0)) ** 2  # a process may start with noise
+    variance = np.array([_ito(ops, process, t, t, t) for t in times]) + alpha**2 * first
     # rates times spans reach about 20: e^{-R} carries R eps
     bound = 64 * EPS * (1 + np.abs(np.log(alpha)))
     yield Comparison(f"alpha = exp(-int rate): {name}", ops.alpha(process, times), alpha, bound * alpha, alpha)
@@ -216,7 +217,8 @@ def _semigroup(ops: Operations, process, name: str, times: np.ndarray) -> Iterat
 
 def _covariance(ops: Operations, process, name: str, times: np.ndarray) -> Iterator[Comparison]:
     for s, t in [(times[0], times[2]), (times[2], times[3])]:
-        exact = _ito(ops, process, s, t, s)
+        first = float(ops.sigma(process, 0.0)) ** 2 * float(ops.alpha(process, s)) * float(ops.alpha(process, t))
+        exact = _ito(ops, process, s, t, s) + first
         bound = 64 * EPS * (1 - math.log(float(ops.alpha(process, t)))) * exact
         left = float(ops.transition(process, s, t)[0]) * float(ops.sigma(process, s)) ** 2
         yield Comparison(f"Cov(x_s, x_t) = alpha_ts sigma_s^2: {name}", left, exact, bound, exact)

@@ -8,6 +8,7 @@ from refscore.processes.ou import OU
 from refscore.processes.path import Path
 from refscore.processes.schedules import cosine_betas, linear_betas, quadratic_betas
 from refscore.processes.sub_vp import SubVP
+from refscore.processes.time_change import ConvertedScore, time_change
 from refscore.processes.tweedie import posterior_covariance, posterior_mean
 from refscore.processes.ve import VE
 from refscore.processes.vp import VP
@@ -15,7 +16,7 @@ from refscore.processes.vp_cosine import VPCosine
 from refscore.processes.vp_schedule import VPSchedule
 
 __all__ = [
-    "DDPM", "OU", "VE", "VP", "MarginalScore", "Overlap", "Path", "SubVP", "VPCosine", "VPSchedule", "cosine_betas",
+    "DDPM", "OU", "VE", "VP", "ConvertedScore", "MarginalScore", "Overlap", "Path", "SubVP", "VPCosine", "VPSchedule", "cosine_betas",
     "denoising_error", "geometric_ladder", "ladder_levels", "ladder_overlap", "ladder_ratio", "linear_betas",
-    "posterior_covariance", "posterior_mean", "quadratic_betas",
+    "posterior_covariance", "posterior_mean", "time_change", "quadratic_betas",
 ]

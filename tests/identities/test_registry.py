@@ -180,6 +180,8 @@ def test_every_operation_reaches_the_package():
         (o.log_normalizer(beta), beta.log_normalizer()),
         (o.nonnegative(*wave).logpdf(v / 2), densities.nonnegative(*wave).logpdf(v / 2)),
         (o.posterior_mean(x, -x, 0.8, 0.4), processes.posterior_mean(x, -x, 0.8, 0.4)),
+        (o.time_change(ou, processes.VP(), 0.3), processes.time_change(ou, processes.VP(), 0.3)),
+        (o.ConvertedScore(np.cos, ou, ou), processes.ConvertedScore(np.cos, ou, ou)),
         (o.alpha(ou, 0.3), ou.alpha(0.3)),
         (o.sigma(ou, 0.3), ou.sigma(0.3)),
         (o.drift(ou, x, 0.3), ou.drift(x, 0.3)),
