@@ -25,7 +25,7 @@ import numpy as np
 from refscore.identities import _targets
 from refscore.identities._calculus import EPS
 from refscore.identities._operations import Operations
-from refscore.identities._registry import Comparison, Table, identity
+from refscore.identities._registry import Comparison, Picture, Table, identity
 from refscore.identities.processes import DIGITS, against_decimals, inside
 from refscore.processes import OU, VE, VP, Path, SubVP, VPCosine, VPSchedule
 
@@ -53,13 +53,13 @@ def _decimals(form: Callable, times: np.ndarray) -> list[tuple[Decimal, Decimal]
     statement=r"\alpha_t = \frac{\cos\left(\frac{\pi}{2}\frac{t+s}{1+s}\right)}{\cos\left(\frac{\pi}{2}\frac{s}{1+s}\right)};\quad "
     r"\alpha_t = e^{-\frac12\int_0^t \beta},\; \sigma_t^2 = 1 - \alpha_t^2",
     source="[e]; Nichol & Dhariwal 2021, eq. 17",
-    method="the published cosines and 60-digit decimal arithmetic for an exponential beta(t), against clocks by reduction and by quadrature; "
-    "Ito integrals, moment equations, semigroup",
+    method="the published cosines and 60-digit decimal arithmetic for an exponential beta(t), "
+    "against clocks by reduction and by quadrature; Ito integrals, moment equations, semigroup",
     catches=(*_LINEAR, "cosine_offset_ten_times", "schedule_by_left_rectangle"),
 )
 def schedules(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     rng = np.random.default_rng((seed, 61))
-    times = np.array([1e-9, 0.1, 0.3, 0.77, 0.95, 1.0])
+    times = np.array([1e-9, 0.1, 0.3, 0.77, 0.95, 0.999])
     for s in (0.008, float(rng.uniform(0.02, 0.2))):
         process, name = VPCosine(s), f"cosine, s = {s:.3g}"
         published = np.cos(math.pi / 2 * (times + s) / (1 + s)) / math.cos(math.pi / 2 * s / (1 + s))
@@ -67,14 +67,14 @@ def schedules(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
         yield Comparison(f"sigma^2 = 1 - alpha^2: {name}", ops.sigma(process, times) ** 2, 1 - published**2, 16 * EPS, 1.0)
         yield from inside(ops, process, name, np.sort(rng.uniform(0.15, 0.85, 5)), 0.05, rng)
     low, growth = float(rng.uniform(0.3, 1)), float(rng.uniform(2, 3))
-    process, name = VPSchedule(lambda t: low * np.exp(growth * t)), f"beta(t) = {low:.3g} exp({growth:.3g} t)"
+    free, name = VPSchedule(lambda t: low * np.exp(growth * t)), f"beta(t) = {low:.3g} exp({growth:.3g} t)"
 
     def closed(t: Decimal):
         clock = Decimal(low) / Decimal(growth) * ((Decimal(growth) * t).exp() - 1)
         return (-clock / 2).exp(), (1 - (-clock).exp()).sqrt()
 
-    yield from against_decimals(ops, process, name, _TINY_TIMES, _decimals(closed, _TINY_TIMES))
-    yield from inside(ops, process, name, np.sort(rng.uniform(0.15, 0.9, 5)), 0.05, rng)
+    yield from against_decimals(ops, free, name, _TINY_TIMES, _decimals(closed, _TINY_TIMES))
+    yield from inside(ops, free, name, np.sort(rng.uniform(0.15, 0.9, 5)), 0.05, rng)
     yield from _step(ops)
 
 
@@ -148,8 +148,8 @@ def variance_exploding(ops: Operations, seed: int) -> Iterator[Comparison | Tabl
     title="Drift and diffusion follow from alpha and sigma",
     statement=r"f = \frac{\dot\alpha}{\alpha} x,\quad g^2 = 2\sigma\left(\dot\sigma - \sigma\frac{\dot\alpha}{\alpha}\right)",
     source="[e]; Karras et al. 2022, app. B; Kingma et al. 2021",
-    method="straight lines, a quarter circle and the scales of VP as functions, against closed forms of rate and diffusion; Ito integrals, "
-    "moment equations, semigroup",
+    method="straight lines, a quarter circle and the scales of VP as functions, against closed forms of rate and diffusion; Ito "
+    "integrals, moment equations, semigroup",
     catches=(
         "drift_sign", "drift_doubled", "drift_first_time_for_all", "diffusion_is_variance", "diffusion_halved",
         "transition_from_time_zero", "transition_alpha_from_time_zero", "transition_std_for_variance",
@@ -164,8 +164,8 @@ def paths(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     cases = [  # name, path with slopes, the same without, r, g^2
         ("straight lines", Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: -1 + 0 * t, sigma_slope=lambda t: 1 + 0 * t),
          Path(lambda t: 1 - t, lambda t: t), lambda t: 1 / (1 - t), lambda t: 2 * t / (1 - t)),
-        ("quarter circle", Path(lambda t: np.cos(half * t), lambda t: np.sin(half * t), alpha_slope=lambda t: -half * np.sin(half * t),
-                                sigma_slope=lambda t: half * np.cos(half * t)),
+        ("quarter circle", Path(lambda t: np.cos(half * t), lambda t: np.sin(half * t),
+                                alpha_slope=lambda t: -half * np.sin(half * t), sigma_slope=lambda t: half * np.cos(half * t)),
          Path(lambda t: np.cos(half * t), lambda t: np.sin(half * t)), lambda t: half * np.tan(half * t),
          lambda t: math.pi * np.tan(half * t)),
         ("VP's scales", Path(vp.alpha, vp.sigma, alpha_slope=lambda t: -vp.rate(t) * vp.alpha(t),
@@ -217,17 +217,17 @@ def _clocks() -> list[_Clock]:
     statement=r"x^A_t \overset{d}{=} c\, x^B_u,\quad \frac{\sigma^B_u}{\alpha^B_u} = \frac{\sigma^A_t}{\alpha^A_t},\; "
     r"c = \frac{\alpha^A_t}{\alpha^B_u};\quad s^A(x, t) = \tfrac1c\, s^B(x/c, u)",
     source="[e]; Song et al. 2021, app. C; Karras et al. 2022, sec. 2",
-    method="clocks by bisection against their closed forms, for every ordered pair of eight processes; scores and log-densities of a mixture "
-    "along one against those along the other",
+    method="clocks by bisection against their closed forms, for every ordered pair of eight processes; scores and log-densities of "
+    "a mixture along one against those along the other",
     catches=(
         "time_change_by_sigma", "time_change_by_snr_of_variance", "time_change_scale_inverted", "time_change_scale_of_sigma_zero",
-        "time_change_same_time", "converted_score_not_divided", "converted_score_at_x", "converted_score_squared_scale", "sigma_is_variance",
+        "time_change_same_time", "converted_score_not_divided", "converted_score_at_x", "converted_score_squared_scale",
+        "sigma_is_variance",
     ),
 )  # fmt: skip
 def one_process(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     rng = np.random.default_rng((seed, 66))
     data = _targets.mixture(2)
-    rows = []
     for a in _clocks():
         t = a.at * rng.uniform(0.5, 1.2, 3)
         ratio = np.array([float(ops.sigma(a.process, u)) / float(ops.alpha(a.process, u)) for u in t])
@@ -241,9 +241,10 @@ def one_process(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
             right = ops.sigma(a.process, t) / ops.sigma(b.process, u)
             yield Comparison(f"scale: {a.name} by {b.name}", c, right, 64 * EPS * right * (1 + slope / expected), right)
             yield from _laws(ops, a, b, data, float(t[1]), float(u[1]), float(c[1]), rng)
-        rows.append((a.name, *(float(b.time(ratio[0])) for b in _clocks())))
-    names = tuple(c.name for c in _clocks())
-    yield Table("times at which the ratio is that of the process on the left, at a time of its own", ("process", *names), rows)
+    names = ("OU", "BM", "VP", "cosine", "sub-VP", "VE 0", "VE", "lines")
+    rows = [(rho, *(float(f"{c.time(rho):.3g}") for c in _clocks())) for rho in (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)]
+    picture = Picture("rho", names, log=True, ylabel="time")
+    yield Table("times of equal noise-to-signal ratio rho = sigma/alpha, eight processes", ("rho", *names), rows, picture)
 
 
 def _laws(ops: Operations, a: _Clock, b: _Clock, data, t: float, u: float, c: float, rng) -> Iterator[Comparison]:

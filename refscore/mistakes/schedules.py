@@ -37,7 +37,7 @@ def sub_vp_diffusion_exponent_halved(process, t):
     return np.sqrt(process.beta(t) * process.sigma(t)) if isinstance(process, SubVP) else process.diffusion(t)
 
 
-@mistake("sigma", wrong="sigma(t) where the SDE starts from the data, and the other way round", right="sqrt(sigma(t)^2 - sigma_min^2)",
+@mistake("sigma", wrong="sigma(t) where it starts from the data, and vice versa", right="sqrt(sigma(t)^2 - sigma_min^2)",
          seen="the kernel of VE that is published starts from sigma_min; libraries mix both")
 def ve_start_confused(process, t):
     if not isinstance(process, VE):
@@ -45,7 +45,7 @@ def ve_start_confused(process, t):
     return VE(process.sigma_min, process.sigma_max, "data" if process.start == "sigma_min" else "sigma_min").sigma(t)
 
 
-@mistake("diffusion", wrong="sigma(t)", right="sigma(t) sqrt(2 log(sigma_max/sigma_min))", seen="g taken for the noise level, common")
+@mistake("diffusion", wrong="sigma(t)", right="sigma(t) sqrt(2 log(sigma_max/sigma_min))", seen="g taken for sigma, common")
 def ve_diffusion_is_sigma(process, t):
     return process.sigma_min ** (1 - t) * process.sigma_max**t if isinstance(process, VE) else process.diffusion(t)
 
@@ -58,7 +58,7 @@ def ve_linear_ladder(process, t):
     return process.sigma_min + np.asarray(t) * (process.sigma_max - process.sigma_min)
 
 
-@mistake("diffusion", wrong="g^2 = (sigma^2)'", right="g^2 = (sigma^2)' + 2 r sigma^2", seen="VE's formula used where the signal shrinks")
+@mistake("diffusion", wrong="g^2 = (sigma^2)'", right="g^2 = (sigma^2)' + 2 r sigma^2", seen="VE's formula used beside a drift")
 def path_diffusion_without_drift(process, t):
     g2 = process.diffusion(t) ** 2
     return np.sqrt(np.abs(g2 - 2 * process.rate(t) * process.variance(t))) if isinstance(process, Path) else np.sqrt(g2)
@@ -70,7 +70,7 @@ def path_diffusion_sign(process, t):
     return np.sqrt(np.abs(g2 - 4 * process.rate(t) * process.variance(t))) if isinstance(process, Path) else np.sqrt(g2)
 
 
-@mistake("diffusion", wrong="g = sigma(t)", right="g^2 = alpha^2 (sigma^2/alpha^2)'", seen="flow-matching code that adds noise sigma")
+@mistake("diffusion", wrong="g = sigma(t)", right="g^2 = alpha^2 (sigma^2/alpha^2)'", seen="flow matching with noise sigma")
 def path_diffusion_of_sigma(process, t):
     return process.sigma(t) if isinstance(process, Path) else process.diffusion(t)
 
@@ -108,7 +108,8 @@ def time_change_scale_of_sigma_zero(source, target, t):
     return u, np.ones_like(c)
 
 
-@mistake("time_change", wrong="u = t", right="u with sigma/alpha equal", seen="a network trained along one process sampled along another")
+@mistake("time_change", wrong="u = t", right="u with sigma/alpha equal",
+         seen="a network trained along one process and sampled along another")
 def time_change_same_time(source, target, t):
     u = np.minimum(t, target.t_max)
     return u, source.alpha(t) / target.alpha(u)

@@ -16,7 +16,7 @@ from refscore.processes.vp_cosine import VPCosine
 from refscore.processes.vp_schedule import VPSchedule
 
 __all__ = [
-    "DDPM", "OU", "VE", "VP", "ConvertedScore", "MarginalScore", "Overlap", "Path", "SubVP", "VPCosine", "VPSchedule", "cosine_betas",
-    "denoising_error", "geometric_ladder", "ladder_levels", "ladder_overlap", "ladder_ratio", "linear_betas",
-    "posterior_covariance", "posterior_mean", "time_change", "quadratic_betas",
+    "DDPM", "OU", "VE", "VP", "ConvertedScore", "MarginalScore", "Overlap", "Path", "SubVP", "VPCosine", "VPSchedule",
+    "cosine_betas", "denoising_error", "geometric_ladder", "ladder_levels", "ladder_overlap", "ladder_ratio", "linear_betas",
+    "posterior_covariance", "posterior_mean", "quadratic_betas", "time_change",
 ]

@@ -1,7 +1,7 @@
 r"""Every Gaussian process is a time-changed, rescaled other one.
 
-x_t = alpha_t x_0 + sigma_t z is, but for a factor, decided by the noise-to-signal ratio sigma/alpha alone: with time u of process B such
-that sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t and c = alpha^A_t/alpha^B_u
+x_t = alpha_t x_0 + sigma_t z is, but for a factor, decided by the noise-to-signal ratio sigma/alpha alone: with time u of process B
+such that sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t and c = alpha^A_t/alpha^B_u
 
     x^A_t = c x^B_u  in law, whatever the data;      p^A_t(x) = c^{-d} p^B_u(x/c),      s^A(x, t) = s^B(x/c, u)/c.
 
@@ -103,6 +103,7 @@ class ConvertedScore:
 def _ratio(process: Noising, t: np.ndarray, name: str) -> np.ndarray:
     alpha, sigma = process.alpha(t), process.sigma(t)
     if name == "source" and not alpha.all():
-        raise ValueError(f"alpha of the source is 0 at t = {t[np.argmin(alpha)]}: nothing is left of the data there; pass a smaller t")
+        raise ValueError(f"alpha of the source is 0 at t = {t[np.argmin(alpha)]}: nothing is left of the data there; "
+                         "pass a smaller t")
     with np.errstate(divide="ignore"):
         return sigma / alpha

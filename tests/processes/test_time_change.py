@@ -1,0 +1,62 @@
+"""The change from one process to another: clocks in closed form, laws of mixtures, refusals."""
+
+import math
+
+import mpmath as mp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refscore.densities import GaussianMixture
+from refscore.processes import OU, VE, VP, ConvertedScore, MarginalScore, Path, SubVP, VPCosine, VPSchedule, time_change
+
+PROCESSES = {
+    "OU": OU(0.7, 1.3), "Brownian": OU(0.0, 1.7), "VP": VP(), "cosine": VPCosine(), "sub-VP": SubVP(), "VE": VE(0.02, 40.0, "data"),
+    "lines": Path(lambda t: 1 - t, lambda t: t), "schedule": VPSchedule(lambda t: 6 * np.exp(t), 2.0),
+}  # fmt: skip
+SKEWED = GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [1.0, 2.0]], [0.2, 0.6])
+
+
+@pytest.mark.parametrize("t", [1e-12, 1e-3, 0.4, 0.9])
+def test_vp_on_the_clock_of_ou_in_50_digits(t):
+    with mp.workdps(50):
+        clock = mp.mpf(0.1) * t + (20 - mp.mpf(0.1)) * mp.mpf(t) ** 2 / 2
+        u, c = float(clock / 2), 1.0  # OU(1, sqrt 2) has alpha = e^{-u}, sigma^2 = 1 - e^{-2u}
+    np.testing.assert_allclose(time_change(VP(), OU(1.0, math.sqrt(2)), t), (u, c), rtol=1e-14)
+
+
+@given(st.sampled_from(sorted(PROCESSES)), st.sampled_from(sorted(PROCESSES)), st.floats(1e-6, 0.95))
+def test_there_and_back_again(one, other, t):
+    a, b = PROCESSES[one], PROCESSES[other]
+    u, c = time_change(a, b, t)
+    back, inverse = time_change(b, a, u)
+    # the ratio is rounded, and so is a time that it is read from: 1e-10 is loose only near VP's flat start and cosine's end
+    assert back == pytest.approx(t, rel=1e-10) and c * inverse == pytest.approx(1, rel=1e-10)
+    assert a.sigma(t) == pytest.approx(c * b.sigma(u), rel=1e-10)
+
+
+@pytest.mark.parametrize("other", PROCESSES)
+def test_scores_serve_along_every_process(other):
+    vp, b = PROCESSES["VP"], PROCESSES[other]
+    x, t = np.random.default_rng(1).standard_normal((6, 2)), np.array([0.1, 0.3, 0.5, 0.7, 0.8, 0.3])
+    wanted, learnt = MarginalScore(vp, SKEWED), MarginalScore(b, SKEWED)
+    np.testing.assert_allclose(ConvertedScore(learnt, vp, b)(x, t), wanted(x, t), rtol=1e-11, atol=1e-12)
+    np.testing.assert_allclose(ConvertedScore(learnt, vp, b)(x, 0.4), wanted(x, 0.4), rtol=1e-11, atol=1e-12)
+
+
+def test_time_0_goes_to_time_0():
+    assert time_change(OU(1.0, 2.0), VP(), 0.0) == (0.0, 1.0)
+    u, c = time_change(VE(0.1, 3.0), VE(0.1, 3.0), np.array([0.0, 1.0]))
+    np.testing.assert_allclose(u, [0, 1]), np.testing.assert_allclose(c, 1)
+
+
+@pytest.mark.parametrize(("source", "target", "t", "message"), [
+    (OU(1.0, 1.0), VE(0.5, 30.0), 1e-3, "starts above it"),
+    (OU(0.0, 1.0), VP(0.1, 2.0), 1e6, "ends below it"),
+    (OU(1.0, 1.0), OU(0.0, 1.0), 800.0, "nothing is left"),
+    (VP(), OU(1.0, 1.0), 1.5, "runs from time 0 to 1"),
+])  # fmt: skip
+def test_what_cannot_be_matched_is_refused(source, target, t, message):
+    with pytest.raises(ValueError, match=message):
+        time_change(source, target, t)
