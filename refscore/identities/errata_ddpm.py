@@ -31,7 +31,7 @@ from refscore.processes import DDPM, OU
 from refscore.report import Picture
 
 RATE, LAST = 0.7, 2.0
-STEPS = (8, 12, 16, 24, 32, 48, 64, 96, 128)
+STEPS = (6, 8, 12, 16, 24, 32, 48, 64)
 
 
 @identity(

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore.densities import Gaussian
+from refscore.distances import kl
 from refscore.laws import law
 from refscore.networks import MLP
 from refscore.objectives import ddpm_simple, prior_loss, variational_bound, variational_loss
@@ -90,6 +91,23 @@ def test_bound_is_above_the_likelihood_and_tight_in_the_limit(variance):
         assert gaps[1] < gaps[0] and gaps[2] < gaps[1] / 4
     else:  # beta~_2 is half of the right variance whatever N: the first steps never become right
         assert gaps[2] > 0.1
+
+
+def test_gap_of_the_posterior_variance_is_half_of_eulers_constant():
+    """Gaussian data, constant beta(t): what the reversed kernels cost, in N steps, is gamma/2 + (a + b log N)/N + O(log N/N^2).
+
+    The cost is the bound less the data's entropy and less KL(q(x_N) || N(0, I)), what the start costs.
+    """
+    data, gaps, steps = Gaussian([0.4], 0.5), [], np.array([100, 200, 400, 800])
+    signs = np.array([[1.0, 1], [1, -1], [-1, 1], [-1, -1]])  # exact for polynomials of degree 2 in (x_0, noise)
+    x0, z = 0.4 + np.sqrt(0.5) * signs[:, :1], signs[:, 1:]
+    for n in steps:
+        process = DDPM.from_vp(VP(3.0, 3.0), np.linspace(0, 1, n + 1))
+        bound = variational_bound(MarginalScore(process, data), process, x0, z, "beta_tilde", predicts="score")
+        start = kl(process.marginal(data, n), Gaussian([0.0], 1.0))[0]
+        gaps.append(bound.total - start - (1 + np.log(2 * np.pi * 0.5)) / 2)
+    basis = np.stack([np.ones(4), 1 / steps, np.log(steps) / steps, 1 / steps**2], axis=1)
+    assert np.linalg.solve(basis, gaps)[0] == pytest.approx(np.euler_gamma / 2, abs=1e-4)
 
 
 def test_batches_weights_and_gradients_agree_with_rows():

@@ -123,6 +123,8 @@ def test_what_noising_gives_works_by_index():
     assert np.allclose(law.cov, chain.alpha(12) ** 2 * data.cov + chain.variance(12) * np.eye(2))
     assert np.allclose(MarginalScore(chain, data)(x0, index)[3:], law.score(x0[3:]))
     assert chain.marginal(data, 0) is data
+    with pytest.raises(ValueError, match="read-only"):
+        chain.betas[0] = 0.5
     again = pickle.loads(pickle.dumps(chain))
     assert np.array_equal(again.alpha(index), chain.alpha(index)) and len(again) == 30
 
