@@ -51,7 +51,7 @@ def time_change(source: Noising, target: Noising, t) -> tuple[np.ndarray, np.nda
     """
     t = source._time(t)
     wanted = _ratio(source, t.reshape(-1), "source")
-    low, high = np.full(wanted.shape, _TINY), np.full(wanted.shape, min(1.0, target.t_max))
+    low, high = np.full(wanted.shape, _TINY), np.full(wanted.shape, target.t_max if np.isfinite(target.t_max) else 1.0)
     if not np.isfinite(target.t_max):
         for _ in range(_DOUBLINGS):
             short = _ratio(target, high, "target") < wanted
