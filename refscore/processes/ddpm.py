@@ -75,6 +75,8 @@ class DDPM(Noising):
         times = _validate.finite(np.atleast_1d(_validate.reals(times, "times")), "times")
         if times.ndim != 1 or len(times) < 2 or times[0] != 0 or not (np.diff(times) > 0).all():
             raise ValueError(f"times = {times}: pass at least two increasing times from 0 on, such as np.linspace(0, 1, 1001)")
+        if isinstance(process, type) or not hasattr(process, "transition"):
+            raise TypeError(f"process is {process!r}: pass a VP process, such as VP()")
         alpha, variance = process.transition(times[:-1], times[1:])
         if np.abs(alpha**2 + variance - 1).max() > 1e-12:
             raise ValueError(f"process is {process!r}, whose steps do not keep the variance 1: pass a VP process, such as VP()")
@@ -86,6 +88,12 @@ class DDPM(Noising):
 
     def __repr__(self) -> str:
         return f"DDPM({len(self)} betas from {self.betas[0]:.3g} to {self.betas[-1]:.3g})"
+
+    def __getattr__(self, name: str):
+        if name in ("rate", "drift", "diffusion", "exponential_step"):
+            raise AttributeError(f"a DDPM has no {name}: there is nothing between two indices; sample with refscore.samplers.ddpm "
+                                 "or ddim, or take the VP process that the chain approximates")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     @property
     def t_max(self) -> float:  # type: ignore[override]

@@ -26,7 +26,7 @@ class PredictedScore:
         _validate.choice(self.predicts, "predicts", PARAMETRISATIONS)
 
     def __call__(self, x, t) -> np.ndarray:
-        value = np.asarray(self.model(x, t))
+        value = _validate.finite(np.asarray(self.model(x, t)), f"eps_model(x, {t})")
         if value.shape != x.shape:
             raise ValueError(f"eps_model(x, {t}) has shape {value.shape}, but x has shape {x.shape}: they must agree")
         return self.process.convert(value, x, t, self.predicts, "score")

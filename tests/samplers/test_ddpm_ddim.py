@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.laws import law
 from refscore.processes import DDPM, OU, VP, MarginalScore, cosine_betas, linear_betas
-from refscore.samplers import ddim, ddpm
+from refscore.samplers import ddim, ddpm, reverse_sde
 
 EPS = np.finfo(float).eps
 DATA = GaussianMixture([0.3, 0.7], [[-1.5, 0.2], [1.0, -0.4]], [0.16, 0.36])
@@ -140,6 +140,8 @@ MODEL_REFUSED = [
     (lambda: ddpm(CHAINS["one"], wavy, "gamma"), ValueError, "variance is 'gamma': choose one of 'beta', 'beta_tilde'"),
     (lambda: ddpm(CHAINS["one"], wavy, predicts="noise"), ValueError, "predicts is 'noise': choose one of 'score', 'eps'"),
     (lambda: ddpm(CHAINS["one"], lambda x, i: x[:, :1]).mean(0, np.ones((2, 2))), ValueError, r"eps_model\(x, 1.0\) has shape"),
+    (lambda: ddpm(CHAINS["one"], lambda x, i: x / 0).mean(0, np.ones((2, 2))), ValueError, r"eps_model\(x, 1.0\)\[0, 0\] is inf"),
+    (lambda: reverse_sde(CHAINS["one"], wavy, [1, 0]), AttributeError, "a DDPM has no diffusion"),
     (lambda: ddim(VP(), wavy), ValueError, "indices is None, and process is VP"),
     (lambda: ddim(CHAINS["linear"], wavy, [3]), ValueError, "pass at least two strictly decreasing indices"),
     (lambda: ddim(CHAINS["linear"], wavy, [3, 3, 0]), ValueError, "strictly decreasing"),
@@ -151,6 +153,7 @@ MODEL_REFUSED = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 @pytest.mark.parametrize(("call", "error", "message"), MODEL_REFUSED)
 def test_refusals_name_the_argument_and_the_way_out(call, error, message):
     with pytest.raises(error, match=message):
