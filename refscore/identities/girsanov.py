@@ -33,6 +33,7 @@ from refscore.identities.samplers import Setting, exact_score, settings
 from refscore.identities.theory import STANDARD, _coefficients, _grid, _scales
 from refscore.identities.variational import _kl
 
+
 @identity(
     id="H2",
     systems=("H2",),
@@ -128,7 +129,7 @@ def _by_finite_paths(ops: Operations, setting: Setting, data: Gaussian, seed: in
 
 
 def _finite_path(setting: Setting, data: Gaussian, affine: Callable, times, m: int) -> float:
-    """KL between the joint Gaussian laws of all points, m a step: of the forward process, and of the chain with the score frozen."""
+    """KL between the joint Gaussian laws of all points, m a step: of the forward process, and of the chain with its frozen score."""
     d, unit = data.dim, np.eye(data.dim)
     grid = np.concatenate([np.linspace(t, s, m + 1)[:-1] for t, s in itertools.pairwise(times)] + [times[-1:]])
     alpha, noise = _scales(setting, grid)
@@ -146,8 +147,8 @@ def _finite_path(setting: Setting, data: Gaussian, affine: Callable, times, m: i
         mean[i + 1] = a * mean[i] + b * (W @ mean[frozen] + w)
         root[i + 1] = a * root[i] + b * np.tensordot(W, root[frozen], axes=1)
         root[i + 1, :, i + 1] += math.sqrt(v) * unit
-    root = root.reshape(n * d, n * d)
-    return _kl((alpha[:, None] * data.mean).ravel(), cov.reshape(n * d, n * d), mean.ravel(), root @ root.T)
+    square = root.reshape(n * d, n * d)
+    return _kl((alpha[:, None] * data.mean).ravel(), cov.reshape(n * d, n * d), mean.ravel(), square @ square.T)
 
 
 def _by_joint_nodes(ops: Operations, setting: Setting, seed: int, rows: list[tuple]) -> Iterator[Comparison]:
@@ -169,7 +170,8 @@ def _by_joint_nodes(ops: Operations, setting: Setting, seed: int, rows: list[tup
         value, bound = refined(compute, 0.5, finest=0.25)
         case = f"{name} score, {setting.name}, mixture on the line"
         yield Comparison(f"KL(Q||P): {case}", found.value, value["kl"][0], found.error + bound["kl"], 1 + value["kl"][0])
-        rows.append((case, found.value, found.score, found.discretisation, found.cross, *_simulated(setting, data, score, times, seed)))
+        parts = found.value, found.score, found.discretisation, found.cross
+        rows.append((case, *parts, *_simulated(setting, data, score, times, seed)))
 
 
 def _on_nodes(setting: Setting, data, score: Callable, times, spacing: float) -> float:

@@ -26,7 +26,7 @@ def path_kl_twice(process, density, score, times, **options):
     return _scaled(bounds.path_kl(process, density, score, times, **options), 2.0)
 
 
-@mistake("path_kl", wrong="int g/2 |.|^2", right="int g^2/2 |.|^2", seen="diffusion taken for its square, common: lucidrains#18's neighbour")
+@mistake("path_kl", wrong="int g/2 |.|^2", right="int g^2/2 |.|^2", seen="diffusion taken for its square, common")
 def path_kl_g_for_g2(process, density, score, times, **options):
     return _scaled(bounds.path_kl(process, density, score, times, **options), 1 / float(process.diffusion(times[0])))
 
@@ -43,7 +43,8 @@ def path_kl_one_step_short(process, density, score, times, **options):
     return bounds.path_kl(process, density, score, times[:-1], **options)
 
 
-@mistake("path_kl", wrong="score frozen at the end of a step", right="at its start", seen="the index of the forward process, common")
+@mistake("path_kl", wrong="score frozen at the end of a step", right="at its start",
+         seen="the index of the forward process, common")
 def path_kl_score_at_the_end(process, density, score, times, **options):
     times = np.asarray(times)
 
@@ -170,7 +171,8 @@ def score_errors_at_the_data(density, score, times, **options):
     return tuple(np.array(found).T)
 
 
-@mistake("kl", wrong="KL(q||p)", right="KL(p||q)", seen="arguments in the other order; scipy.stats.entropy and torch's kl_div differ")
+@mistake("kl", wrong="KL(q||p)", right="KL(p||q)",
+         seen="arguments in the other order; scipy.stats.entropy and torch's kl_div differ")
 def kl_to_gamma_reversed(p, q, **options):
     return kl(q, p, **options)
 
