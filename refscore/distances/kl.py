@@ -19,14 +19,14 @@ whose integrand is positive, and smooth wherever the laws are within a few order
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from refscore import _validate
-from refscore.densities import DegenerateGaussian, GaussianMixture, PointSet, Product
-from refscore.distances._gaussian_pair import UNIT, gaussian_pair
+from refscore.densities import DegenerateGaussian, GaussianMixture, PointSet
+from refscore.distances._factors import paired_factors
+from refscore.distances._gaussian_pair import UNIT, gaussian_pair, log_gap
 
 _COARSE = 0.8
 """Spacing of the lattice on which rounding errors are averaged: a factor, not a digit, is asked of them."""
@@ -40,7 +40,7 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
     p, q : densities of the same dimension
         Gaussians of any covariances in any dimension, in closed form; otherwise p must have nodes: mixtures as far as
         quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p; products
-        of such laws on both sides.
+        in the same axes, of any dimension.
     tolerance, max_nodes :
         Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed.
 
@@ -66,8 +66,7 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
             raise TypeError(f"{name} is {type(law).__name__}: pass a density, such as a Gaussian or a GaussianMixture")
     if p.dim != q.dim:
         raise ValueError(f"p has dimension {p.dim} and q has dimension {q.dim}: they must agree")
-    if isinstance(p, Product) and isinstance(q, Product):
-        pairs = Counter(zip(p.factors, q.factors, strict=True))
+    if (pairs := paired_factors(p, q)) is not None:
         parts = [(n, *kl(a, b, tolerance=tolerance, max_nodes=max_nodes)) for (a, b), n in pairs.items()]
         return sum(n * value for n, value, _ in parts), sum(n * error for n, _, error in parts)
     tolerance, max_nodes = _validate.positive(tolerance, "tolerance"), _validate.count(max_nodes, "max_nodes")
@@ -89,18 +88,17 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
 
 def _gaussians(p: GaussianMixture, q: GaussianMixture) -> tuple[float, float]:
     pair = gaussian_pair(p, q)
-    value = 0.5 * float(pair.repeats @ excess_minus_log(pair.excess, pair.log_ratio) + pair.squares.sum())
+    if not (np.isfinite(pair.excess).all() and np.isfinite(pair.squares.sum())):
+        raise ValueError("p exceeds 1e154 standard deviations of q, and KL float64: rescale the coordinates")
+    value = 0.5 * float(pair.repeats @ _excess_minus_log(pair.excess, pair.log_ratio) + pair.squares.sum())
     # d(e - log lam) = e dlam/lam
     error = 0.5 * float(pair.repeats @ (np.abs(pair.excess) * pair.ratio_error)) + 0.5 * pair.squares_error
     return value, error + (16 + len(pair.excess).bit_length()) * UNIT * value
 
 
-def excess_minus_log(excess: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
-    """e - log(1 + e) >= 0 to relative accuracy, given both; |e| <= 1/2 by the series of the module."""
-    near = np.clip(excess, -0.5, 0.5)
-    z = near / (2 + near)
-    tail = sum(z ** (2 * k) / (2 * k + 3) for k in reversed(range(17)))  # z^2 <= 1/9
-    return np.where(np.abs(excess) <= 0.5, near * z - 2 * z**3 * tail, excess - log_ratio)
+def _excess_minus_log(excess: np.ndarray, log_ratio: np.ndarray) -> np.ndarray:
+    """e - log(1 + e) >= 0 to relative accuracy, given both."""
+    return np.where(np.abs(excess) <= 0.5, log_gap(np.clip(excess, -0.5, 0.5)), excess - log_ratio)
 
 
 def _plain(p, q, tolerance: float, max_nodes: int) -> tuple[float, float]:
@@ -111,17 +109,15 @@ def _plain(p, q, tolerance: float, max_nodes: int) -> tuple[float, float]:
     return value, error
 
 
-def _positive(p: GaussianMixture, q: GaussianMixture, tolerance: float, max_nodes: int) -> tuple[float, float]:
-    """E_m g(u), g = 2 (u - 1 + e^{-u})/(1 + e^{-u}), m = (p + q)/2."""
-    weights, means = np.concatenate([p.weights, q.weights]) / 2, np.concatenate([p.means, q.means])
-    middle = GaussianMixture(weights, means, _joined(p.covs, q.covs, p.dim))
-
+def _positive(p, q, tolerance: float, max_nodes: int) -> tuple[float, float]:
+    """E_m g(u), g = 2 (u - 1 + e^{-u})/(1 + e^{-u}), half of it under p, half under q."""
     def g(u):
         right, left = np.maximum(u, -0.5), np.exp(np.minimum(u, 0))
         excess = np.expm1(-right)
-        return np.where(u > -0.5, 2 * excess_minus_log(excess, -right) / (2 + excess), 2 * (1 + (u - 1) * left) / (1 + left))
+        return np.where(u > -0.5, 2 * _excess_minus_log(excess, -right) / (2 + excess), 2 * (1 + (u - 1) * left) / (1 + left))
 
-    return _average(middle, p, q, g, lambda u: 4 * np.abs(np.tanh(u / 2)), tolerance, max_nodes)  # >= |g'|
+    halves = [_average(law, p, q, g, lambda u: 4 * np.abs(np.tanh(u / 2)), tolerance, max_nodes) for law in (p, q)]  # >= |g'|
+    return sum(value for value, _ in halves) / 2, sum(error for _, error in halves) / 2
 
 
 def _average(measure, p, q, g, slope, tolerance: float, max_nodes: int) -> tuple[float, float]:
@@ -138,13 +134,6 @@ def _average(measure, p, q, g, slope, tolerance: float, max_nodes: int) -> tuple
     tolerance = max(tolerance, 10 * lost / size) if size > 0 else 1.0
     value, error = measure.expectation(lambda x: g(_log_ratio(p, q, x)), tolerance=tolerance, max_nodes=max_nodes)
     return value, error + lost
-
-
-def _joined(a: np.ndarray, b: np.ndarray, dim: int) -> np.ndarray:
-    """Covariances of both in the more general of their two forms."""
-    form = max(a.ndim, b.ndim)
-    a, b = (c[:, None] * np.ones(dim) if c.ndim < min(form, 2) else c for c in (a, b))
-    return np.concatenate([c[:, :, None] * np.eye(dim) if c.ndim < form else c for c in (a, b)])
 
 
 def _log_ratio(p, q, x: np.ndarray) -> np.ndarray:
