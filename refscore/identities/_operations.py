@@ -43,8 +43,8 @@ FUNCTIONS = {  # room: its functions
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance "
     "variational_loss variational_bound prior_loss",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim sgld decreasing_steps "
-    "predictor_corrector snr_steps",
-    "laws": "law stationary langevin_stationary langevin_bias minibatch_moments",
+    "predictor_corrector snr_steps mala",
+    "laws": "law stationary langevin_stationary langevin_bias minibatch_moments acceptance_rate",
     "distances": "total_variation fisher fisher_information kl",
     "training": "minibatch train train_step",
     "bounds": "chen2023 martingale_bound score_lipschitz second_moment score_errors path_kl displacement score_motion "

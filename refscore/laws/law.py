@@ -8,22 +8,24 @@ Rules, applied step after step, the first that fits:
        step (`minibatch`), with one component a node and mean;
     4. in one dimension noise-free steps at the end are one map, and the law is a push-forward by it, if it increases: the last
        step of DDPM, DDIM without noise, the probability flow;
-    5. in several dimensions any other mean is refused, unless law and chain split: independent coordinates in some axes, each of
+    5. in one dimension a chain that may refuse its steps has a law of its own kind (`metropolis`, `PanelLaw`);
+    6. in several dimensions any other mean is refused, unless law and chain split: independent coordinates in some axes, each of
        which the chain moves without seeing the others (`split`). The law is then a product of laws on the line.
 """
 
 from __future__ import annotations
 
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from refscore.densities import GaussianMixture, PointSet, Product, PushForward
-from refscore.laws import affine, grid, minibatch, split
+from refscore.laws import affine, grid, metropolis, minibatch, split
+from refscore.laws.panel_law import PanelLaw
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
-    from refscore.samplers import Chain
+    from refscore.samplers import Chain, MetropolisChain
 
 ACCURACY = 1e-10
 """Largest error in total variation with which `law` hands out a law."""
@@ -40,10 +42,10 @@ def law(chain: Chain, initial):
 
     Returns
     -------
-    Gaussian, GaussianMixture, PointSet, PushForward or Product
+    Gaussian, GaussianMixture, PointSet, PushForward, Product or PanelLaw
         Gaussian when ``initial`` is and every mean is affine; PointSet only when ``initial`` is and no step has noise; PushForward
         when the last steps are noise-free and not affine; Product in several dimensions, when the chain acts on independent
-        coordinates one by one and the mean is not affine, or ``initial`` is a Product.
+        coordinates one by one and the mean is not affine, or ``initial`` is a Product; PanelLaw for a chain that may refuse steps.
 
     Raises
     ------
@@ -74,7 +76,7 @@ def law(chain: Chain, initial):
     return density
 
 
-def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | PushForward | Product, float]:
+def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | PushForward | Product | PanelLaw, float]:
     """`law` and its error in total variation: a bound for affine steps (rounding, departure seen), an estimate for all others.
 
     The error of the score, as a function, is no part of it: the law is that of the chain as given. Nor is a feature of
@@ -83,6 +85,8 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | 
     """
     if not isinstance(initial, (GaussianMixture, PointSet, Product)):
         raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian, a GaussianMixture, a PointSet or a Product")
+    if hasattr(chain, "log_ratio"):
+        return metropolis.law(cast("MetropolisChain", chain), initial)
     if not all(hasattr(chain, name) for name in ("v", "mean", "__len__")):
         raise TypeError(f"chain is {chain!r}: pass what langevin, annealed_langevin or reverse_sde return")
     density: Any = initial

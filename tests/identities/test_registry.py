@@ -170,6 +170,7 @@ def test_every_operation_reaches_the_package():
     posterior = (lambda x, y: y - x), [[0.3], [-0.2], [1.0]], 2, [0.1, 0.05]
     minibatches = samplers.sgld(*posterior)
     hypotheses = dict(kl=0.3, lipschitz=1.5, score_error=0.1, dim=1, T=1.0, steps=20)
+    refused = samplers.mala(g.score, g.logpdf, 0.1, 2)
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
         (o.score(g, x), g.score(x)),
@@ -249,6 +250,8 @@ def test_every_operation_reaches_the_package():
         (o.langevin_bias(g, x), laws.langevin_bias(g, x)),
         (o.minibatch_moments(minibatches, g)[1], laws.minibatch_moments(minibatches, g)[1]),
         (o.sgld(*posterior).means(0, x), minibatches.means(0, x)),
+        (o.mala(g.score, g.logpdf, 0.1, 2).log_ratio(0, x, v), refused.log_ratio(0, x, v)),
+        (o.acceptance_rate(refused, g), laws.acceptance_rate(refused, g)),
         (o.decreasing_steps(0.1, 2.0, 0.6, 3), samplers.decreasing_steps(0.1, 2.0, 0.6, 3)),
         (o.predictor_corrector(ou, score, [1.0, 0.5], 2, 0.1).b, samplers.predictor_corrector(ou, score, [1.0, 0.5], 2, 0.1).b),
         (o.snr_steps(ou, [0.5, 0.2], 0.1), samplers.snr_steps(ou, [0.5, 0.2], 0.1)),
