@@ -16,7 +16,7 @@ is at N + 1 of its times (`DDPM.from_vp`); in between there is nothing, no drift
 
 **Computed** from C_i = -log alpha-bar_i = sum -log1p(-beta_k), a sum of positive terms kept to the last digit: alpha is
 e^{-C/2}, sigma^2 is -expm1(-C), and 1 - alpha-bar_i is written beta_i + (1 - beta_i)(1 - alpha-bar_{i-1}) where it is divided by.
-Nothing cancels, whether beta is 1e-17 or 1 - 1e-16. The steps 1 - beta themselves belong to the schedule.
+Nothing cancels, whether beta is 1e-17 or 1 - 1e-16.
 """
 
 from __future__ import annotations
