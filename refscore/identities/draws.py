@@ -18,8 +18,8 @@ import numpy as np
 from refscore.identities import _textbook
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import mixture
-from refscore.processes import OU
-from refscore.training import Denoising, DenoisingProcess, Implicit, NoiseConditional
+from refscore.processes import DDPM, OU
+from refscore.training import Denoising, DenoisingProcess, Implicit, NoiseConditional, NoisePrediction
 
 DRAWS = 2**16
 LAMBDA = 4.0
@@ -32,7 +32,7 @@ DIRECTIONS = {2: {"an axis": np.array([0.0, 1.0]), "(3, -4)/5": np.array([3.0, -
 @identity(
     id="D5.draws",
     systems=("D5", "B5"),
-    title="What is drawn has its law: probes, data, noise, levels and times",
+    title="What is drawn has its law: probes, data, noise, levels, times and indices",
     statement=r"\sup_x|F_n(x) - F(x)| \le 4/\sqrt n,\quad P(\text{otherwise}) \le 2e^{-32}",
     source="[e, minibatches of ISM, DSM, SSM and NCSN], [a, sec. 4]; Massart 1990, corollary 1",
     method="distribution function of 65536 draws vs the law's in closed form, along an axis and across it",
@@ -40,7 +40,7 @@ DIRECTIONS = {2: {"an axis": np.array([0.0, 1.0]), "(3, -4)/5": np.array([3.0, -
              "probes_one_for_all_rows",
              "minibatch_noise_uniform", "minibatch_noise_of_variance_two", "minibatch_noise_from_the_stream_of_the_data",
              "minibatch_last_level_never", "minibatch_one_level_for_all_rows", "minibatch_times_from_zero",
-             "minibatch_one_time_for_all_rows", "minibatch_last_row_never", "minibatch_without_replacement"),
+             "minibatch_one_time_for_all_rows", "minibatch_index_from_zero", "minibatch_last_index_never", "minibatch_one_index_for_all_rows", "minibatch_last_row_never", "minibatch_without_replacement"),
 )
 def laws_of_draws(ops, seed):
     """Every draw against its distribution function; two rows of five coincide in one step of five."""
@@ -84,6 +84,9 @@ def _cases(ops, seed) -> Iterator[tuple[str, np.ndarray, Callable]]:
     _, t, z = ops.minibatch(density, DenoisingProcess(OU(0.7, 1.2), T_MAX, T_MIN), DRAWS, seed, 3)
     yield "times", t, lambda u: np.clip((u - T_MIN) / (T_MAX - T_MIN), 0, 1)
     yield "noise along a process", z[:, 0], ndtr
+    _, index, z = ops.minibatch(density, NoisePrediction(DDPM([0.1, 0.4, 0.05, 0.3])), DRAWS, seed, 5)
+    yield "indices", index - 1, _uniform(4)
+    yield "noise at indices", z[:, 0], ndtr
     points = np.arange(5.0)[:, None]
     yield "rows of data", ops.minibatch(points, Implicit(), DRAWS, seed, 4)[0][:, 0], _uniform(5)
     pairs = np.array([ops.minibatch(points, Implicit(), 2, seed, k)[0][:, 0] for k in range(1, 1025)])

@@ -13,8 +13,8 @@ from refscore.identities._expectations import EPS, flat
 from refscore.identities._models import linear_score, random_network, trained_network
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities._targets import DIMENSIONS, mixture
-from refscore.processes import OU
-from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, NoiseConditional, Sliced, Trained
+from refscore.processes import DDPM, OU
+from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, NoiseConditional, NoisePrediction, Sliced, Trained
 
 SIGMA = 0.6
 SUMS = 1e-13
@@ -263,6 +263,7 @@ def loop(ops, seed):
     cases: dict[str, Any] = {
         "ISM": (plain, Implicit()), "SSM": (plain, Sliced("gaussian", directions=2)), "DSM": (plain, Denoising(SIGMA)),
         "NCSN": (timed, NoiseConditional((1.0, 0.5, 0.25))), "DSM along OU": (timed, DenoisingProcess(OU(0.7, 1.2), 2.0, 0.1)),
+        "noise prediction": (timed, NoisePrediction(DDPM([0.1, 0.4, 0.05, 0.3]))),
         "DSM, trained before": (trained_network(density, seed), Denoising(SIGMA, "sigma2")),
     }
     for name, (model, objective) in cases.items():

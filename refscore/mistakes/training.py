@@ -237,6 +237,24 @@ def _one_time(which, x0, drawn, rng):
     return np.repeat(drawn[0][:1], len(x0)), drawn[1]
 
 
+@_drawn(name="minibatch_index_from_zero", wrong="i ~ U{0, ..., N - 1}", right="i ~ U{1, ..., N}",
+        seen="0-based index in a 1-based formula: index 0 is data", objective="NoisePrediction")
+def _index_from_zero(which, x0, drawn, rng):
+    return drawn[0] - 1, drawn[1]
+
+
+@_drawn(name="minibatch_last_index_never", wrong="i ~ U{1, ..., N - 1}", right="i ~ U{1, ..., N}",
+        seen="exclusive upper end taken for inclusive", objective="NoisePrediction")
+def _last_index(which, x0, drawn, rng):
+    return rng.integers(1, len(which.process), size=len(x0)), drawn[1]
+
+
+@_drawn(name="minibatch_one_index_for_all_rows", wrong="one index a batch", right="one a row", seen="shape () for (n,)",
+        objective="NoisePrediction")
+def _one_index(which, x0, drawn, rng):
+    return np.repeat(drawn[0][:1], len(x0)), drawn[1]
+
+
 @mistake("minibatch", wrong="z from the numbers that the data came from", right="numbers of its own",
          seen="two generators made of one seed: each law is right, and they depend on each other")
 def minibatch_noise_from_the_stream_of_the_data(data, objective, batch, seed, k):

@@ -18,7 +18,7 @@ A score of noisy data, trained by minibatch denoising score matching, and how fa
 With ``checkpoint="run.npz"`` a run that is killed goes on where it was saved, and ends with the same bits.
 """
 
-from refscore.training.draws import Denoising, DenoisingProcess, Implicit, NoiseConditional, Sliced
+from refscore.training.draws import Denoising, DenoisingProcess, Implicit, NoiseConditional, NoisePrediction, Sliced
 from refscore.training.loop import Trained, minibatch, train, train_step
 from refscore.training.optimisers import SGD, Adam, State
 
@@ -29,6 +29,7 @@ __all__ = [
     "DenoisingProcess",
     "Implicit",
     "NoiseConditional",
+    "NoisePrediction",
     "Sliced",
     "State",
     "Trained",

@@ -8,9 +8,10 @@ In between it draws:
     Denoising               z_i ~ N(0, I)               1/n sum lambda 1/2 ||s(x_i + sigma z_i) + z_i/sigma||^2        [e]
     NoiseConditional        z_i; k_i ~ U{1, ..., L}     1/n sum 1/2 ||sigma_k s(x_i + sigma_k z_i, sigma_k) + z_i||^2  [e]
     DenoisingProcess        z_i; t_i ~ U(t_min, T)      1/n sum lambda(t_i) 1/2 ||s(x_t, t_i) + z_i/sigma_t||^2        [a]
+    NoisePrediction         z_i; k_i ~ U{1, ..., N}     1/n sum 1/2 ||eps(x_k, k_i) - z_i||^2                          [b]
 
-The 1/2 is the package's; [a] and, for NCSN, [e] leave it out: twice the loss, so for SGD half the rate, and for Adam nothing but
-half the eps. Each is a class with two methods, and any object with the same two will do for `train`:
+The 1/2 is the package's; [a], [b] and, for NCSN, [e] leave it out: twice the loss, so for SGD half the rate, and for Adam nothing
+but half the eps. Each is a class with two methods, and any object with the same two will do for `train`:
 
     draw(n, d, rng)              a tuple of arrays: what the algorithm draws for n rows besides the data
     loss(model, x0, *drawn)      (value, [dW1, db1, ...])
@@ -26,7 +27,7 @@ import numpy as np
 
 from refscore import _validate
 from refscore.networks.hutchinson import LAWS, probes
-from refscore.objectives import dsm, dsm_process, ism, ncsn, ssm, ssm_vr
+from refscore.objectives import ddpm_simple, dsm, dsm_process, ism, ncsn, ssm, ssm_vr
 from refscore.objectives.denoising import WEIGHTS
 
 
@@ -166,6 +167,32 @@ class DenoisingProcess:
     def loss(self, model, x0, t, noise) -> tuple[float, list[np.ndarray]]:
         """1/n sum lambda(t_i) 1/2 ||s(x_t, t_i) + z_i/sigma_t||^2, and its gradient."""
         return dsm_process(model, self.process, x0, t, noise, self.weight, grad=True)
+
+
+@dataclass(frozen=True, eq=False)
+class NoisePrediction:
+    """DDPM's training: the noise is predicted at an index of its own for every row; the model is eps(x, i), i = 1, ..., N.
+
+    Parameters
+    ----------
+    process : DDPM, or any process of indices with ``alpha(i)``, ``sigma(i)`` and a length N.
+
+    Source: [b, sec. 2, "DDPM-equivalent training objective"]; Ho et al. 2020, algorithm 1.
+    """
+
+    process: Any
+
+    def __post_init__(self):
+        if not hasattr(self.process, "__len__"):
+            raise TypeError(f"process is {self.process!r}, without indices: pass DDPM(betas), or use DenoisingProcess for times")
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
+        """k, (n,), from 1 to N, and z, (n, d)."""
+        return rng.integers(1, len(self.process) + 1, size=n), rng.standard_normal((n, d))
+
+    def loss(self, model, x0, index, noise) -> tuple[float, list[np.ndarray]]:
+        """1/n sum 1/2 ||eps(x_k, k_i) - z_i||^2, and its gradient."""
+        return ddpm_simple(model, self.process, x0, index, noise, half=True, grad=True)
 
 
 def _named(weight) -> None:

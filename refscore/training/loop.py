@@ -76,8 +76,8 @@ def train(
     ----------
     model : network with ``parameters`` and ``with_parameters``, such as an MLP; it stays as it is.
     data : (n, d) array of data points, or a density with ``sample(n, rng)``.
-    objective : what is drawn and minimised: Denoising, DenoisingProcess, NoiseConditional, Sliced, Implicit, or any
-        object with their two methods.
+    objective : what is drawn and minimised: Denoising, DenoisingProcess, NoiseConditional, NoisePrediction, Sliced, Implicit, or
+        any object with their two methods.
     optimiser : SGD or Adam.
     seed : int, fixes all random numbers of the run.
     checkpoint : path, optional

@@ -8,8 +8,8 @@ import pytest
 from refscore import _progress, parallel
 from refscore.densities import GaussianMixture
 from refscore.networks import MLP
-from refscore.objectives import dsm, dsm_process, ism, ncsn, ssm, ssm_vr
-from refscore.processes import OU
+from refscore.objectives import ddpm_simple, dsm, dsm_process, ism, ncsn, ssm, ssm_vr
+from refscore.processes import DDPM, OU
 from refscore.training import (
     SGD,
     Adam,
@@ -17,6 +17,7 @@ from refscore.training import (
     DenoisingProcess,
     Implicit,
     NoiseConditional,
+    NoisePrediction,
     Sliced,
     minibatch,
     train,
@@ -27,6 +28,7 @@ DENSITY = GaussianMixture([0.3, 0.7], [[-1.0, 0.5], [0.8, -0.4]], [0.3, 0.5])
 DATA = DENSITY.sample(40, 5)
 LADDER = (1.0, 0.5, 0.25)
 PROCESS = OU(0.7, 1.2)
+CHAIN = DDPM([0.1, 0.4, 0.05, 0.3])
 OBJECTIVES = {
     "Implicit": Implicit(),
     "Sliced": Sliced(),
@@ -34,11 +36,12 @@ OBJECTIVES = {
     "Denoising": Denoising(0.4, "sigma2"),
     "NoiseConditional": NoiseConditional(LADDER),
     "DenoisingProcess": DenoisingProcess(PROCESS, 2.0, 0.1),
+    "NoisePrediction": NoisePrediction(CHAIN),
 }
 
 
 def model_for(objective, dtype=np.float64):
-    timed = isinstance(objective, (NoiseConditional, DenoisingProcess))
+    timed = isinstance(objective, (NoiseConditional, DenoisingProcess, NoisePrediction))
     return MLP((2 + timed, 8, 2), "silu", 3, dtype)
 
 
@@ -56,6 +59,7 @@ def test_every_objective_is_the_one_of_its_source():
         "Denoising": lambda m, x, z: dsm(m, x, 0.4, z, weight="sigma2", grad=True),
         "NoiseConditional": lambda m, x, i, z: ncsn(m, x, np.array(LADDER), i, z, grad=True),
         "DenoisingProcess": lambda m, x, t, z: dsm_process(m, PROCESS, x, t, z, "sigma2", grad=True),
+        "NoisePrediction": lambda m, x, i, z: ddpm_simple(m, CHAIN, x, i, z, half=True, grad=True),
     }.items():
         objective = OBJECTIVES[name]
         model, drawn = model_for(objective), minibatch(DATA, objective, 64, 0, 1)
@@ -72,6 +76,8 @@ def test_laws_of_the_draws():
     assert np.abs(np.bincount(index, minlength=3) / n - 1 / 3).max() < off and z.shape == (n, 2)
     t, z = DenoisingProcess(PROCESS, 2.0, 0.5).draw(n, 2, np.random.default_rng(1))
     assert t.min() > 0.5 and t.max() <= 2.0 and np.abs(np.histogram(t, 5, (0.5, 2.0))[0] / n - 0.2).max() < off
+    index, _ = NoisePrediction(CHAIN).draw(n, 2, np.random.default_rng(4))
+    assert index.min() == 1 and np.abs(np.bincount(index, minlength=5)[1:] / n - 1 / 4).max() < off
     assert np.abs((z < [-1.0, 0.3]).mean(axis=0) - [0.158655254, 0.617911422]).max() < off
     (v,) = Sliced().draw(n, 2, np.random.default_rng(2))
     assert set(v.ravel()) == {-1.0, 1.0} and abs((v[0, :, 0] == v[0, :, 1]).mean() - 0.5) < off
@@ -244,6 +250,11 @@ def test_arguments_that_cannot_work(changes, error, message):
 def test_objectives_that_cannot_work(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_noise_prediction_needs_indices():
+    with pytest.raises(TypeError, match=r"process is OU.*without indices: pass DDPM\(betas\)"):
+        NoisePrediction(PROCESS)
 
 
 class _Interrupting:
