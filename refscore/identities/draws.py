@@ -40,7 +40,9 @@ DIRECTIONS = {2: {"an axis": np.array([0.0, 1.0]), "(3, -4)/5": np.array([3.0, -
              "probes_one_for_all_rows",
              "minibatch_noise_uniform", "minibatch_noise_of_variance_two", "minibatch_noise_from_the_stream_of_the_data",
              "minibatch_last_level_never", "minibatch_one_level_for_all_rows", "minibatch_times_from_zero",
-             "minibatch_one_time_for_all_rows", "minibatch_index_from_zero", "minibatch_last_index_never", "minibatch_one_index_for_all_rows", "minibatch_last_row_never", "minibatch_without_replacement"),
+             "minibatch_one_time_for_all_rows", "minibatch_index_from_zero", "minibatch_last_index_never",
+             "minibatch_one_index_for_all_rows", "minibatch_last_row_never",
+             "minibatch_without_replacement"),
 )
 def laws_of_draws(ops, seed):
     """Every draw against its distribution function; two rows of five coincide in one step of five."""
