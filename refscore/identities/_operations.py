@@ -45,7 +45,7 @@ FUNCTIONS = {  # room: its functions
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim sgld decreasing_steps "
     "predictor_corrector snr_steps mala",
     "laws": "law stationary langevin_stationary langevin_bias minibatch_moments acceptance_rate",
-    "distances": "total_variation fisher fisher_information kl",
+    "distances": "total_variation fisher fisher_information kl wasserstein2",
     "training": "minibatch train train_step",
     "bounds": "chen2023 martingale_bound score_lipschitz second_moment score_errors path_kl displacement score_motion "
     "score_change second_moment_along start_error stop_error",

@@ -260,6 +260,7 @@ def test_every_operation_reaches_the_package():
         (o.dsm_variance(model, g, 0.8, 0.4), objectives.dsm_variance(model, g, 0.8, 0.4)),
         (o.fisher(g, densities.Gaussian([0.1], 0.7)), distances.fisher(g, densities.Gaussian([0.1], 0.7))),
         (o.fisher_information(g), distances.fisher_information(g)),
+        (o.wasserstein2(g, densities.Gaussian([0.1], 0.7)), distances.wasserstein2(g, densities.Gaussian([0.1], 0.7))),
         (o.kl(g, densities.Gaussian([0.1], 0.7)), distances.kl(g, densities.Gaussian([0.1], 0.7))),
         (o.optimiser_update(adam, [x], [v], adam.start([x]))[0][0], adam.update([x], [v], adam.start([x]))[0][0]),
         (o.minibatch(x, denoising, 3, 1, 2), training.minibatch(x, denoising, 3, 1, 2)),
