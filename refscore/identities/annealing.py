@@ -66,7 +66,7 @@ def _levels(ops: Operations) -> Iterator[Comparison | Table]:
         yield Comparison(f"TV(q_sigma, p), sigma = {sigma:.4g}", value, right, error + estimate, 1.0)
         step, reach = _step(sigma), 3 + 7 * math.hypot(0.5, sigma)
         after = nystrom([step] * 100, by_hand(LEFT, 1.0, 0.0)[0], 12, reach)[0].above(VALLEY)
-        rows.append((float(sigma), value, after, _relaxation(step, reach)))
+        rows.append((float(sigma), value, after, relaxation(step, reach)))
     yield Table(
         "p = 0.3 N(-2, 0.4^2) + 0.7 N(1.8, 0.5^2): Langevin at one level, alpha = sigma^2, from the left mode",
         ("sigma", "TV(q_sigma, p)", "mass right after 100 steps", "steps to relax"), rows)
@@ -76,7 +76,7 @@ def _step(sigma: float) -> Step:
     return Step(1.0, sigma**2 / 2, sigma**2, by_hand(MODES, 1.0, sigma**2)[1])
 
 
-def _relaxation(step: Step, reach: float) -> float:
+def relaxation(step: Step, reach: float) -> float:
     """-1/log |lambda_2| of the kernel on Gauss-Legendre nodes; lambda_1 = 1, for mass stays."""
     y, w = gauss_legendre(-reach, reach, math.ceil(2 * reach / (1.6 * math.sqrt(step.v))), 12)
     kernel = normal(y[:, None] - (y + step.b * step.score(y)), step.v) * w

@@ -23,7 +23,7 @@ from refscore.identities._errata import refuted
 from refscore.identities._nystrom import LAW_ERROR, Nystrom, Step, by_hand, nystrom, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
-from refscore.identities.langevin_bias import TARGET, fixed_point
+from refscore.identities.langevin_bias import TARGET, fixed_point, tv_of_variances
 
 
 @identity(
@@ -49,7 +49,7 @@ def samples_come_from_p(ops: Operations, seed: int) -> Iterator[Comparison | Tab
         chain = ops.langevin(lambda x: ops.score(target, x), step, 13, "half_eta")
         settled, error = ops.stationary(chain, Gaussian([0.3], 1.0))
         distance, doubt = ops.total_variation(settled, target)
-        exact = _tv(c, c / (1 - step / (4 * c)))
+        exact = tv_of_variances(c, c / (1 - step / (4 * c)))
         yield refuted(f"the chain settles at p, N(m, c), eta = {step:g}", distance, 0.0, exact, error + doubt + 64 * EPS)
         rows.append(("N(m, c)", step, distance, distance / step))
     limit = _mean_size(ops, target, m + math.sqrt(c) * np.array([-1, 1])) / 4
@@ -57,12 +57,6 @@ def samples_come_from_p(ops: Operations, seed: int) -> Iterator[Comparison | Tab
     rows.append(("N(m, c)", "-> 0", "-> 0", limit))
     yield from _mixture(ops, rows)
     yield Table("how far from p the Langevin recursion of [c] settles", ("p", "eta", "TV", "TV/eta"), rows)
-
-
-def _tv(c: float, wide: float) -> float:
-    """TV of N(m, c) and N(m, wide)."""
-    r = math.sqrt(c * wide * math.log1p((wide - c) / c) / (wide - c))
-    return math.erf(r / math.sqrt(2 * c)) - math.erf(r / math.sqrt(2 * wide))
 
 
 def _mean_size(ops: Operations, target, roots: np.ndarray) -> float:

@@ -25,9 +25,10 @@ from refscore.densities import Gaussian, GaussianMixture
 from refscore.identities import _models, _targets, _textbook
 from refscore.identities._calculus import EPS, gauss_legendre
 from refscore.identities._expectations import FINEST, refined
-from refscore.identities._nystrom import Nystrom, by_hand, normal, tv_by_quadrature
+from refscore.identities._nystrom import Nystrom, Step, by_hand, normal, tv_by_quadrature
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
+from refscore.identities.annealing import relaxation
 from refscore.networks import MLP
 
 TARGET = GaussianMixture([0.3, 0.7], [[-1.0], [1.1]], [0.25, 0.36])
@@ -78,6 +79,13 @@ def _gaussian(ops: Operations, target: Gaussian, convention: str, rng) -> Iterat
     case = f"Gaussian in d = {target.dim}, convention {convention}"
     yield Comparison(f"stationary covariance: {case}", law.cov, (axes * limit) @ axes.T, bound, size)
     yield Comparison(f"stationary mean: {case}", law.mean, target.mean, 0.0)
+    excess = limit / variances - 1
+    divergence, error = ops.kl(law, target)
+    right = float((excess - np.log1p(excess)).sum()) / 2
+    yield Comparison(f"KL of the stationary law from p: {case}", divergence, right, error + bound / float(variances[0]))
+    if target.dim == 1:
+        distance, error = ops.total_variation(law, target)
+        yield Comparison(f"TV: {case}", distance, tv_of_variances(float(variances[0]), float(limit[0])), error + bound)
 
     def chain(n_steps):
         return ops.langevin(lambda x: ops.score(target, x), step, n_steps, convention)
@@ -97,6 +105,12 @@ def _gaussian(ops: Operations, target: Gaussian, convention: str, rng) -> Iterat
         bound = n_steps * 64 * EPS * scale
         yield Comparison(f"mean after {n_steps} steps: {case}", after.mean, mean, bound, scale)
         yield Comparison(f"covariance after {n_steps} steps: {case}", after.cov, (axes * variance) @ axes.T, bound, scale)
+
+
+def tv_of_variances(c: float, wide: float) -> float:
+    """TV of N(m, c) and N(m, wide), whose densities cross at m +- r, r^2 = c wide log(wide/c)/(wide - c)."""
+    r = math.sqrt(c * wide * math.log1p((wide - c) / c) / (wide - c))
+    return math.erf(r / math.sqrt(2 * c)) - math.erf(r / math.sqrt(2 * wide))
 
 
 def _linear_model(ops: Operations, d: int, seed: int) -> Iterator[Comparison]:
@@ -184,14 +198,22 @@ def _pulled(ops: Operations, network) -> tuple[Callable, Callable]:
 
 
 def _bias_against_step(ops: Operations) -> Table:
-    """Numbers without a verdict: how TV/eta tends to its limit."""
+    """Numbers without a verdict: how TV/eta and KL/eta^2 tend to their limits, and the steps it takes to settle.
+
+    Steps: -1/log |lambda_2|, lambda_2 the second eigenvalue of the kernel; it is 1/eta times a number that depends on p alone.
+    """
     x, w = _textbook.nodes(TARGET, 0.002)  # |g| has kinks
-    limit = float(w @ np.abs(ops.langevin_bias(TARGET, x))) / 2
+    g = ops.langevin_bias(TARGET, x)
+    first, second = float(w @ np.abs(g)) / 2, float(w @ g**2) / 2
     density, score = by_hand(TARGET, 1.0, 0.0)
-    rows = []
+    rows: list[tuple] = []
     for eta in (0.2, 0.1, 0.05, 0.025):
         law = fixed_point(score, eta, 12, 7.0)
         distance = tv_by_quadrature(law.density, density)[0]
-        rows.append((eta, distance, distance / eta, limit))
+        y, weights = gauss_legendre(-4.0, 4.6, 100, 8)  # beyond, rounding hides what p_eta is
+        settled = law.density(y)
+        divergence = float(weights @ (settled * np.log(settled / density(y)) - settled + density(y)))
+        rows.append((eta, distance, distance / eta, divergence / eta**2, relaxation(Step(1.0, eta, 2 * eta, score), 7.0)))
+    rows.append(("-> 0", "-> 0", first, second, "1/eta"))
     title = "p = 0.3 N(-1, 0.5^2) + 0.7 N(1.1, 0.6^2): where Langevin dynamics settles"
-    return Table(title, ("eta", "TV(p_eta, p)", "TV/eta", "E|g|/2"), rows)
+    return Table(title, ("eta", "TV(p_eta, p)", "TV/eta", "KL/eta^2", "steps to settle"), rows)

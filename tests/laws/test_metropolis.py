@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from refscore.densities import Gaussian, GaussianMixture
+from refscore.distances import total_variation
 from refscore.laws import PanelLaw, acceptance_rate, law, law_with_error
 from refscore.samplers import mala
 from refscore.samplers.mala import MetropolisChain
@@ -75,6 +76,13 @@ def test_the_law_has_mass_one_and_agrees_with_its_own_distribution_function():
     np.testing.assert_allclose((settled.cdf(x + h) - settled.cdf(x - h)) / (2 * h), settled.density(x), rtol=1e-6)
     assert settled.cdf([[-50.0], [50.0]])[0] == 0 and settled.logpdf([[-50.0]])[0] == -np.inf
     assert settled.distance(settled) < 1e-14
+
+
+def test_distance_is_total_variation():
+    settled, other = law(adjusted(TARGET, 0.4, 3), TARGET), Gaussian([1.0], 0.4)
+    exact, error = total_variation(TARGET, other)
+    assert abs(settled.distance(other) - exact) < 1e-12 + error
+    assert abs(settled.distance(law(adjusted(other, 0.1, 2), other)) - exact) < 1e-11
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,12 @@ def test_seed_of_the_start_is_not_the_seed_of_the_noise():
     assert abs(np.corrcoef(x, noise[:, 0])[0, 1]) < 6 / np.sqrt(500)
 
 
+def test_simulation_is_steps_with_the_stream_s_noise():
+    x, chain = np.ones((4, 2)), mixture_chain()
+    right = chain.step(1, x, np.random.default_rng(3).standard_normal(x.shape))
+    assert np.allclose(chain._advance(1, x, np.random.default_rng(3)), right, rtol=1e-14, atol=0)
+
+
 def test_generators_advance_and_x0_is_left_alone():
     rng, chain, x = np.random.default_rng(0), mixture_chain(), np.ones((10, 2))
     assert not np.array_equal(chain.simulate(x, rng), chain.simulate(x, rng))

@@ -84,10 +84,17 @@ def test_what_leaves_the_support_is_refused():
     box = Uniform(np.array([-1.0]), np.array([1.0]))
 
     def flat(x):
+        assert (np.abs(x) < 1).all()  # there is no score where p = 0, and none is asked for
         return np.zeros_like(x)
 
     x = mala(flat, lambda x: np.where(np.abs(x[:, 0]) < 1, 0.0, -np.inf), 0.2, 9).simulate(box.sample(5000, 1), 2)
     assert (np.abs(x) < 1).all() and abs((x**2).mean() - 1 / 3) < 6 * np.sqrt(4 / 45 / 5000)
+
+
+def test_simulation_is_steps_with_the_stream_s_draws():
+    x, rng = np.ones((40, 2)), np.random.default_rng(3)
+    right = chain(0.9).step(1, x, rng.standard_normal(x.shape), rng.random(40))
+    np.testing.assert_allclose(chain(0.9)._advance(1, x, np.random.default_rng(3)), right, rtol=1e-14)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -132,6 +132,24 @@ def test_same_bits_for_any_number_of_threads(dtype):
     assert not np.array_equal(one, chain().simulate(x, 4))
 
 
+def test_data_have_the_precision_of_the_state():
+    seen = []
+
+    def watched(x, y):
+        seen.append((x.dtype, y.dtype))
+        return y - x
+
+    sgld(watched, DATA, 2, STEPS).simulate(np.zeros((3, 2), np.float32), 0)
+    assert set(seen) == {(np.dtype("float32"), np.dtype("float32"))}
+
+
+def test_simulation_is_steps_with_the_stream_s_draws():
+    x = np.ones((4, 2))
+    index = without_replacement(6, 2, 4, rng := np.random.default_rng(3))
+    right = chain().step(1, x, rng.standard_normal(x.shape), index)
+    np.testing.assert_allclose(chain()._advance(1, x, np.random.default_rng(3)), right, rtol=1e-14)
+
+
 def test_particles_draw_their_own_minibatches():
     """Without noise rows that start alike would stay alike if they shared a minibatch."""
     quiet = chain()
