@@ -110,9 +110,10 @@ def _tried(f: Callable, edges: np.ndarray, series: np.ndarray, tail: np.ndarray)
     half = np.diff(edges)[:, None] / 2
     between = (z[1:] + z[:-1]) / 2
     x = edges[:-1, None] + half * (1 + between)
-    missed = np.abs(legendre.legval(between, series.T) - f(x.ravel()).reshape(x.shape)).max(axis=1)
+    values = f(np.concatenate([edges, x.ravel()]))
+    values, inside = values[: len(edges)], values[len(edges) :].reshape(x.shape)
+    missed = np.abs(legendre.legval(between, series.T) - inside).max(axis=1)
     ends = np.array([-1.0, 1.0])
-    values = f(edges)
     at_ends = np.abs(legendre.legval(ends, series.T) - np.stack([values[:-1], values[1:]], axis=1)).max(axis=1)
     tail = np.maximum(tail, np.maximum(missed, at_ends) / 4)  # ORDER coefficients of noise t make 4 t at a point
     _check_increasing(edges[None], values[None])

@@ -101,7 +101,7 @@ def _row(o: Outcome) -> list[Text]:
 def _numbers(table: Table, width: int) -> Grid:
     """The table with as many digits as the width allows."""
     room = width - 2 - len(table.columns)  # the grid's gaps are one wider than those of the text
-    digits = next((k for k in (10, 8, 6) if max(map(len, table_text(table, k).split("\n")[1:])) <= room), 4)
+    digits = next((k for k in (10, 8, 6, 4) if max(map(len, table_text(table, k).split("\n")[1:])) <= room), 3)
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in table.columns:
         grid.add_column(Text(column), justify="right")
