@@ -24,7 +24,7 @@ import numpy as np
 from refscore.densities import GaussianMixture
 from refscore.identities import _curves, _models, _targets
 from refscore.identities._calculus import EPS, gauss_legendre
-from refscore.identities._nystrom import LAW_ERROR, Step, by_hand, nystrom, tv_by_quadrature
+from refscore.identities._nystrom import LAW_ERROR, Step, by_hand, nystrom
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
 from refscore.identities.samplers import Setting, exact_score, settings
@@ -106,21 +106,9 @@ def _against(ops: Operations, law, data, density: Callable, curve: Callable, cas
     yield Comparison(f"distribution function: {case}", law.cdf(curve(np.array([0.2])).y[:, None])[0], below, 1e3 * EPS)
     size = float(mass @ np.abs(at.y))
     yield Comparison(f"mean: {case}", law.mean[0], float(mass @ at.y), 1e-11 * size + 1e3 * EPS, size)
-    target = by_hand(data, 1.0, 0.0)[0]
-
-    def pulled_back(x):
-        at = curve(x)
-        return target(at.y) * at.slope
-
     value, error = ops.total_variation(law, data)
-    expected, estimate = tv_by_quadrature(density, pulled_back, reach, 0.05)  # narrow where the map is steep, between the modes
-    expected += _mass_outside(data, *curve(np.array([-reach, reach])).y) / 2  # what the map leaves to the data alone
+    expected, estimate = _curves.tv_before_the_map(density, curve, data, reach)
     yield Comparison(f"TV to the data: {case}", value, expected, error + estimate + MAP_ERROR)
-
-
-def _mass_outside(data: GaussianMixture, low: float, high: float) -> float:
-    parts = zip(data.weights, data.means[:, 0], np.sqrt(2 * data.covs.reshape(-1)), strict=True)
-    return sum(w * (math.erfc((m - low) / s) + math.erfc((high - m) / s)) / 2 for w, m, s in parts)
 
 
 def _last_step(ops: Operations) -> Iterator[Comparison]:
