@@ -21,7 +21,7 @@ from refscore import _validate
 from refscore.densities import _increasing
 from refscore.densities.gaussian_mixture import GaussianMixture
 
-_PANELS_PER_STD = 1.0
+_PANELS_PER_STD = 0.5
 
 
 class PushForward:
@@ -32,7 +32,7 @@ class PushForward:
     base : Gaussian or GaussianMixture in one dimension
     transform : callable, (n, 1) -> (n, 1)
         Increasing, with a derivative above 0, and smooth: analytic around the real axis, so that polynomials find it. It is seen at
-        points only, 40 on each panel of at most one standard deviation of the narrowest component around.
+        points only, 40 on each panel of at most two standard deviations of the narrowest component around.
 
     Raises
     ------

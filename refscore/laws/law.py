@@ -61,7 +61,7 @@ def law(chain: Chain, initial):
     * d = 1, is a mean affine: 1024 points over +-9 standard deviations of the law, 0.0176 of one apart, and for a mixture
       as many shared by its components (127 of them at most), each over +-9 of its own standard deviations;
     * d = 1, quadrature: its nodes, and 4096 points over the range of the law to find the steepest place of the mean;
-    * d = 1, noise-free steps at the end: 40 points on each panel of at most one standard deviation;
+    * d = 1, noise-free steps at the end: 40 points on each panel of at most two standard deviations;
     * d > 1, is a mean affine: 1 + 2 d points for the slope, 6 points within +-8 standard deviations on each axis and on
       16 random lines through the mean, and at most 127 centres of components. What lies off these lines, or on them
       between 0, 1, 3 and 8 standard deviations, is missed: the check is meant for scores that are affine or far from it;

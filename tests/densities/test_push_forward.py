@@ -43,7 +43,8 @@ def test_against_fifty_digits(name, base):
                 x = inverse(name, u)
                 return mp_log_density(base, x) - MAPS[name][2](x)
 
-            assert abs(log_q(value) - log_p) < 1e-12
+            # at the end of a panel rounding of m is magnified by n^3/6 over half its width: 1333 * 3 eps/0.1
+            assert abs(log_q(value) - log_p) < 1e-11
             slope = mp.diff(log_q, value, h=mp.mpf("1e-15"))
             assert abs(slope - score) < 1e-9 * (1 + abs(slope))  # m'' by two differentiations of polynomials
             x = inverse(name, value)
