@@ -23,6 +23,7 @@ import numpy as np
 
 from refscore.networks import MLP, AnalyticScore, EnergyMLP
 from refscore.objectives import esm
+from refscore.training import Adam, DenoisingProcess, train
 
 WIDTH = 10
 STEPS, POINTS, RATE = 100, 128, 0.03
@@ -73,6 +74,18 @@ def trained_energy(density, seed: int, activation: str = "tanh", hidden: int = 2
 def trained_network(density, seed: int, activation: str = "softplus", hidden: int = 2) -> MLP:
     """A random network after `STEPS` Adam steps on explicit score matching at `POINTS` samples of ``density``."""
     return _trained(_by_parameters(density), seed, activation, hidden, False)
+
+
+def trained_along(density, process, t_max: float, seed: int, t_min: float = 0.02) -> MLP:
+    """A network of (x, t) after 300 Adam steps on minibatch denoising score matching along ``process``; kept, like the others."""
+    return _trained_along(_by_parameters(density), process, t_max, t_min, seed)
+
+
+@lru_cache(maxsize=16)
+def _trained_along(key: _ByParameters, process, t_max: float, t_min: float, seed: int) -> MLP:
+    density, objective = key.density, DenoisingProcess(process, t_max, t_min)
+    start = MLP((density.dim + 1, WIDTH, WIDTH, density.dim), "softplus", np.random.default_rng((seed, density.dim, 3)))
+    return train(start, density, objective, Adam(0.02), steps=300, batch=128, seed=seed).model
 
 
 class _ByParameters:

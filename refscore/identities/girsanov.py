@@ -129,7 +129,7 @@ def _by_finite_paths(ops: Operations, setting: Setting, data: Gaussian, seed: in
 
 
 def _finite_path(setting: Setting, data: Gaussian, affine: Callable, times, m: int) -> float:
-    """KL between the joint Gaussian laws of all points, m a step: of the forward process, and of the chain with its frozen score."""
+    """KL of the joint Gaussian laws of all points, m a step: of the forward process, and of the chain with frozen scores."""
     d, unit = data.dim, np.eye(data.dim)
     grid = np.concatenate([np.linspace(t, s, m + 1)[:-1] for t, s in itertools.pairwise(times)] + [times[-1:]])
     alpha, noise = _scales(setting, grid)

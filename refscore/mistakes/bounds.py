@@ -192,3 +192,159 @@ def fisher_not_halved(p, q, *, half=True, **options):
 @mistake("marginal", wrong="x_0 + sigma_t z", right="alpha_t x_0 + sigma_t z", seen="VE's kernel used for VP, common")
 def marginal_without_decay(process, density, t):
     return density.corrupted(1.0, float(process.sigma(t)))
+
+
+def _terms(terms, **factors):
+    return terms._replace(**{name: factor * getattr(terms, name) for name, factor in factors.items()})
+
+
+@mistake("chen2023", wrong="e^{-2T} sqrt(KL/2)", right="e^{-T} sqrt(KL/2)", seen="the rate of KL taken for that of its root")
+def bound_decays_with_e_2T(*, T, **given):
+    return _terms(bounds.chen2023(T=T, **given), initialisation=math.exp(-T))
+
+
+@mistake("chen2023", wrong="sqrt(KL) e^{-T}", right="sqrt(KL/2) e^{-T}", seen="Pinsker without its half")
+def bound_pinsker_without_half(**given):
+    return _terms(bounds.chen2023(**given), initialisation=math.sqrt(2))
+
+
+@mistake("chen2023", wrong="KL/2 e^{-T}", right="sqrt(KL/2) e^{-T}", seen="Pinsker without its root")
+def bound_kl_without_root(*, kl, **given):
+    return _terms(bounds.chen2023(kl=kl, **given), initialisation=math.sqrt(kl / 2))
+
+
+@mistake("chen2023", wrong="L m_2^2 h", right="L m_2 h", seen="[e] writes m_2^2, m^2 and m_2 in consecutive lines")
+def bound_m2_squared(*, second_moment, **given):
+    return bounds.chen2023(second_moment=second_moment**2, **given)
+
+
+@mistake("chen2023", wrong="sqrt(d h) + m_2 h", right="L sqrt(d h) + L m_2 h", seen="the Lipschitz constant dropped")
+def bound_without_L(*, lipschitz, **given):
+    return _terms(bounds.chen2023(lipschitz=lipschitz, **given), discretisation=1 / lipschitz)
+
+
+@mistake("chen2023", wrong="L^2", right="L", seen="the squared error's L^2 kept under no root")
+def bound_L_squared(*, lipschitz, **given):
+    return _terms(bounds.chen2023(lipschitz=lipschitz, **given), discretisation=lipschitz)
+
+
+@mistake("chen2023", wrong="L d^{1/2} h", right="L (d h)^{1/2}", seen="the observed order taken for that of the bound")
+def bound_h_without_root(*, T, steps, **given):
+    return _terms(bounds.chen2023(T=T, steps=steps, **given), discretisation=math.sqrt(T / steps))
+
+
+@mistake("chen2023", wrong="L d h^{1/2}", right="L (d h)^{1/2}", seen="E|z| = d for E|z|^2 = d")
+def bound_dimension_without_root(*, dim, **given):
+    return bounds.chen2023(dim=dim * dim, **given)
+
+
+@mistake("chen2023", wrong="L h^{1/2}", right="L (d h)^{1/2}", seen="derived in one dimension")
+def bound_without_dimension(*, dim, **given):
+    return bounds.chen2023(dim=1, **given)
+
+
+@mistake("chen2023", wrong="T", right="sqrt(T)", seen="the root taken of the integrand, not of the integral")
+def bound_T_without_root(*, T, **given):
+    return _terms(bounds.chen2023(T=T, **given), discretisation=math.sqrt(T), score=math.sqrt(T))
+
+
+@mistake("chen2023", wrong="eps^2 sqrt(T/2)", right="eps sqrt(T/2)", seen="the loss taken for its root")
+def bound_eps_squared(*, score_error, **given):
+    return bounds.chen2023(score_error=score_error**2, **given)
+
+
+@mistake("chen2023", wrong="no factor T", right="sqrt(T)", seen="mean over time for the integral, erratum X2")
+def bound_mean_over_time(*, T, **given):
+    return _terms(bounds.chen2023(T=T, **given), discretisation=1 / math.sqrt(T), score=1 / math.sqrt(T))
+
+
+@mistake("martingale_bound", wrong="e^{-2T} sqrt(KL/2)", right="e^{-T} sqrt(KL/2)",
+         seen="the rate of KL taken for that of its root")
+def martingale_decays_with_e_2T(*, T, **given):
+    return _terms(bounds.martingale_bound(T=T, **given), initialisation=math.exp(-T))
+
+
+@mistake("martingale_bound", wrong="1 - e^{-r}", right="1 - e^{-2r}", seen="signal scale for the variance of the noise")
+def martingale_noise_r_for_2r(*, lipschitz, dim, T, steps, **given):
+    h = T / steps
+    square = dim * lipschitz**2 * (h + math.expm1(-h)) + dim * lipschitz * (h + 2 * math.expm1(-h) - math.expm1(-2 * h) / 2)
+    terms = bounds.martingale_bound(lipschitz=lipschitz, dim=dim, T=T, steps=steps, **given)
+    return terms._replace(discretisation=math.sqrt(steps / 2 * square))
+
+
+@mistake("martingale_bound", wrong="sqrt(KL)", right="sqrt(KL/2)", seen="Pinsker without its half, for KL of the paths")
+def martingale_without_half(**given):
+    return _terms(bounds.martingale_bound(**given), discretisation=math.sqrt(2), score=math.sqrt(2))
+
+
+@mistake("martingale_bound", wrong="d L", right="d L^2 in the first term", seen="|A|_F^2 <= d |A| for d |A|^2")
+def martingale_L_for_L_squared(*, lipschitz, **given):
+    terms = bounds.martingale_bound(lipschitz=lipschitz, **given)
+    return _terms(terms, discretisation=1 / math.sqrt(lipschitz))
+
+
+@mistake("martingale_bound", wrong="N - 1 steps", right="N steps", seen="range(N - 1), common")
+def martingale_one_step_short(*, steps, **given):
+    terms = bounds.martingale_bound(steps=steps, **given)
+    return _terms(terms, discretisation=math.sqrt((steps - 1) / steps))
+
+
+@mistake("martingale_bound", wrong="S_t itself a martingale", right="e^{-t} S_t", seen="the term (1 - e^{-r})^2 d L left out")
+def martingale_shrinkage_forgotten(*, lipschitz, dim, T, steps, **given):
+    h = T / steps
+    terms = bounds.martingale_bound(lipschitz=lipschitz, dim=dim, T=T, steps=steps, **given)
+    return terms._replace(discretisation=math.sqrt(steps / 2 * dim * lipschitz**2 * (h + math.expm1(-2 * h) / 2)))
+
+
+@mistake("martingale_bound", wrong="eps^2 sqrt(T/2)", right="eps sqrt(T/2)", seen="the loss taken for its root")
+def martingale_score_squared(*, score_error, **given):
+    return bounds.martingale_bound(score_error=score_error**2, **given)
+
+
+@mistake("score_lipschitz", wrong="at t = 0", right="largest over 0 <= t <= T",
+         seen="noise taken to smooth always; wide data get steeper")
+def lipschitz_at_the_data(density, T):
+    return bounds.score_lipschitz(density, 0.0) if len(density.means) == 1 else bounds.score_lipschitz(density, T)
+
+
+@mistake("score_lipschitz", wrong="at t = T", right="largest over 0 <= t <= T", seen="the law the sampler starts from, common")
+def lipschitz_at_the_end(density, T):
+    return bounds.score_lipschitz(bounds.STANDARD.marginal(density, T), 1e-9)
+
+
+@mistake("score_lipschitz", wrong="largest variance", right="largest precision", seen="variance taken for precision")
+def lipschitz_of_variances(density, T):
+    largest = float(density.spectrum.max())
+    return bounds.Lipschitz(largest, largest)
+
+
+@mistake("score_lipschitz", wrong="1/(smallest variance of a component)", right="and what the distance of components adds",
+         seen="log-concavity assumed of a mixture")
+def lipschitz_of_components_alone(density, T):
+    steepest = float(1 / density.spectrum.min())
+    return bounds.Lipschitz(steepest, steepest)
+
+
+@mistake("score_lipschitz", wrong="trace/d", right="largest eigenvalue", seen="the divergence at hand taken for the norm")
+def lipschitz_of_the_average(density, T):
+    found = bounds.score_lipschitz(density, T)
+    if len(density.means) > 1:
+        return found
+    average = float((1 / density.spectrum).mean())
+    return bounds.Lipschitz(average, average)
+
+
+@mistake("second_moment", wrong="E|x|^2", right="its root", seen="m_2 for m_2^2, both in [e]")
+def second_moment_squared(density):
+    return bounds.second_moment(density) ** 2
+
+
+@mistake("second_moment", wrong="sqrt(tr Cov)", right="sqrt(|mean|^2 + tr Cov)", seen="central moment for the raw one")
+def second_moment_centred(density):
+    return math.sqrt(float(np.trace(density.cov)))
+
+
+@mistake("second_moment", wrong="root of the mean square of an entry", right="of the sum over entries",
+         seen="np.mean over both axes")
+def second_moment_per_dimension(density):
+    return bounds.second_moment(density) / math.sqrt(density.dim)
