@@ -51,7 +51,8 @@ REACH = 16.0
     catches=(
         "bound_decays_with_e_2T", "bound_pinsker_without_half", "bound_kl_without_root", "bound_m2_squared", "bound_without_L",
         "bound_L_squared", "bound_h_without_root", "bound_dimension_without_root", "bound_without_dimension",
-        "bound_T_without_root", "bound_eps_squared", "bound_mean_over_time", "martingale_decays_with_e_2T", "martingale_noise_r_for_2r",
+        "bound_T_without_root", "bound_eps_squared", "bound_mean_over_time", "martingale_decays_with_e_2T",
+        "martingale_noise_r_for_2r",
         "martingale_without_half", "martingale_L_for_L_squared", "martingale_one_step_short", "martingale_shrinkage_forgotten",
         "martingale_score_squared", "path_kl_half", "path_kl_twice", "total_variation_not_halved", "law_variance_twice",
     ),
