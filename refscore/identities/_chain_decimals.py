@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 DIGITS = Context(prec=60, Emin=-999999, Emax=999999)
-_PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640629")
+PI = Decimal("3.14159265358979323846264338327950288419716939937510582097494459230781640629")
 
 
 class Bars(NamedTuple):
@@ -65,11 +65,11 @@ def cosine(n: int, s: float, beta_max: float) -> np.ndarray:
     """min(1 - f(i)/f(i - 1), beta_max) with f(i) = cos^2(pi/2 (i/n + s)/(1 + s)); f(n) = 0."""
     with localcontext(DIGITS):
         shift = Decimal(s)
-        f = [_cos(_PI / 2 * (Decimal(i) / n + shift) / (1 + shift)) ** 2 for i in range(n + 1)]
+        f = [cos(PI / 2 * (Decimal(i) / n + shift) / (1 + shift)) ** 2 for i in range(n + 1)]
         return np.minimum([float(1 - after / before) for before, after in zip(f[:-1], f[1:], strict=True)], beta_max)
 
 
-def _cos(x: Decimal) -> Decimal:
+def cos(x: Decimal) -> Decimal:
     """The series; |x| <= pi/2, so that 60 terms leave nothing out."""
     term = total = Decimal(1)
     for k in range(1, 60):

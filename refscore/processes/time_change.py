@@ -1,79 +1,70 @@
 r"""Every Gaussian process is a time-changed, rescaled other one.
 
 x_t = alpha_t x_0 + sigma_t z is, but for a factor, decided by the noise-to-signal ratio sigma/alpha alone: with time u of process B
-such that sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t and c = alpha^A_t/alpha^B_u
+such that sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t and c = alpha^A_t/alpha^B_u = sigma^A_t/sigma^B_u
 
     x^A_t = c x^B_u  in law, whatever the data;      p^A_t(x) = c^{-d} p^B_u(x/c),      s^A(x, t) = s^B(x/c, u)/c.
 
-As t runs, u(t) is the clock and c(t) the scale that turn B's SDE into A's, path by path; a score learnt with B serves samplers
-along A (Song et al. 2021, app. C; Karras et al. 2022, sec. 2 and app. B). The marginals are all the same, the chains are not:
-a sampler's steps and errors depend on the process it runs along.
+As t runs, u(t) is the clock and c(t) the scale that turn B's SDE into A's, path by path: alpha_{t|s} and V(s, t) of A are c_t/c_s and
+c_t^2 times those of B. A score learnt with B serves samplers along A (Song et al. 2021, app. C; Kingma et al. 2021, sec. 5.1; Karras
+et al. 2022, sec. 2 and app. B). What is not carried over is a step with a frozen score, as which score is frozen depends on the
+units: of `exponential_step` a and v agree but for those, b does not. A sampler's steps and errors depend on its process.
 
-u is found by bisection, of its logarithm first, so that it is good to a few units in the last place of what the ratio can tell.
+u is found by bisection between neighbouring floats: to the last one, at every size, without an inverse of any process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from refscore import _validate
+from refscore.processes._gaussian_path import GaussianPath
 from refscore.processes._noising import Noising
 
-_TINY = 1e-300
-_DOUBLINGS = 1100
-_HALVINGS = 80
+_EPS = float(np.finfo(np.float64).eps)
+_LAST = np.finfo(np.float64).max
 
 
-def time_change(source: Noising, target: Noising, t) -> tuple[np.ndarray, np.ndarray]:
+def time_change(source: Noising, target: GaussianPath, t) -> tuple[Any, Any]:
     """(u, c): x_t of ``source`` has the law of c x_u of ``target``, for the same data.
 
     Parameters
     ----------
-    source, target : processes such as OU, VP, VE or Path; not DDPM, whose indices lie on no continuous clock, as target.
+    source : process, or the chain DDPM, whose times are indices.
+    target : process in continuous time, such as OU, VP, VE or Path.
     t : scalar or (n,)
         Times of the source.
 
     Returns
     -------
-    u, c : arrays of the shape of t
-        Times of the target and scales. u = 0 where the ratio of the source is 0.
+    u, c : of the shape of t
+        Times of the target and scales. Where its ratio stands still (no noise for a while, or alpha underflowed to 0), the first.
 
     Raises
     ------
     ValueError
-        Where the target never has that ratio (below its first, as before a VE that starts from sigma_min, or beyond its last), or
-        where alpha of the source has underflowed to 0.
+        Where the target never has that ratio: below its first, as of a VE that starts from sigma_min, or beyond its last.
 
     Source: [e, "VP, VE, sub-VP"]; systems E6.
     """
-    t = source._time(t)
-    wanted = _ratio(source, t.reshape(-1), "source")
-    low, high = np.full(wanted.shape, _TINY), np.full(wanted.shape, target.t_max if np.isfinite(target.t_max) else 1.0)
-    if not np.isfinite(target.t_max):
-        for _ in range(_DOUBLINGS):
-            short = _ratio(target, high, "target") < wanted
-            if not short.any() or not np.isfinite(2 * high[short]).all():
-                break
-            high[short] *= 2
-    first, last = _ratio(target, np.zeros_like(high), "target"), _ratio(target, high, "target")
+    if not isinstance(target, GaussianPath):
+        raise TypeError(f"target is {target!r}: pass a process in continuous time, such as VP() (indices lie on no continuous clock)")
+    wanted = _ratio(source, t)
+    first, last = _ratio(target, 0.0), _ratio(target, min(target.t_max, _LAST))
     for bad, where, mend in (
-        (wanted < first, "starts above it", "with a target that starts from the data"),
-        (wanted > last, "ends below it", "with a target that goes further, or an earlier t"),
+        (wanted < first * (1 - _known(first)), "starts above it", "with a target that starts from the data"),
+        (wanted > last * (1 + _known(last)), "ends below it", "with a target that goes further, or an earlier t"),
     ):
-        if bad.any():
-            at = int(np.argmax(bad))
-            raise ValueError(f"at t = {t.reshape(-1)[at]} sigma/alpha is {wanted[at]}: {target} {where}; try {mend}")
-    for _ in range(_HALVINGS):
-        far = high > 2 * low  # by logarithms first
-        middle = np.where(far, np.sqrt(low) * np.sqrt(high), low + (high - low) / 2)
-        below = _ratio(target, middle, "target") < wanted
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    u = np.where(wanted <= first, 0.0, high)
-    scale = source.alpha(t.reshape(-1)) / target.alpha(u)
-    return u.reshape(t.shape)[()], scale.reshape(t.shape)[()]
+        if np.any(bad):
+            at = int(np.argmax(np.ravel(bad)))
+            raise ValueError(f"at t = {np.ravel(t)[at]} sigma/alpha is {np.ravel(wanted)[at]}: {target} {where}; try {mend}")
+    u = _first_time(target, np.clip(wanted, first, last))
+    # lengths keep their digits where alpha or sigma is about to vanish
+    return u, np.hypot(source.alpha(t), source.sigma(t)) / np.hypot(target.alpha(u), target.sigma(u))
 
 
 @dataclass(frozen=True)
@@ -90,7 +81,7 @@ class ConvertedScore:
 
     score: Callable
     source: Noising
-    target: Noising
+    target: GaussianPath
 
     def __call__(self, x, t) -> np.ndarray:
         """The score of the source's law at time t, (n, d)."""
@@ -100,10 +91,23 @@ class ConvertedScore:
         return np.asarray(self.score(x / scale, u)) / scale
 
 
-def _ratio(process: Noising, t: np.ndarray, name: str) -> np.ndarray:
-    alpha, sigma = process.alpha(t), process.sigma(t)
-    if name == "source" and not alpha.all():
-        raise ValueError(f"alpha of the source is 0 at t = {t[np.argmin(alpha)]}: nothing is left of the data there; "
-                         "pass a smaller t")
-    with np.errstate(divide="ignore"):
-        return sigma / alpha
+def _ratio(process: Noising, t) -> np.ndarray:
+    """sigma/alpha; inf where alpha is 0."""
+    with np.errstate(divide="ignore", over="ignore"):
+        return np.asarray(process.sigma(t)) / np.asarray(process.alpha(t))
+
+
+def _known(ratio) -> float:
+    """To how much of itself a ratio is known: e^R has the rounding of R."""
+    return _EPS * (16 + 4 * abs(float(np.log(ratio)))) if 0 < ratio < np.inf else 0.0
+
+
+def _first_time(process: GaussianPath, ratio: np.ndarray):
+    """The first u with _ratio(u) >= ratio: floats from 0 on are ordered as their bits are, which are halved as integers."""
+    low = np.full(np.shape(ratio), -1, dtype=np.int64)  # before time 0
+    high = np.full_like(low, np.float64(min(process.t_max, _LAST)).view(np.int64))
+    while (high - low > 1).any():
+        middle = low + np.maximum(high - low, 2) // 2  # where low and high meet, middle is high: nothing moves
+        reached = _ratio(process, middle.view(np.float64)) >= ratio
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    return high.view(np.float64)[()]

@@ -7,9 +7,13 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 
 from refscore.densities import GaussianMixture
-from refscore.processes import OU, VP, MarginalScore
+from refscore.processes import OU, VE, VP, MarginalScore, Path, SubVP, VPCosine, VPSchedule
 
-PROCESSES = [OU(0.8, 0.6), OU(1.0, np.sqrt(2)), OU(0.0, 1.3), VP(), VP(0.3, 4.0)]
+PROCESSES = [
+    OU(0.8, 0.6), OU(1.0, np.sqrt(2)), OU(0.0, 1.3), VP(), VP(0.3, 4.0), VPCosine(), VPCosine(0.3), SubVP(0.3, 4.0),
+    VE(0.2, 2.5, "data"), VPSchedule(lambda t: 0.4 + 9 * np.abs(t - 0.25)),
+    Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: -1 + 0 * t, sigma_slope=lambda t: 1 + 0 * t),
+]  # fmt: skip
 EPS = np.finfo(float).eps
 RTOL = 1e-12  # of the ODE solver per step; some 1e2 steps, so 1e-10 overall
 OVERALL = 1e-10
@@ -17,6 +21,8 @@ OVERALL = 1e-10
 processes = st.one_of(
     st.builds(OU, st.floats(0, 4), st.floats(0.1, 3)),
     st.builds(lambda low, more: VP(low, low + more), st.floats(0, 2), st.floats(0.1, 20)),
+    st.builds(lambda low, more: SubVP(low, low + more), st.floats(0, 2), st.floats(0.1, 20)),
+    st.builds(lambda low, more: VE(low, low + more, "data"), st.floats(0.01, 1), st.floats(0.1, 20)),
 )
 
 
