@@ -1,7 +1,7 @@
 r"""Schedules of noise: the cosine and any other beta(t), sub-VP, VE, and paths given by their two scales (systems E3).
 
-Each is tried as in `_moments`, and by what is its own: where it starts and ends, and what it is beside VP. The formulas in 60 digits
-are the published ones as they stand, whatever they cancel.
+Each is tried as in `_moments`, and by what is its own: where it starts and ends, and what it is beside VP. The formulas in 60
+digits are the published ones as they stand, whatever they cancel.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _DIFFERENCES = 700
     statement=r"\alpha_t = \frac{\cos\left(\frac\pi2 \frac{t+s}{1+s}\right)}{\cos\left(\frac\pi2 \frac{s}{1+s}\right)},\quad "
     r"\sigma_t^2 = 1 - \alpha_t^2,\quad \beta(t) = \frac{\pi}{1+s} \tan\left(\frac\pi2 \frac{t+s}{1+s}\right)",
     source="Nichol & Dhariwal 2021, eq. 17",
-    method="closed forms against the published cosines in 60-digit decimal arithmetic to both ends, quadrature of the Ito integral, the "
-    "moment equations by spectral differentiation, and the semigroup property",
+    method="closed forms against the published cosines in 60-digit decimal arithmetic to both ends, quadrature of the Ito integral, "
+    "the moment equations by spectral differentiation, and the semigroup property",
     catches=(
         "vp_cosine_not_squared", "vp_cosine_offset_tenfold", "vp_cosine_not_normalised", "vp_cosine_offset_outside_the_period",
-        "vp_cosine_beta_as_in_the_chain", "sigma_is_variance", "alpha_beta_not_integrated", "drift_doubled", "drift_first_time_for_all",
-        "diffusion_is_variance", "transition_from_time_zero", "exponential_step_weight_halved", "exponential_step_forward_variance",
+        "vp_cosine_beta_as_in_the_chain", "sigma_is_variance", "alpha_beta_not_integrated", "drift_doubled",
+        "drift_first_time_for_all", "diffusion_is_variance", "transition_from_time_zero", "exponential_step_weight_halved", "exponential_step_forward_variance",
     ),
 )
 def cosine_schedule(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -158,7 +158,8 @@ def _decimal_sub_vp(clock: Decimal) -> tuple[Decimal, Decimal]:
     title="Moments of the variance-exploding process, from sigma_min or from the data",
     statement=r"\sigma(t) = \sigma_{\min} \left(\tfrac{\sigma_{\max}}{\sigma_{\min}}\right)^t,\quad "
     r"g^2 = \tfrac{d\sigma^2}{dt} = 2 \sigma(t)^2 \log\tfrac{\sigma_{\max}}{\sigma_{\min}};\quad "
-    r"\operatorname{Var}(x_t \mid x_0) = \sigma(t)^2 \ \text{from } \sigma_{\min},\quad \sigma(t)^2 - \sigma_{\min}^2\ \text{from data}",
+    r"\operatorname{Var}(x_t \mid x_0) = \sigma(t)^2 \ \text{from } \sigma_{\min},\quad "
+    r"\sigma(t)^2 - \sigma_{\min}^2\ \text{from data}",
     source="Song et al. 2021, eq. 9 and app. C; Song & Ermon 2019",
     method="closed forms against 60-digit decimal arithmetic, quadrature of the Ito integral added to what is there at time 0, the "
     "moment equations by spectral differentiation, the semigroup property, the values at both ends",

@@ -1,7 +1,7 @@
 r"""Conversions between processes (systems E6): every Gaussian path is every other one on another clock, in other units.
 
-x^A_t and c x^B_u have one law for sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t = rho and c = alpha^A_t/alpha^B_u. The second road to u is
-by hand: rho of each process solved for its time, in closed form.
+x^A_t and c x^B_u have one law for sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t = rho and c = alpha^A_t/alpha^B_u. The second road to u
+is by hand: rho of each process solved for its time, in closed form.
 """
 
 from __future__ import annotations
@@ -74,11 +74,12 @@ def _cubic(clock):
     statement=r"\frac{\sigma^B_u}{\alpha^B_u} = \frac{\sigma^A_t}{\alpha^A_t},\; c = \frac{\alpha^A_t}{\alpha^B_u}:\quad "
     r"x^A_t \overset{d}{=} c\, x^B_u,\quad s^A(x, t) = \tfrac1c s^B(x/c, u),\quad V^A(s, t) = c_t^2\, V^B(u_s, u_t)",
     source="Karras et al. 2022, sec. 4 and app. B; Kingma et al. 2021, sec. 5.1",
-    method="times by bisection against each process's ratio solved for time by hand, over all pairs; scales, transitions and reverse "
-    "steps of one against those of the other; scores and log-densities of mixtures, random and trained networks carried over",
+    method="times by bisection against each process's ratio solved for time by hand, over all pairs; scales, transitions and "
+    "reverse steps of one against those of the other; scores and log-densities of mixtures, random and trained networks carried over",
     catches=(
         "time_change_of_squares", "time_change_by_sigma", "time_change_by_alpha", "time_change_same_time",
-        "time_change_scale_inverted", "time_change_scale_at_one_time", "time_change_without_scale", "time_change_scale_of_sigma_squared",
+        "time_change_scale_inverted", "time_change_scale_at_one_time", "time_change_without_scale",
+        "time_change_scale_of_sigma_squared",
         "converted_score_point_unscaled", "converted_score_unscaled", "converted_score_scale_inverted",
         "converted_score_at_its_own_time", "converted_score_squared_scale", "sigma_is_variance",
         "transition_std_for_variance", "exponential_step_std_for_variance",
@@ -115,7 +116,7 @@ def _clock_and_scale(ops: Operations, a: Clock, b: Clock, rho: np.ndarray) -> It
 
 
 def _moved(clock: Clock, rho: np.ndarray) -> np.ndarray:
-    """By how much of itself the ratio moves when the time, computed by hand, is off by its rounding (4 eps, or of 1 - ... there)."""
+    """By how much of itself the ratio moves when the time, computed by hand, is off by its rounding (4 eps, of 1 at least)."""
     h = 1e-4
     slope = 2 * h / np.abs(clock.time(rho * (1 + h)) - clock.time(rho * (1 - h)))  # d log rho/dt
     return 4 * EPS * np.maximum(1.0, clock.time(rho)) * slope
@@ -158,7 +159,8 @@ def _scores(ops: Operations, a: Clock, b: Clock, rho: np.ndarray, seed: int, rng
             left, right = ops.logpdf(law, x), ops.logpdf(there, y) - d * log_scale
             bound = law.logpdf_error(x) + there.logpdf_error(y) + 8 * moved * turned
             yield Comparison(f"log p: {case}", left, right, bound, 1 + np.abs(left))
-    networks = {"random": _models.random_network(2, seed, takes_time=True), "trained": _models.trained_network(_targets.mixture(2), seed)}
+    networks = {"random": _models.random_network(2, seed, takes_time=True),
+                "trained": _models.trained_network(_targets.mixture(2), seed)}
     x = rng.standard_normal((len(t), 2)) + 0.4
     for name, network in networks.items():
         def model(y, s, network=network, timed=name == "random"):

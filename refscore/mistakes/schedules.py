@@ -98,7 +98,8 @@ def subvp_transition_is_stationary(process, s, t):
     return alpha, ((1 - alpha**2) ** 2 if isinstance(process, SubVP) else variance)
 
 
-@mistake("exponential_step", wrong="2 (e^{h/2} - 1)", right="2 (e^{h/2} - 1) less its e^{-2B} part", seen="VP's integrator for sub-VP")
+@mistake("exponential_step", wrong="2 (e^{h/2} - 1)", right="2 (e^{h/2} - 1) less its e^{-2B} part",
+         seen="VP's integrator for sub-VP")
 def subvp_weight_of_vp(process, t, s):
     a, b, v = process.exponential_step(t, s)
     return a, (VP(process.beta_min, process.beta_max).exponential_step(t, s)[1] if isinstance(process, SubVP) else b), v
@@ -108,7 +109,8 @@ def _log_ratio(process):
     return math.log(process.sigma_max / process.sigma_min)
 
 
-@mistake("diffusion", wrong="sigma(t) sqrt(2)", right="sigma(t) sqrt(2 log(sigma_max/sigma_min))", seen="the ladder's ratio forgotten")
+@mistake("diffusion", wrong="sigma(t) sqrt(2)", right="sigma(t) sqrt(2 log(sigma_max/sigma_min))",
+         seen="the ladder's ratio forgotten")
 def ve_diffusion_without_log_ratio(process, t):
     g = process.diffusion(t)
     return g / math.sqrt(_log_ratio(process)) if isinstance(process, VE) else g
@@ -176,7 +178,8 @@ def path_diffusion_decay_once(process, t):
     return _with_decay(process, t, 1)
 
 
-@mistake("diffusion", wrong="g = sigma(t)", right="g^2 = (sigma^2)' - 2 alpha'/alpha sigma^2", seen="noise level taken for the diffusion")
+@mistake("diffusion", wrong="g = sigma(t)", right="g^2 = (sigma^2)' - 2 alpha'/alpha sigma^2",
+         seen="noise level taken for the diffusion")
 def path_diffusion_of_sigma(process, t):
     return process.sigma(t) if isinstance(process, Path) else process.diffusion(t)
 

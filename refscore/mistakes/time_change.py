@@ -35,13 +35,15 @@ def time_change_by_sigma(source, target, t):
     return _where(target, target.sigma, source.sigma(t)), np.ones_like(np.asarray(t, dtype=float))
 
 
-@mistake("time_change", wrong="alpha_u = alpha_t", right="sigma_u/alpha_u = sigma_t/alpha_t", seen="right between two VP schedules only")
+@mistake("time_change", wrong="alpha_u = alpha_t", right="sigma_u/alpha_u = sigma_t/alpha_t",
+         seen="right between two VP schedules only")
 def time_change_by_alpha(source, target, t):
     u = _where(target, lambda s: -target.alpha(s), -source.alpha(t))
     return u, np.ones_like(u)
 
 
-@mistake("time_change", wrong="u = t", right="sigma_u/alpha_u = sigma_t/alpha_t", seen="a model called with the other process's time")
+@mistake("time_change", wrong="u = t", right="sigma_u/alpha_u = sigma_t/alpha_t",
+         seen="a model called with the other process's time")
 def time_change_same_time(source, target, t):
     u = np.minimum(np.asarray(t, dtype=float), target.t_max * 0.999)
     return u, source.alpha(t) / target.alpha(u)

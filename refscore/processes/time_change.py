@@ -5,10 +5,10 @@ such that sigma^B_u/alpha^B_u = sigma^A_t/alpha^A_t and c = alpha^A_t/alpha^B_u 
 
     x^A_t = c x^B_u  in law, whatever the data;      p^A_t(x) = c^{-d} p^B_u(x/c),      s^A(x, t) = s^B(x/c, u)/c.
 
-As t runs, u(t) is the clock and c(t) the scale that turn B's SDE into A's, path by path: alpha_{t|s} and V(s, t) of A are c_t/c_s and
-c_t^2 times those of B. A score learnt with B serves samplers along A (Song et al. 2021, app. C; Kingma et al. 2021, sec. 5.1; Karras
-et al. 2022, sec. 2 and app. B). What is not carried over is a step with a frozen score, as which score is frozen depends on the
-units: of `exponential_step` a and v agree but for those, b does not. A sampler's steps and errors depend on its process.
+As t runs, u(t) is the clock and c(t) the scale that turn B's SDE into A's, path by path: alpha_{t|s} and V(s, t) of A are c_t/c_s
+and c_t^2 times those of B. A score learnt with B serves samplers along A (Song et al. 2021, app. C; Kingma et al. 2021, sec. 5.1;
+Karras et al. 2022, sec. 2 and app. B). What is not carried over is a step with a frozen score, as which score is frozen depends on
+the units: of `exponential_step` a and v agree but for those, b does not. A sampler's steps and errors depend on its process.
 
 u is found by bisection between neighbouring floats: to the last one, at every size, without an inverse of any process.
 """
@@ -52,7 +52,7 @@ def time_change(source: Noising, target: GaussianPath, t) -> tuple[Any, Any]:
     Source: [e, "VP, VE, sub-VP"]; systems E6.
     """
     if not isinstance(target, GaussianPath):
-        raise TypeError(f"target is {target!r}: pass a process in continuous time, such as VP() (indices lie on no continuous clock)")
+        raise TypeError(f"target is {target!r}: pass a process in continuous time, such as VP(); a chain has too few times")
     wanted = _ratio(source, t)
     first, last = _ratio(target, 0.0), _ratio(target, min(target.t_max, _LAST))
     for bad, where, mend in (

@@ -69,7 +69,8 @@ def test_pure_noise_goes_to_pure_noise_and_first_levels_to_first_levels():
 def test_chains_are_expressed_by_processes_and_not_the_other_way_round():
     chain = DDPM([0.1, 0.3])
     u, c = time_change(chain, OU(0.5, 1.0), [0, 1, 2])
-    np.testing.assert_allclose(u, [0, -math.log(0.9), -math.log(0.9 * 0.7)], rtol=1e-15), np.testing.assert_allclose(c, 1, rtol=1e-15)
+    np.testing.assert_allclose(u, [0, -math.log(0.9), -math.log(0.9 * 0.7)], rtol=1e-15)
+    np.testing.assert_allclose(c, 1, rtol=1e-15)
     with pytest.raises(TypeError, match="target is DDPM.*continuous time"):
         time_change(VP(), chain, 0.3)
 
