@@ -31,12 +31,13 @@ _DIFFERENCES = 700
     statement=r"\alpha_t = \frac{\cos\left(\frac\pi2 \frac{t+s}{1+s}\right)}{\cos\left(\frac\pi2 \frac{s}{1+s}\right)},\quad "
     r"\sigma_t^2 = 1 - \alpha_t^2,\quad \beta(t) = \frac{\pi}{1+s} \tan\left(\frac\pi2 \frac{t+s}{1+s}\right)",
     source="Nichol & Dhariwal 2021, eq. 17",
-    method="closed forms against the published cosines in 60-digit decimal arithmetic to both ends, quadrature of the Ito integral, "
-    "the moment equations by spectral differentiation, and the semigroup property",
+    method="closed forms against the published cosines in 60-digit decimal arithmetic to both ends, quadrature of the Ito "
+    "integral, the moment equations by spectral differentiation, and the semigroup property",
     catches=(
         "vp_cosine_not_squared", "vp_cosine_offset_tenfold", "vp_cosine_not_normalised", "vp_cosine_offset_outside_the_period",
         "vp_cosine_beta_as_in_the_chain", "sigma_is_variance", "alpha_beta_not_integrated", "drift_doubled",
-        "drift_first_time_for_all", "diffusion_is_variance", "transition_from_time_zero", "exponential_step_weight_halved", "exponential_step_forward_variance",
+        "drift_first_time_for_all", "diffusion_is_variance", "transition_from_time_zero", "exponential_step_weight_halved",
+        "exponential_step_forward_variance",
     ),
 )
 def cosine_schedule(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -213,12 +214,12 @@ def paths(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
         for how, given, slack in (("slopes given", slopes, 1), ("slopes by differences", {}, _DIFFERENCES)):
             case = Case(f"{name}, {how}", Path(*scales, **given), 4, start, slack)  # V is a difference, down to a twentieth
             yield from moments(ops, case, times, radius=0.1, rng=rng)
-            x, bound = np.ones((5, 1)), 8 * slack * EPS
+            x, known = np.ones((5, 1)), 8 * slack * EPS
             exact = -rate(times)
             scale = np.abs(exact) + 1  # slopes are taken of numbers of size 1
-            yield Comparison(f"drift at x = 1: {case.name}", ops.drift(case.process, x, times)[:, 0], exact, bound * scale, scale)
+            yield Comparison(f"drift at x = 1: {case.name}", ops.drift(case.process, x, times)[:, 0], exact, known * scale, scale)
             exact = g2(times)
-            yield Comparison(f"g^2: {case.name}", ops.diffusion(case.process, times) ** 2, exact, bound * (1 + exact), 1 + exact)
+            yield Comparison(f"g^2: {case.name}", ops.diffusion(case.process, times) ** 2, exact, known * (1 + exact), 1 + exact)
     for name, process in {"VP": VP(), "cosine": VPCosine(), "sub-VP": SubVP(), "VE": VE(0.2, 7.0)}.items():
         path = Path(process.alpha, process.sigma)
         size = 1 / np.minimum(times, 1 - times)  # of a slope, for functions of size 1

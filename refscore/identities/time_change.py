@@ -75,7 +75,7 @@ def _cubic(clock):
     r"x^A_t \overset{d}{=} c\, x^B_u,\quad s^A(x, t) = \tfrac1c s^B(x/c, u),\quad V^A(s, t) = c_t^2\, V^B(u_s, u_t)",
     source="Karras et al. 2022, sec. 4 and app. B; Kingma et al. 2021, sec. 5.1",
     method="times by bisection against each process's ratio solved for time by hand, over all pairs; scales, transitions and "
-    "reverse steps of one against those of the other; scores and log-densities of mixtures, random and trained networks carried over",
+    "reverse steps of one against those of the other; scores, log-densities and networks (random, trained) carried over",
     catches=(
         "time_change_of_squares", "time_change_by_sigma", "time_change_by_alpha", "time_change_same_time",
         "time_change_scale_inverted", "time_change_scale_at_one_time", "time_change_without_scale",
