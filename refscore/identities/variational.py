@@ -38,7 +38,7 @@ from refscore.processes import DDPM, MarginalScore
     statement=r"L_t = E\Big[\tfrac{\beta_t^2}{2\tilde\beta_t(1-\beta_t)}"
     r"\Big\|\tfrac{\epsilon-\epsilon_\theta}{\sqrt{1-\bar\alpha_t}}\Big\|^2\Big] = "
     r"E\,KL(q(x_{t-1}|x_t,x_0)\,\|\,p_\theta(x_{t-1}|x_t)),\quad -E\log p_\theta(x_0) \le L_0 + \sum_t L_t + L_N",
-    source="[c, 'DDPM vs Score matching']; Ho et al. 2020, eq. 5, 8, 12",
+    source="[c, 'DDPM vs Score matching']; Ho et al. 2020, eq. 5, 8, 12, 14",
     method="the losses on chosen noise against KL divergences of Bayes's posterior and the sampler's kernel; the bound on nodes of "
     "(data, noise) against the KL of the two joint Gaussian laws of all states; gradients against the complex step",
     catches=(
@@ -48,6 +48,7 @@ from refscore.processes import DDPM, MarginalScore
         "prior_alpha_bar_with_root", "prior_without_dimension", "prior_without_logarithm", "prior_logarithm_of_std",
         "bound_averages_its_terms", "bound_without_prior", "bound_without_decoder", "posterior_variance_is_beta",
         "posterior_weights_swapped", "posterior_std", "ddpm_std_is_variance", "ddpm_noise_weight_without_root",
+        "ddpm_simple_with_half", "ddpm_simple_score_loss", "ddpm_simple_mean_over_dims",
     ),
 )
 def variational_bound(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
@@ -58,6 +59,7 @@ def variational_bound(ops: Operations, seed: int) -> Iterator[Comparison | Table
         for name, model in predictions(process, density, seed):
             x0, noise = density.sample(6, rng), rng.standard_normal((6, d))
             yield from _terms(ops, process, bars, model, x0, noise, f"{name}, d = {d}")
+            yield _simple(ops, process, bars, model, x0, noise, f"{name}, d = {d}")
         yield _prior(ops, process, bars, rng.standard_normal((6, d)) + 0.7, rng.uniform(0, 1, 6))
     yield from _chains(ops, process, seed)
     yield from _gradients(ops, process, seed)
@@ -97,6 +99,15 @@ def _terms(ops: Operations, process: DDPM, bars: Bars, model, x0, noise, case: s
         rows = np.arange(steps) % n
         mixed = ops.variational_loss(model, process, x0[rows], index, noise[rows], variance)
         yield Comparison(f"an index a row: {label}", mixed, values[np.arange(steps), rows].mean(), bound.max(), scale.max())
+
+
+def _simple(ops: Operations, process: DDPM, bars: Bars, model, x0, noise, case: str) -> Comparison:
+    """L_simple at an index of its own for every row, summed over rows."""
+    index = np.array([3, 1, 7, 2, 5, 4])
+    eps = np.concatenate([model(bars.alpha(i) * x0[[k]] + bars.sigma(i) * noise[[k]], i) for k, i in enumerate(index)])
+    found = ops.ddpm_simple(model, process, x0, index, noise, over_batch="sum")
+    size = ((np.abs(noise) + np.abs(eps) + np.abs(x0)) ** 2).sum()
+    return Comparison(f"L_simple: {case}", found, ((noise - eps) ** 2).sum(), 64 * EPS * size, size)
 
 
 def _prior(ops: Operations, process: DDPM, bars: Bars, x0, weight) -> Comparison:
