@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from refscore import _blocks
 from refscore.networks import hutchinson
 from refscore.samplers import runge_kutta
 
@@ -63,7 +62,7 @@ def along(flow: ProbabilityFlow, solve: Callable, x: np.ndarray, t0: float, t1: 
                         + (", or pass probes for an estimate by its jvp" if probes is None else ""))
     arrays = (x,) if probes is None else (x, _rows_first(probes, x))
     label = f"log-likelihood of {len(x)} rows from t = {t0:g} to {t1:g}"
-    end, divergence, truncation = _blocks.map_rows(pushed, *arrays, row_bytes=runge_kutta.row_bytes(d + 1), label=label)
+    end, divergence, truncation = runge_kutta.map_rows(pushed, *arrays, columns=d + 1, label=label)
     if prior is None:
         scaled = end / float(flow.process.sigma(t1))
         log_prior = -0.5 * (scaled * scaled).sum(axis=1) - d * np.log(np.sqrt(2 * np.pi) * float(flow.process.sigma(t1)))
@@ -97,7 +96,7 @@ class _Pushed:
         truncation = np.zeros(len(x))
         if self.start > 0:
             rate = slope(begin, self.start)
-            truncation = self.start * (rate[:, -1] + (rate[:, :-1] * self.flow.score(x, self.start)).sum(axis=1))
+            truncation = self.start * (rate[:, -1] + (rate[:, :-1] * self.flow.scored(x, self.start)).sum(axis=1))
         return np.ascontiguousarray(end[:, :-1]), end[:, -1], truncation
 
 
@@ -113,17 +112,17 @@ class _Slope:
         n, d = x.shape
         score, trace = self._score_and_trace(x, t)
         slope = np.empty_like(y)
-        slope[:, :-1] = self.flow.with_score(x, of_shape(score, (n, d), f"score(x, {t})"), t)
+        slope[:, :-1] = self.flow.with_score(x, score, t)
         slope[:, -1] = self.flow.with_score(d, of_shape(trace, (n,), f"score.divergence(x, {t})"), t)
         return slope
 
     def _score_and_trace(self, x: np.ndarray, t: float):
         score: Any = self.flow.score
         if self.probes is not None:
-            return score(x, t), np.mean([hutchinson(score, x, v, t) for v in self.probes], axis=0)
+            return self.flow.scored(x, t), np.mean([hutchinson(score, x, v, t) for v in self.probes], axis=0)
         if hasattr(score, "value_and_divergence"):  # in one pass
             return score.value_and_divergence(x, t)
-        return score(x, t), score.divergence(x, t)
+        return self.flow.scored(x, t), score.divergence(x, t)
 
 
 def of_shape(value, shape: tuple[int, ...], name: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from refscore import _blocks, _validate
+from refscore import _validate
 from refscore.samplers import runge_kutta
 from refscore.samplers.flow_likelihood import LogLikelihood, along
 
@@ -68,8 +68,7 @@ class FlowSteps:
         """All steps, (n, d); row blocks, the same bits for any number of threads, float32 stays float32."""
         x = _validate.batch(x, dtype=None)
         label = f"probability flow of {len(x)} rows, {len(self)} steps"
-        solve = partial(self._solve, self.flow.slope)
-        return _blocks.map_rows(solve, x, row_bytes=runge_kutta.row_bytes(x.shape[1]), label=label)
+        return runge_kutta.map_rows(partial(self._solve, self.flow.slope), x, columns=x.shape[1], label=label)
 
 
     def log_likelihood(self, x, prior=None, probes=None) -> LogLikelihood:

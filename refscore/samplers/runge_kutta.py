@@ -15,10 +15,12 @@ Slopes that are not finite are refused.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from refscore import _blocks
+from refscore._progress import progress
 
 METHODS: dict[str, tuple[list, list, list]] = {
     "euler": ([0.0], [[]], [1.0]),
@@ -27,18 +29,23 @@ METHODS: dict[str, tuple[list, list, list]] = {
 }
 """(c, A, b) by name."""
 
-def row_bytes(columns: int) -> int:
-    """Temporaries of a row of the state, as `_blocks` counts them: the state, the stages of a step, and what a slope needs.
+def map_rows(function: Callable, *arrays: np.ndarray, columns: int, label: str) -> Any:
+    """`_blocks.map_rows` for states of so many columns; a row needs the state, the stages of a step, and what a slope needs.
 
     No block has more than 512 rows: a slope costs much more than the calls around it, and several threads want their share.
+    A single block shows its own progress.
     """
-    return max(10 * columns * 8, _blocks.BLOCK_BYTES // 512)
+    row_bytes = max(10 * columns * 8, _blocks.BLOCK_BYTES // 512)
+    several = len(arrays[0]) * row_bytes > _blocks.BLOCK_BYTES
+    return _blocks.map_rows(function, *arrays, row_bytes=row_bytes, label=label if several else None)
 
 
 def on_grid(slope: Callable, y: np.ndarray, times: np.ndarray, method: str) -> np.ndarray:
     """y at the last of ``times`` from y at the first, a step of ``method`` from each to the next."""
-    for t, s in zip(times[:-1].tolist(), times[1:].tolist()):
-        y = step(slope, y, t, s, method)
+    with progress(len(times) - 1, _label(times[0], times[-1])) as shown:
+        for k, (t, s) in enumerate(zip(times[:-1].tolist(), times[1:].tolist())):
+            shown(k)
+            y = step(slope, y, t, s, method)
     return y
 
 
@@ -71,18 +78,25 @@ def adaptive(slope: Callable, y: np.ndarray, t: float, s: float, rtol: float, at
 
     def flat(time: float, values: np.ndarray) -> np.ndarray:  # SciPy's last stage may lie an ulp beyond s
         time = min(max(time, low), high)
+        shown(round(100 * (time - t) / (s - t)))
         return _finite(slope(values.reshape(y.shape), time), time).ravel()
 
     size = max(y.size, 1)
     rtol = max(rtol / np.sqrt(size), 100 * eps)
     atol = max(atol / np.sqrt(size), 100 * eps * float(np.abs(y).sum()) / size)
-    found = solve_ivp(flat, (t, s), y.ravel(), "DOP853", t_eval=[s], rtol=rtol, atol=atol)
+    with progress(100, _label(t, s)) as shown:
+        found = solve_ivp(flat, (t, s), y.ravel(), "DOP853", t_eval=[s], rtol=rtol, atol=atol)
     if not found.success:
         raise ValueError(
             f"the flow cannot be integrated from t = {t} to {s}: its steps become shorter than float64 resolves; where the score "
             "has no limit at t = 0 (points, edges) stop at t > 0, and where the curves leave for infinity the score is wrong"
         )
     return found.y[:, -1].reshape(y.shape)
+
+
+def _label(t: float, s: float) -> str:
+    """Of the bar of a single block: among several, their number is what is shown."""
+    return f"probability flow from t = {t:g} to {s:g}"
 
 
 def _finite(slope: np.ndarray, t: float) -> np.ndarray:

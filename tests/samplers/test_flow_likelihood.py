@@ -6,6 +6,8 @@ import pickle
 import mpmath
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from refscore import _blocks
 from refscore.densities import Gaussian, GaussianMixture, PointSet
@@ -20,6 +22,21 @@ def mixture(d):
     rng = np.random.default_rng(d)
     roots = rng.standard_normal((2, d, d)) / np.sqrt(d) + np.eye(d)
     return GaussianMixture([0.35, 0.65], rng.standard_normal((2, d)), roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(d))
+
+
+@settings(max_examples=20, deadline=None)
+@given(data=st.data())
+def test_any_mixture_under_any_process(data):
+    """Weights, means, variances, dimension, process, T and t_min drawn; the total is the exact log-density at t_min."""
+    d, count = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 3))
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32)))
+    density = GaussianMixture(rng.dirichlet(np.ones(count)), rng.normal(size=(count, d)), rng.uniform(0.05, 2.0, size=(count, d)))
+    process = data.draw(st.sampled_from([process for process, _ in PROCESSES]))
+    t_min, last = data.draw(st.floats(0.0, 0.4)), data.draw(st.floats(0.5, 0.99))
+    score = MarginalScore(process, density)
+    x = score.marginal(t_min).sample(4, rng)
+    found = probability_flow(process, score).log_likelihood(x, t_min=t_min, t_max=last, prior=score.marginal(last))
+    assert np.abs(found.total - score.marginal(t_min).logpdf(x)).max() <= 1e-8
 
 
 def test_the_known_number():
@@ -82,7 +99,7 @@ def test_points_have_no_density_but_their_corruption_has():
     x = score.marginal(0.01).sample(30, 4)
     found = probability_flow(process, score).log_likelihood(x, t_min=0.01, prior=score.marginal(1.0))
     assert np.abs(found.total - score.marginal(0.01).logpdf(x)).max() <= 1e-8
-    with pytest.raises(ValueError, match="point set has no density"):
+    with pytest.raises(ValueError, match="point set has no density.*the score at t = 0.* t_min=1e-4"):
         probability_flow(process, score).log_likelihood(x)
 
 

@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.special import ndtr
 
 from refscore import _blocks
@@ -67,6 +69,17 @@ def test_the_pass_back_is_the_inverse(process):
     there = flow(process, DATA).integrate(x, 0, 0.9)
     assert np.abs(flow(process, DATA).integrate(there, 0.9, 0) - x).max() <= 2e-8  # what contracts there expands here
     assert np.abs(there - x).max() > 0.1
+
+
+@settings(max_examples=20, deadline=None)
+@given(process=st.sampled_from(PROCESSES), times=st.tuples(*3 * [st.floats(0.0, 1.0)]), seed=st.integers(0, 1000))
+def test_passes_compose(process, times, seed):
+    """From a to b and on to c is from a to c, whatever their order."""
+    a, b, c = times
+    f = flow(process, DATA)
+    x = process.marginal(DATA, a).sample(3, seed) if a > 0 else DATA.sample(3, seed)
+    direct = f.integrate(x, a, c)
+    assert np.abs(f.integrate(f.integrate(x, a, b), b, c) - direct).max() <= 1e-8 * (1 + np.abs(direct).max())
 
 
 @pytest.mark.parametrize("direction", [1, -1])

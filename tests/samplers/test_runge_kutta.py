@@ -1,11 +1,14 @@
 """Runge-Kutta methods by themselves: where slopes are asked for, what tolerances mean, what rounding does to them."""
 
+import sys
 from functools import partial
 
 import numpy as np
 import pytest
 
-from refscore.samplers import runge_kutta
+from refscore import _progress
+from refscore.processes import VP
+from refscore.samplers import probability_flow, runge_kutta
 
 EPS = np.finfo(float).eps
 
@@ -79,3 +82,17 @@ def test_slopes_that_are_not_finite_are_refused():
                   lambda f: runge_kutta.adaptive(f, np.ones((2, 1)), 0.0, 1.0, 1e-6, 1e-6, EPS)):
         with pytest.raises(ValueError, match="slope of the flow at t = 0.0 is nan"):
             solve(lambda y, t: y * np.nan)
+
+
+@pytest.mark.parametrize("steps", [None, 5])
+def test_one_block_shows_its_own_progress(steps, capsys, monkeypatch):
+    """A block of rows may take minutes when its score does: the bar then moves with time, or from step to step."""
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True)
+    monkeypatch.setattr(_progress, "PATIENCE", -1.0)
+    flow = probability_flow(VP(), lambda x, t: -x)
+    x = np.ones((3, 2))
+    _ = flow.integrate(x, 0.25, 1.0) if steps is None else flow.steps(np.linspace(0.25, 1, steps + 1)).integrate(x)
+    shown = capsys.readouterr().err
+    assert "probability flow from t = 0.25 to 1" in shown and f"/{steps or 100}" in shown
