@@ -10,18 +10,16 @@ differs. Functions count by name, objects by their public attributes, arrays by 
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import os
-import re
-from collections.abc import Iterator, Sequence
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from refscore import _files
+from refscore._described import changed
 from refscore.training.optimisers import State
 
 Saved = tuple[Sequence[np.ndarray], State, np.ndarray]
@@ -60,36 +58,11 @@ def load(path: str | os.PathLike, configuration: dict[str, str]) -> Saved | None
             f"checkpoint {path} is damaged or no checkpoint ({type(error).__name__}: {error}): restore a copy of it, or delete it "
             "to start from the first step"
         ) from error
-    changed = [
-        f"{name} was {written.get(name, 'not there')} and is now {configuration.get(name, 'not there')}"
-        for name in {**written, **configuration}
-        if written.get(name) != configuration.get(name)
-    ]
-    if changed:
+    if differences := changed(written, configuration):
         raise ValueError(
-            f"checkpoint {path} is of another run: {'; '.join(changed)}. Go on as that run was started, or name another file"
+            f"checkpoint {path} is of another run: {'; '.join(differences)}. Go on as that run was started, or name another file"
         )
     return parameters, State(len(losses), moments), losses
-
-
-def described(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    """(dotted name, text) of a value and of all its parts, the same in every process."""
-    if isinstance(value, np.ndarray):
-        contents = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()[:16]
-        yield name, f"{value.dtype} {value.shape} with contents {contents}"
-    elif isinstance(value, (list, tuple)):
-        yield name, f"{len(value)} items"
-        for i, item in enumerate(value):
-            yield from described(f"{name}[{i}]", item)
-    elif hasattr(value, "__dict__") and not hasattr(value, "__qualname__"):
-        yield name, type(value).__qualname__
-        for attribute, item in vars(value).items():
-            computed = isinstance(getattr(type(value), attribute, None), cached_property)  # there once it has been asked for
-            if not attribute.startswith("_") and not computed:
-                yield from described(f"{name}.{attribute}", item)
-    else:
-        text = getattr(value, "__qualname__", None) or repr(value.item() if isinstance(value, np.generic) else value)
-        yield name, re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _numbered(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:

@@ -30,6 +30,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _files, _validate
+from refscore._described import described
 from refscore._progress import progress
 from refscore.training import checkpoint as checkpoints
 from refscore.training.optimisers import Optimiser, State
@@ -103,7 +104,7 @@ def train(
     seed, data = _validate.count(seed, "seed", least=0), _points(data)
     _check_parts(model, objective, optimiser)
     parts = {"model": model, "data": data, "objective": objective, "optimiser": optimiser, "batch": batch, "seed": seed}
-    configuration = {} if checkpoint is None else dict(item for part in parts.items() for item in checkpoints.described(*part))
+    configuration = {} if checkpoint is None else dict(item for part in parts.items() for item in described(*part))
     fresh = model.parameters, optimiser.start(model.parameters), np.zeros(0)
     parameters, state, before = _resumed(checkpoint, configuration, steps) or fresh
     model, losses = model.with_parameters(parameters), np.concatenate([before, np.zeros(steps - len(before))])

@@ -11,10 +11,10 @@ from functools import cached_property
 import numpy as np
 import pytest
 
+from refscore._described import described
 from refscore.densities import GaussianMixture
 from refscore.networks import MLP, EnergyMLP, FourierFeatures
 from refscore.training import SGD, Adam, Denoising, DenoisingProcess, Implicit, NoiseConditional, train
-from refscore.training.checkpoint import described
 
 ROOT = pathlib.Path(__file__).parents[2]
 DATA = np.random.default_rng(0).standard_normal((50, 2)) * [1.0, 0.3] + [0.5, -1.0]
