@@ -83,6 +83,9 @@ def _gaussian(ops: Operations, target: Gaussian, convention: str, rng) -> Iterat
     divergence, error = ops.kl(law, target)
     right = float((excess - np.log1p(excess)).sum()) / 2
     yield Comparison(f"KL of the stationary law from p: {case}", divergence, right, error + bound / float(variances[0]))
+    distance, error = ops.wasserstein2(law, target)
+    right = float(np.linalg.norm(np.sqrt(limit) - np.sqrt(variances)))  # the covariances have their axes in common
+    yield Comparison(f"W2 of the stationary law from p: {case}", distance, right, error + bound / math.sqrt(float(variances[0])))
     if target.dim == 1:
         distance, error = ops.total_variation(law, target)
         yield Comparison(f"TV: {case}", distance, tv_of_variances(float(variances[0]), float(limit[0])), error + bound)

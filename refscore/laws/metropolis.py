@@ -80,7 +80,7 @@ def law(chain: MetropolisChain, initial) -> tuple[PanelLaw | GaussianMixture, fl
     """
     if not len(chain):
         return initial, 0.0
-    kernel = _kernel(chain, initial)
+    kernel = _kernel(chain, initial, "initial")
     (fine, fine_error), (coarse, _) = (_run(kernel, len(chain), initial, order) for order in _ORDERS)
     return fine, fine_error + fine.distance(coarse)
 
@@ -95,7 +95,7 @@ def acceptance_rate(chain: MetropolisChain, density: GaussianMixture) -> tuple[f
     density : Gaussian or GaussianMixture
         Where the chain is; its stationary law, if it is one.
     """
-    kernel = _kernel(chain, density)
+    kernel = _kernel(chain, density, "density")
     values = []
     for order in _ORDERS:
         base = _base(kernel, density, order)
@@ -106,11 +106,13 @@ def acceptance_rate(chain: MetropolisChain, density: GaussianMixture) -> tuple[f
     return values[0][0], abs(values[0][0] - values[1][0]) + values[0][1] + 64 * float(np.finfo(float).eps)
 
 
-def _kernel(chain: MetropolisChain, initial) -> _Kernel:
-    if not isinstance(initial, GaussianMixture):
-        raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian or a GaussianMixture")
-    if initial.dim > 1:
-        raise ValueError(f"the law of a chain that may refuse steps is known in one dimension, here are {initial.dim}: simulate")
+def _kernel(chain: MetropolisChain, law: Any, name: str) -> _Kernel:
+    if not isinstance(law, GaussianMixture):
+        raise TypeError(f"{name} is {type(law).__name__}: pass a Gaussian or a GaussianMixture")
+    if not hasattr(chain, "log_ratio"):
+        raise TypeError(f"chain is {type(chain).__name__}, which takes every step: pass what mala returns")
+    if law.dim > 1:
+        raise ValueError(f"the law of a chain that may refuse steps is known in one dimension, here are {law.dim}: simulate")
     proposal = chain.proposal
     if not len(chain) or any(np.ptp(getattr(proposal, name)) for name in ("times", "a", "b", "v")):
         raise ValueError("the steps of the chain differ, or there are none: pass a chain of equal steps")

@@ -46,6 +46,8 @@ def stationary(chain: Chain, initial: GaussianMixture, rounds: int = 100) -> tup
     """
     if not isinstance(initial, GaussianMixture):
         raise TypeError(f"initial is {type(initial).__name__}: pass a Gaussian or a GaussianMixture")
+    if hasattr(chain, "log_ratio"):
+        raise TypeError("chain may refuse its steps: it settles at the density whose logpdf it was given, there is nothing to find")
     rounds = _validate.count(rounds, "rounds")
     if not hasattr(chain, "means") and (fixed := _affine(chain, Gaussian(initial.mean, initial.cov))) is not None:
         return fixed

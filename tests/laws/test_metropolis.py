@@ -89,7 +89,9 @@ def test_distance_is_total_variation():
     ("call", "error", "words"),
     [
         (lambda: law(adjusted(Gaussian([0.0, 0.0], 1.0), 0.1), Gaussian([0.0, 0.0], 1.0)), ValueError, "one dimension, here are 2"),
-        (lambda: acceptance_rate(adjusted(TARGET, 0.1), 3.0), TypeError, "initial is float"),
+        (lambda: acceptance_rate(adjusted(TARGET, 0.1), 3.0), TypeError, "density is float"),
+        (lambda: acceptance_rate(adjusted(TARGET, 0.1).proposal, TARGET), TypeError, "takes every step"),
+        (lambda: law(adjusted(TARGET, 0.1), 3.0), TypeError, "initial is float"),
         (lambda: law(adjusted(TARGET, 1e-7), TARGET), ValueError, "nodes, more than"),
         (lambda: law(mala(TARGET.score, lambda x: np.where(x[:, 0] > 0, 0.0, -np.inf), 0.1, 1), TARGET), ValueError, "p > 0"),
         (lambda: law(_unequal(), TARGET), ValueError, "steps of the chain differ"),

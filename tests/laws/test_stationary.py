@@ -6,7 +6,7 @@ import pytest
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.distances import fisher_information, total_variation
 from refscore.laws import langevin_bias, langevin_stationary, law, stationary
-from refscore.samplers import Chain, langevin
+from refscore.samplers import Chain, langevin, mala, sgld
 
 CORRELATED = Gaussian([0.4, -1.0, 2.0], [[0.9, 0.3, 0.1], [0.3, 0.7, -0.2], [0.1, -0.2, 0.5]])
 MODES = GaussianMixture([0.3, 0.7], [[-1.0], [1.1]], [0.25, 0.36])
@@ -33,6 +33,15 @@ def test_stationary_finds_the_closed_form_from_any_start():
         np.testing.assert_allclose(found.cov, right.cov, rtol=1e-13, atol=1e-14)
         np.testing.assert_allclose(found.mean, right.mean, rtol=1e-13)
         assert 0 < error < 1e-11
+
+
+def test_stationary_law_with_minibatches():
+    """One datum of two a step, d = 1: V = a^2 V + eta + eta^2/4 N (N - n)/n G, with slope a = 1 - eta/2 (1 + 2)."""
+    chain = sgld(lambda x, y: y - x, [[-0.5], [1.5]], 1, np.full(40, 0.3), lambda x: -x)
+    found, error = stationary(chain, Gaussian([0.0], 1.0))
+    a, spread = 1 - 0.15 * 3, 2 * 1 / 1 * 2.0
+    assert abs(found.cov[0, 0] - (0.3 + 0.15**2 * spread) / (1 - a**2)) < 10 * error + 1e-13
+    assert abs(found.mean[0] - 1.0 / 3) < 1e-12 and error < 1e-11
 
 
 def test_stationary_law_of_a_mixture_does_not_depend_on_the_start():
@@ -85,6 +94,7 @@ def test_rate_of_convergence_is_the_spectral_radius():
         (lambda: langevin_stationary(Gaussian([0.0], 0.5), 0.1, "alpha"), ValueError, "convention is 'alpha'"),
         (lambda: langevin_bias(CORRELATED, np.ones(3)), ValueError, "x has shape"),
         (lambda: stationary(langevin(MODES.score, 0.1, 1), 3.0), TypeError, "initial is float"),
+        (lambda: stationary(mala(MODES.score, MODES.logpdf, 0.1, 1), MODES), TypeError, "may refuse its steps"),
         (lambda: stationary(langevin(MODES.score, 0.1, 1), MODES, rounds=0), ValueError, "rounds is 0"),
         (lambda: stationary(langevin(MODES.score, 0.02, 1), MODES, rounds=3), ValueError, "after 3 rounds of 1 steps"),
         (lambda: stationary(langevin(lambda x: x, 0.1, 3), Gaussian([0.0], 1.0)), ValueError, "stretches by 1.331"),

@@ -4,6 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from refscore import _blocks
 from refscore.densities import Gaussian, GaussianMixture, Uniform
@@ -33,6 +35,16 @@ def test_a_step_is_the_formula(convention, share):
         refused += u[i] >= r
     assert 20 < refused < 180
     np.testing.assert_allclose(chain(0.9, 1, convention).step(0, x, z, u), right, rtol=1e-13, atol=1e-13)
+
+
+@given(eta=st.floats(1e-3, 5.0), slope=st.floats(-3.0, 3.0), seed=st.integers(0, 999))
+def test_log_r_is_odd(eta, slope, seed):
+    """log r(x, y) = -log r(y, x), and 0 at y = x, whatever the proposal's score."""
+    x, y = np.random.default_rng(seed).normal(size=(2, 5, 2))
+    one = mala(lambda x: slope * np.tanh(x) - x, DATA.logpdf, eta, 1)
+    there, back = one.log_ratio(0, x, y), one.log_ratio(0, y, x)
+    np.testing.assert_allclose(there, -back, rtol=1e-9, atol=1e-9)
+    assert (one.log_ratio(0, x, x) == 0).all()
 
 
 def test_steps_of_a_gaussian_go_inwards_unhindered():

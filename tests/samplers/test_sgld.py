@@ -5,6 +5,8 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from refscore import _blocks
 from refscore.densities import Gaussian, PointSet
@@ -108,6 +110,18 @@ def test_law_and_moments_agree_where_both_are_known():
     one = law(narrow[:1], PointSet([[0.7]]))  # a point goes to fifteen
     assert len(one.means) == 15
     np.testing.assert_array_equal(one.means, narrow.means(0, np.array([[0.7]])).reshape(-1, 1))
+
+
+@given(n=st.integers(1, 9), seed=st.integers(0, 999), data=st.data())
+def test_gradient_noise_over_all_minibatches(n, seed, data):
+    """Cov over the C(N, n) minibatches = b^2 N (N - n)/n G, for any n of N, weights and scores."""
+    size = data.draw(st.integers(1, n))
+    rows = np.random.default_rng(seed).normal(size=(n, 1))
+    step = sgld(lambda x, y: np.sin(3 * y + x), rows, size, [0.4])
+    x = np.array([[0.3]])
+    each = np.array([np.sin(3 * y + x)[0, 0] for y in rows])
+    G = each.var(ddof=1) if n > 1 else 0.0
+    np.testing.assert_allclose(step.means(0, x).var(), 0.2**2 * n * (n - size) / size * G, rtol=1e-9, atol=1e-14)
 
 
 @pytest.mark.parametrize(("n", "size"), [(5, 2), (5, 5), (6, 3), (1, 1)])
