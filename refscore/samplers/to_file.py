@@ -9,7 +9,6 @@ into ``path``, in one step; until then a file of that name stays as it was.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
@@ -141,7 +140,6 @@ def _header(n: int, dim: int, dtype: np.dtype) -> bytes:
 
 
 def _room(target: Path, needed: int) -> None:
-    with contextlib.suppress(OSError):  # not every file system tells
-        if (free := shutil.disk_usage(target.parent).free) < needed:
-            raise OSError(f"{target} needs {needed / 1e9:.3g} GB, and {target.parent} has {free / 1e9:.3g} GB free: pass a smaller "
-                          "n, dtype=np.float32, or another place")
+    if (free := shutil.disk_usage(target.parent).free) < needed:
+        raise OSError(f"{target} needs {needed / 1e9:.3g} GB, and {target.parent} has {free / 1e9:.3g} GB free: pass a smaller n, "
+                      "dtype=np.float32, or another place")
