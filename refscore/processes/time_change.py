@@ -25,7 +25,6 @@ from refscore import _validate
 from refscore.processes._gaussian_path import GaussianPath
 from refscore.processes._noising import Noising
 
-_EPS = float(np.finfo(np.float64).eps)
 _LAST = np.finfo(np.float64).max
 
 
@@ -56,13 +55,13 @@ def time_change(source: Noising, target: GaussianPath, t) -> tuple[Any, Any]:
     wanted = _ratio(source, t)
     first, last = _ratio(target, 0.0), _ratio(target, min(target.t_max, _LAST))
     for bad, where, mend in (
-        (wanted < first * (1 - _known(first)), "starts above it", "with a target that starts from the data"),
-        (wanted > last * (1 + _known(last)), "ends below it", "with a target that goes further, or an earlier t"),
+        (wanted < first, "starts above it", "with a target that starts from the data"),
+        (wanted > last, "ends below it", "with a target that goes further, or an earlier t"),
     ):
         if np.any(bad):
             at = int(np.argmax(np.ravel(bad)))
             raise ValueError(f"at t = {np.ravel(t)[at]} sigma/alpha is {np.ravel(wanted)[at]}: {target} {where}; try {mend}")
-    u = _first_time(target, np.clip(wanted, first, last))
+    u = _first_time(target, wanted)
     # lengths keep their digits where alpha or sigma is about to vanish
     return u, np.hypot(source.alpha(t), source.sigma(t)) / np.hypot(target.alpha(u), target.sigma(u))
 
@@ -95,11 +94,6 @@ def _ratio(process: Noising, t) -> np.ndarray:
     """sigma/alpha; inf where alpha is 0."""
     with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(process.sigma(t)) / np.asarray(process.alpha(t))
-
-
-def _known(ratio) -> float:
-    """To how much of itself a ratio is known: e^R has the rounding of R."""
-    return _EPS * (16 + 4 * abs(float(np.log(ratio)))) if 0 < ratio < np.inf else 0.0
 
 
 def _first_time(process: GaussianPath, ratio: np.ndarray):

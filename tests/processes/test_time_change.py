@@ -60,7 +60,7 @@ def test_pure_noise_goes_to_pure_noise_and_first_levels_to_first_levels():
     assert time_change(VPCosine(), lines, 1.0) == (1.0, 1.0) == time_change(lines, VPCosine(), 1.0)
     ends = np.array([0.0, 1.0])
     u, _ = time_change(ve, OU(1.0, 1.0), ends)
-    back, _ = time_change(OU(1.0, 1.0), ve, u)  # also where the ratio is one rounding below the first
+    back, _ = time_change(OU(1.0, 1.0), ve, u)
     np.testing.assert_allclose(back, ends, atol=1e-14)
     u, c = time_change(VE(0.01, 1e6), VPCosine(), 0.99)  # alpha of the cosine is good to 1e-10 there, the scale to the last digit
     assert c * VPCosine().sigma(u) == pytest.approx(VE(0.01, 1e6).sigma(0.99), rel=1e-15)
