@@ -168,8 +168,8 @@ def _run(kernel: _Kernel, steps: int, initial: GaussianMixture, order: int) -> t
 
 
 def _resolved(kernel: _Kernel, initial: GaussianMixture, base: np.ndarray, order: int) -> tuple[np.ndarray, float]:
-    """Edges of panels on each of which A is a polynomial, by halving; and what is left of it, weighted with the larger of the
-    initial density and of p, made 1 at its top."""
+    """Edges of panels on each of which A is a polynomial, by halving; and what is left of it, weighted with the initial density
+    and with p, made 1 at its top."""
     top = kernel.log_p(np.linspace(base[0], base[-1], 2001)).max()
     todo, done, left = list(zip(base[:-1], base[1:])), [], 0.0
     for _ in range(_HALVINGS):
