@@ -21,7 +21,7 @@ class Row:
     name: str
     make: Callable[..., Case]
     sizes: dict[str, Any]
-    small: dict[str, int]
+    small: dict[str, Any]
 
     def case(self, small: bool = False) -> Case:
         """The row's computation with its inputs, drawn anew."""
@@ -33,13 +33,15 @@ class Case:
     """What is to be timed: a function without arguments for each library, by name.
 
     ``flops`` in matrix products, None where they are not what takes the time; ``tolerance``: largest difference between the
-    libraries' results, relative to the largest entry of each array.
+    libraries' results, relative to the largest entry of each array. With ``accuracy`` the others simulate what refscore computes:
+    their times are extrapolated to that error, which falls like the root of the time.
     """
 
     dtype: type
     flops: float | None
     runs: dict[str, Callable[[], Any]] = field(default_factory=dict)
     tolerance: float = 1e-10
+    accuracy: float | None = None
 
     def check(self) -> None:
         """Every library gives what refscore gives, array by array; raises AssertionError. What does not compile is left out."""
@@ -59,8 +61,16 @@ class Case:
                 error = np.abs(a - b).max() / np.abs(a).max()
                 assert error <= self.tolerance, f"{name} differs from refscore by {error:.1e}"
 
+    def effort(self) -> dict[str, float]:
+        """By which factor the time of each library is to be multiplied: (error/accuracy)^2, with the error of its result now."""
+        if self.accuracy is None:
+            return dict.fromkeys(self.runs, 1.0)
+        exact = self.runs["refscore"]()
+        errors = {name: float(np.sqrt(np.mean((run() - exact) ** 2))) for name, run in self.runs.items()}
+        return {name: max(1.0, error / self.accuracy) ** 2 for name, error in errors.items()}
 
-def row(name: str, small: dict[str, int], **sizes):
+
+def row(name: str, small: dict[str, Any], **sizes):
     """Enters the decorated function, which makes the `Case`, in the table as ``name``."""
 
     def enter(make):

@@ -12,6 +12,13 @@ from threadpoolctl import threadpool_info
 
 from benchmarks._row import LIBRARIES, THREADS
 
+_EXTRAPOLATED = 1e5
+"""Ratios beyond are of times that nobody waited for: they are shown, and left out of the mean."""
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}" if value < 1e7 else f"{value:.1e}"
+
 
 def pytest_terminal_summary(terminalreporter, config):
     """Writes the table of what was measured."""
@@ -31,10 +38,12 @@ def pytest_terminal_summary(terminalreporter, config):
     for name, benches in groups.items():
         wall = {library: bench.stats.min for library, bench in benches.items()}
         cpu = {library: bench.extra_info["cpu"] for library, bench in benches.items()}
-        cells = [f"{wall[library] * 1e3:.2f}" if library in wall else "" for library in LIBRARIES]
+        cells = [_number(wall[library] * 1e3) if library in wall else "" for library in LIBRARIES]
         if "refscore" in wall and len(wall) > 1:
-            faster.append([min(times[x] for x in times if x != "refscore") / times["refscore"] for times in (wall, cpu)])
-            cells += [f"{ratio:.2f}" for ratio in faster[-1]]
+            ratios = [min(times[x] for x in times if x != "refscore") / times["refscore"] for times in (wall, cpu)]
+            cells += [_number(ratio) for ratio in ratios]
+            if max(ratios) < _EXTRAPOLATED:
+                faster.append(ratios)
         else:
             cells += ["", ""]
         info = benches["refscore"].extra_info if "refscore" in benches else {}

@@ -55,6 +55,7 @@ def _times(name: str, rounds: int, seconds: float) -> tuple[dict[str, list[float
     case = ROWS[name].case()
     with parallel(threads=THREADS), threadpool_limits(THREADS, user_api="blas"):
         case.check()
+        effort = case.effort()
         runs = dict(case.runs)
         if case.flops:
             a = np.random.default_rng(1).standard_normal((_SIZE, _SIZE)).astype(case.dtype)
@@ -66,8 +67,9 @@ def _times(name: str, rounds: int, seconds: float) -> tuple[dict[str, list[float
             for library, run in runs.items():
                 start, used = time.perf_counter(), time.process_time()
                 run()
-                cpu[library].append(time.process_time() - used)
-                wall[library].append(time.perf_counter() - start)
+                factor = effort.get(library, 1.0)
+                cpu[library].append((time.process_time() - used) * factor)
+                wall[library].append((time.perf_counter() - start) * factor)
     return wall, cpu, case.flops
 
 

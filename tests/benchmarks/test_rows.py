@@ -16,3 +16,4 @@ def test_row_at_its_small_size(name):
     case = ROWS[name].case(small=True)
     case.runs.pop("torch compiled", None)  # takes seconds to compile
     case.check()
+    assert case.effort()["refscore"] == 1
