@@ -43,7 +43,7 @@ FUNCTIONS = {  # room: its functions
     "prediction_weight contrastive_divergence irreducible_loss dsm_variance "
     "variational_loss variational_bound prior_loss",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim sgld decreasing_steps "
-    "predictor_corrector snr_steps mala",
+    "predictor_corrector snr_steps mala wiener_increments refined_increments summed_increments forward_sde",
     "laws": "law stationary langevin_stationary langevin_bias minibatch_moments acceptance_rate",
     "distances": "total_variation fisher fisher_information kl wasserstein2",
     "training": "minibatch train train_step",

@@ -12,11 +12,14 @@ from refscore.samplers.markov import MarkovChain
 from refscore.samplers.predictor_corrector import predictor_corrector, snr_steps
 from refscore.samplers.probability_flow import ProbabilityFlow, probability_flow
 from refscore.samplers.reverse_sde import reverse_drift, reverse_sde
+from refscore.samplers.sde import SDESteps, forward_sde
 from refscore.samplers.sgld import MinibatchChain, PosteriorScore, decreasing_steps, sgld
 from refscore.samplers.to_file import simulate_to_file
+from refscore.samplers.wiener import refined_increments, summed_increments, wiener_increments
 
 __all__ = [
-    "Chain", "FlowSteps", "LogLikelihood", "MarkovChain", "MetropolisChain", "MinibatchChain", "PosteriorScore", "ProbabilityFlow",
-    "annealed_langevin", "ddim", "ddpm", "decreasing_steps", "langevin", "mala", "predictor_corrector", "probability_flow",
-    "reverse_drift", "reverse_sde", "sgld", "simulate_to_file", "snr_steps",
+    "Chain", "FlowSteps", "LogLikelihood", "MarkovChain", "MetropolisChain", "MinibatchChain", "PosteriorScore",
+    "ProbabilityFlow", "SDESteps", "annealed_langevin", "ddim", "ddpm", "decreasing_steps", "forward_sde", "langevin", "mala",
+    "predictor_corrector", "probability_flow", "refined_increments", "reverse_drift", "reverse_sde", "sgld", "simulate_to_file",
+    "snr_steps", "summed_increments", "wiener_increments",
 ]

@@ -171,6 +171,8 @@ def test_every_operation_reaches_the_package():
     minibatches = samplers.sgld(*posterior)
     hypotheses = dict(kl=0.3, lipschitz=1.5, score_error=0.1, dim=1, T=1.0, steps=20)
     refused = samplers.mala(g.score, g.logpdf, 0.1, 2)
+    grids = [0.0, 0.4, 1.0], [0.0, 0.1, 0.4, 1.0]
+    dw, dw_fine = samplers.wiener_increments(grids[0], np.ones((2, 2, 1))), np.ones((3, 2, 1))
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
         (o.score(g, x), g.score(x)),
@@ -250,6 +252,10 @@ def test_every_operation_reaches_the_package():
         (o.langevin_bias(g, x), laws.langevin_bias(g, x)),
         (o.minibatch_moments(minibatches, g)[1], laws.minibatch_moments(minibatches, g)[1]),
         (o.sgld(*posterior).means(0, x), minibatches.means(0, x)),
+        (o.wiener_increments(grids[0], np.ones((2, 2, 1))), dw),
+        (o.refined_increments(grids[0], dw, grids[1], dw_fine), samplers.refined_increments(grids[0], dw, grids[1], dw_fine)),
+        (o.summed_increments(grids[1], dw_fine, grids[0]), samplers.summed_increments(grids[1], dw_fine, grids[0])),
+        (o.forward_sde(score, score, grids[0]).step(0, x, v), samplers.forward_sde(score, score, grids[0]).step(0, x, v)),
         (o.mala(g.score, g.logpdf, 0.1, 2).log_ratio(0, x, v), refused.log_ratio(0, x, v)),
         (o.acceptance_rate(refused, g), laws.acceptance_rate(refused, g)),
         (o.decreasing_steps(0.1, 2.0, 0.6, 3), samplers.decreasing_steps(0.1, 2.0, 0.6, 3)),
