@@ -48,7 +48,7 @@ SHARES = {"eta": 1.0, "half_eta": 0.5}
     catches=(
         "stationary_law_is_the_target", "stationary_eta_for_half_eta", "stationary_too_narrow", "stationary_convention_ignored",
         "stationary_std_for_variance", "stationary_inflates_alike", "stationary_after_one_round", "bias_without_information",
-        "bias_divergence_sign", "bias_score_squared_halved_once", "bias_norm_not_squared", "bias_score_as_model",
+        "bias_divergence_sign", "bias_with_half_the_square", "bias_norm_not_squared", "bias_halved",
         "langevin_noise_sqrt_eta", "langevin_noise_std_eta", "langevin_half_drift_full_noise", "langevin_convention_ignored",
         "langevin_one_step_short", "langevin_score_sign", "langevin_last_step_noise_free", "law_variance_twice",
         "law_one_step_short",

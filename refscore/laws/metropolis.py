@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from refscore.densities import GaussianMixture
-from refscore.laws.panel_law import PanelLaw, gauss, lagrange, tails
+from refscore.laws.panel_law import PanelLaw, crossings, gauss, lagrange, tails
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import MetropolisChain
@@ -34,7 +34,6 @@ _FLOOR = 45.0  # below its top log p need not be covered: e^-45 = 3e-20
 _TOLERANCE = 1e-13
 _MOST_NODES = 6000
 _HALVINGS = 40
-_BISECTIONS = 28  # of a gap between nodes: an error e of a kink costs e^2
 _SECTIONS = 36
 
 
@@ -268,13 +267,9 @@ def _kinks(kernel: _Kernel, x: _Points, y: _Points) -> tuple[np.ndarray, np.ndar
     through = (quotient(i, bottom) >= 0) != above
     rows = np.concatenate([rows, i[through], i[through]])
     low, high = np.concatenate([low, a[through], bottom[through]]), np.concatenate([high, bottom[through], b[through]])
-    before = quotient(rows, low) >= 0
-    for _ in range(_BISECTIONS if len(rows) else 0):
-        middle = (low + high) / 2
-        as_before = (quotient(rows, middle) >= 0) == before
-        low, high = np.where(as_before, middle, low), np.where(as_before, high, middle)
     own = (x.x > y.x[0]) & (x.x < y.x[-1])
-    return np.concatenate([rows, np.flatnonzero(own)]), np.concatenate([(low + high) / 2, x.x[own]])
+    places = crossings(lambda z: quotient(rows, z) >= 0, low, high)
+    return np.concatenate([rows, np.flatnonzero(own)]), np.concatenate([places, x.x[own]])
 
 
 def _bottom(function: Any, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ panels it has no mass.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -14,7 +15,7 @@ import numpy as np
 from refscore import _validate
 
 _PER_PANEL = 8
-_BISECTIONS = 50
+_BISECTIONS = 28  # of a gap between nodes: an error e of a root, or of a kink, costs e^2
 _EPS = float(np.finfo(np.float64).eps)
 
 
@@ -86,12 +87,8 @@ class PanelLaw:
         x = np.append((edges[:-1, None] + np.diff(edges)[:, None] * fractions).ravel(), edges[-1])
         sign = gap(x) > 0
         at = np.flatnonzero(sign[1:] != sign[:-1])
-        low, high, left = x[at], x[at + 1], sign[at]
-        for _ in range(_BISECTIONS if len(at) else 0):
-            middle = (low + high) / 2
-            same = (gap(middle) > 0) == left
-            low, high = np.where(same, middle, low), np.where(same, high, middle)
-        nodes, weights = gauss(np.union1d(edges, low), self.values.shape[1])
+        roots = crossings(lambda y: gap(y) > 0, x[at], x[at + 1])
+        nodes, weights = gauss(np.union1d(edges, roots), self.values.shape[1])
         pieces = (weights * gap(nodes)).reshape(-1, self.values.shape[1]).sum(axis=1)
         return float(np.abs(pieces).sum() / 2)
 
@@ -101,6 +98,18 @@ def gauss(edges: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
     u, w = np.polynomial.legendre.leggauss(order)
     middle, half = (edges[1:] + edges[:-1]) / 2, np.diff(edges) / 2
     return (middle[:, None] + half[:, None] * u).ravel(), (half[:, None] * w).ravel()
+
+
+def crossings(positive: Callable, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """A place in each interval (low, high) where ``positive``, points to booleans, changes."""
+    if not len(low):
+        return low
+    before = positive(low)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        as_before = positive(middle) == before
+        low, high = np.where(as_before, middle, low), np.where(as_before, high, middle)
+    return (low + high) / 2
 
 
 def lagrange(u: np.ndarray, order: int) -> np.ndarray:

@@ -81,7 +81,7 @@ def bias_divergence_sign(density, x, information=None):
 
 @mistake("langevin_bias", wrong="div s/2 + |s|^2/2", right="div s/2 + |s|^2/4 + I(p)/4",
          seen="ISM's integrand, whose mean vanishes too")
-def bias_score_squared_halved_once(density, x, information=None):
+def bias_with_half_the_square(density, x, information=None):
     divergence, square, _ = _parts(density, x, information)
     return divergence / 2 + square / 2
 
@@ -94,6 +94,6 @@ def bias_norm_not_squared(density, x, information=None):
 
 @mistake("langevin_bias", wrong="div s/4 + |s|^2/8 + I(p)/8", right="div s/2 + |s|^2/4 + I(p)/4",
          seen="the step eta of one convention, the bias of the other")
-def bias_score_as_model(density, x, information=None):
+def bias_halved(density, x, information=None):
     divergence, square, information = _parts(density, x, information)
     return divergence / 4 + square / 8 + information / 8
