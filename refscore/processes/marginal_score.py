@@ -13,13 +13,16 @@ import numpy as np
 from refscore import _validate
 
 _REMEMBERED = 4096
+_BYTES = 1 << 28
+"""What is remembered takes about so much at most: 256 MiB."""
 
 
 @dataclass(frozen=True, eq=False)
 class MarginalScore:
     """``score(x, t) = process.marginal(density, t).score(x)``; t a scalar, or (n,) with one time a row.
 
-    The marginals of the last few thousand times are remembered, because samplers ask for the same times block by block.
+    The marginals of up to a few thousand times are remembered, because samplers ask for the same times block by block; of data
+    with millions of numbers, each of whose marginals is as large, only as many as memory is made for.
     """
 
     process: object
@@ -64,10 +67,18 @@ class MarginalScore:
         marginal = self._marginals.get(t)
         if marginal is None:
             marginal = self.process.marginal(self.density, t)  # type: ignore[attr-defined]
-            if len(self._marginals) >= _REMEMBERED:
+            if len(self._marginals) >= min(_REMEMBERED, _BYTES // (1 + 4 * _held(marginal))):  # four times: what it will compute
                 self._marginals.clear()
             self._marginals[t] = marginal
         return marginal
 
     def __reduce__(self):
         return MarginalScore, (self.process, self.density)
+
+
+def _held(thing, depth: int = 6) -> int:
+    """Bytes of the arrays in an object and in the objects that it is made of."""
+    if isinstance(thing, np.ndarray) or not depth:
+        return getattr(thing, "nbytes", 0)
+    parts = thing if isinstance(thing, (list, tuple)) else vars(thing).values() if hasattr(thing, "__dict__") else ()
+    return sum(_held(part, depth - 1) for part in parts)

@@ -1,12 +1,14 @@
 """The exact score along a process as a model: times per row, derivatives, and implicit score matching with it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from refscore.densities import GaussianMixture
+from refscore.densities import GaussianMixture, PointSet
 from refscore.networks import AnalyticScore
 from refscore.objectives import dsm_process, esm, ism
-from refscore.processes import OU, MarginalScore
+from refscore.processes import OU, MarginalScore, marginal_score
 
 DATA = GaussianMixture([0.35, 0.65], [[-0.9, 0.5], [0.8, -0.4]], [[[0.8, 0.3], [0.3, 0.6]], [[0.5, -0.2], [-0.2, 0.9]]])
 PROCESS = OU(0.7, 1.3)
@@ -50,6 +52,25 @@ def test_times_close_to_each_other_are_not_confused():
     score, x = MarginalScore(process, data), np.array([[0.3]])
     for t in (0.3, 0.301, 0.3, 0.3001, 0.3, 0.32, 0.34, 0.3):
         np.testing.assert_array_equal(score(x, t), process.marginal(data, t).score(x))
+
+
+def test_memory_is_bounded_whatever_the_data():
+    """Points of 4 MB, asked at 60 times: the marginals of all of them would be 700 MB. Small data are all remembered."""
+    points, x = PointSet(np.random.default_rng(1).random((1000, 500))), np.zeros((1, 500))
+    score = MarginalScore(PROCESS, points)
+    small = MarginalScore(PROCESS, DATA)
+    tracemalloc.start()
+    for t in np.linspace(0.1, 2.0, 60).tolist():
+        score(x, t)
+        small(X, t)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < marginal_score._BYTES and len(small._marginals) == 60
+
+
+def test_jvp_is_the_jacobian_times_a_vector():
+    v = np.random.default_rng(2).standard_normal(X.shape)
+    np.testing.assert_allclose(SCORE.jvp(X, v, T), (SCORE.jacobian(X, T) @ v[:, :, None])[:, :, 0], rtol=1e-13, atol=1e-14)
 
 
 def test_beyond_the_overflow_of_beta_t_the_process_is_stationary():
