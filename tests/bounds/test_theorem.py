@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import bounds, parallel
+from refscore.bounds.hypotheses import _maximum
 from refscore.densities import Gaussian, GaussianMixture, PointSet
 
 SKEWED = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
@@ -83,6 +84,16 @@ def test_certified_constant_against_brute_force(seed, K):
     components = max(1 / float(bounds.STANDARD.marginal(density, t).covs.min()) for t in (0.0, 2.0))
     if K == 2 and high > components:  # the maximum itself, to the steps in time; the brute force misses a little of it
         assert high <= 1.003 * force
+
+
+@pytest.mark.parametrize("line", [(3.0, 0.7, 1.0, 2.0), (40.0, -9.0, 6.0, 3.0), (0.3, 50.0, 0.5, 8.0), (100.0, 0.0, 5.0, 5.0)])
+def test_the_maximum_over_the_log_ratio_is_certified(line):
+    """Not below what a grid 100 times finer finds, and above it by no more than the grid's own error."""
+    p, q, P, Q = line
+    l = np.arange(-30, 30, 1e-4)
+    r = 1 / (1 + np.exp(-l))
+    force = float((r * (1 - r) * np.maximum(p + q * l, 0) - P * r - Q * (1 - r)).max())
+    assert force <= _maximum(*line) <= force + 1e-4 * (p + abs(q) + P + Q)
 
 
 def test_gaussians_exactly():
