@@ -29,6 +29,7 @@ METHODS: dict[str, tuple[list, list, list]] = {
 }
 """(c, A, b) by name."""
 
+
 def map_rows(function: Callable, *arrays: np.ndarray, columns: int, label: str) -> Any:
     """`_blocks.map_rows` for states of so many columns; a row needs the state, the stages of a step, and what a slope needs.
 
