@@ -9,11 +9,13 @@ into ``path``, in one step; until then a file of that name stays as it was.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from refscore._described import changed, described
 from refscore._progress import progress
 
 _STREAM = 0x66696C65  # "file"
-_PIECE_ROWS = 1 << 16
+_PIECE_ROWS = 1 << 18  # enough blocks for several threads, however few numbers a row has
 _PIECE_BYTES = 1 << 26
 _RECORD_EVERY = 1.0  # seconds of work that a kill may cost
 
@@ -57,7 +59,7 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
         For bad arguments; when an unfinished run at ``path`` was started with other arguments (functions count by name), another
         version of refscore or of NumPy; the message names the difference.
     OSError
-        When the file cannot be written, or the disk has no room for it.
+        When the file cannot be written, another process is writing it, or the disk has no room for it.
     """
     n, dtype = _validate.count(n, "n"), np.dtype(dtype)
     if dtype not in (np.float64, np.float32):
@@ -77,22 +79,23 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
     run = _run(chain, initial, n, int(rng), dtype)
     done, pieces = _finished_pieces(record, run), -(-n // rows)
     if done == pieces and target.exists() and not partial.exists():  # killed between the last two lines of this function
-        record.unlink()
+        record.unlink(missing_ok=True)
         return np.load(target, mmap_mode="r")
     header, row_bytes = _header(n, initial.dim, dtype), initial.dim * dtype.itemsize
-    safe = len(header) + min(done * rows, n) * row_bytes
-    if done and not (partial.exists() and partial.stat().st_size >= safe):
-        raise ValueError(f"{record} says that {done} of {pieces} pieces are done, but {partial} does not hold them: delete "
-                         "the record to start anew")
     if not done:
         _room(target, len(header) + n * row_bytes)
-    with open(partial, "r+b" if done else "w+b") as file:
-        if not done:
-            file.write(header)
-        file.truncate(safe)  # what came after the last record is made again
-        file.seek(safe)
-        saved = time.monotonic()
-        with progress(pieces, f"{n} rows to {target.name}, pieces of {rows}", done) as shown:
+    with _alone(partial):
+        done = _finished_pieces(record, run)  # as it is now that nobody else changes it
+        safe = len(header) + min(done * rows, n) * row_bytes
+        if done and partial.stat().st_size < safe:
+            raise ValueError(f"{record} says that {done} of {pieces} pieces are done, but {partial} does not hold them: delete "
+                             "the record to start anew")
+        with open(partial, "r+b") as file, progress(pieces, f"{n} rows to {target.name}, pieces of {rows}", done) as shown:
+            if not done:
+                file.write(header)
+            file.truncate(safe)  # what came after the last record is made again
+            file.seek(safe)
+            saved = time.monotonic()
             for i in range(done, pieces):
                 stream = np.random.default_rng(np.random.SeedSequence((_STREAM, int(rng)), spawn_key=(i,)))
                 start = np.asarray(initial.sample(min(rows, n - i * rows), stream), dtype=dtype)
@@ -103,9 +106,29 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
                     _files.write(record, json.dumps({"pieces": i + 1, "run": run}).encode())
                     saved = time.monotonic()
                 shown(i + 1)
-    os.replace(partial, target)
-    record.unlink()
+        os.replace(partial, target)
+        record.unlink(missing_ok=True)
     return np.load(target, mmap_mode="r")
+
+
+@contextlib.contextmanager
+def _alone(partial: Path) -> Iterator[None]:
+    """``partial``, there, and locked against other processes: of two runs into one file, one would clear what the other publishes.
+
+    The lock ends with the process, whatever ends it. Without ``fcntl``, on Windows, there is none.
+    """
+    with open(partial, "ab") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(file.fileno()), os.stat(partial)):
+                raise FileNotFoundError  # the other one has given it its name before the lock was free
+        except ImportError:
+            file.close()
+        except OSError as error:
+            raise OSError(f"{partial} is being written by another process: wait for it, or name another file") from error
+        yield
 
 
 def _run(chain, initial, n: int, seed: int, dtype: np.dtype) -> dict[str, str]:

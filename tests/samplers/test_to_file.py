@@ -159,6 +159,29 @@ def test_bad_input_is_refused(tmp_path, change, error, message):
     assert not list(tmp_path.iterdir())
 
 
+def test_two_runs_into_one_file_are_refused(tmp_path, monkeypatch):
+    """Another process that starts while this one is at work leaves it alone."""
+    path, refusals = tmp_path / "x.npy", []
+    code = f"""import sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_to_file import *
+simulate_to_file({str(path)!r}, CHAIN, START, 750, 5)"""
+    simulate = type(CHAIN).simulate
+
+    def watched(self, x0, rng):
+        if not refusals:
+            environment = {**os.environ, "PYTHONPATH": str(Path(refscore.__file__).parent.parent)}
+            refusals.append(subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True))
+        return simulate(self, x0, rng)
+
+    monkeypatch.setattr(type(CHAIN), "simulate", watched)
+    found = np.array(simulate_to_file(path, CHAIN, START, 750, 5))
+    assert refusals[0].returncode == 1 and "is being written by another process" in refusals[0].stderr
+    monkeypatch.undo()
+    monkeypatch.setattr(to_file, "_PIECE_ROWS", 100)
+    np.testing.assert_array_equal(found, simulate_to_file(tmp_path / "alone.npy", CHAIN, START, 750, 5))
+
+
 def test_memory_does_not_grow_with_n(tmp_path, monkeypatch):
     import tracemalloc
 
