@@ -37,7 +37,7 @@ from refscore.identities._calculus import EPS, collocate, stage_times
 from refscore.identities._continuity import divergence, log_density_in_time
 from refscore.identities._operations import Operations
 from refscore.identities._registry import Comparison, Table, identity
-from refscore.processes import OU, VP
+from refscore.processes import OU, VP, Path, VPCosine
 
 
 class Setting(NamedTuple):
@@ -57,6 +57,19 @@ def settings() -> tuple[Setting, ...]:
         Setting("OU(1.9, 0.6)", OU(1.9, 0.6), lambda t: 1.9 + 0 * t, lambda t: 0.36 + 0 * t, 1.1),
         Setting("Brownian motion", OU(0.0, 1.7), lambda t: 0 * t, lambda t: 2.89 + 0 * t, 1.3),
         Setting("VP(0.1, 20)", VP(), lambda t: 0.05 + 9.95 * t, lambda t: 0.1 + 19.9 * t, 1.0),
+    )
+
+
+def _all_settings() -> tuple[Setting, ...]:
+    """With two whose rates grow without bound towards t = 1, one of them a path given by its scales."""
+    def cosine(t):
+        return math.pi / 1.008 * np.tan(math.pi / 2 * (t + 0.008) / 1.008)
+
+    lines = Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: -1 + 0 * t, sigma_slope=lambda t: 1 + 0 * t)
+    return (
+        *settings(),
+        Setting("cosine", VPCosine(), lambda t: cosine(t) / 2, cosine, 0.8),
+        Setting("straight lines", lines, lambda t: 1 / (1 - t), lambda t: 2 * t / (1 - t), 0.7),
     )
 
 
@@ -84,7 +97,7 @@ def exact_score(ops: Operations, process, density) -> Callable:
 )
 def reverse_sde_reverses(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     rng = np.random.default_rng((seed, 31))
-    for setting in settings():
+    for setting in _all_settings():
         for d in _targets.DIMENSIONS:
             density = _targets.mixture(d)
             for fraction in (0.3, 0.8):
@@ -165,7 +178,7 @@ def _reverse_moments(ops: Operations, setting: Setting, density, panels: int) ->
 )
 def one_step(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     rng = np.random.default_rng((seed, 41))
-    for setting in settings():
+    for setting in _all_settings():
         for steps, end in ((7, 0.0), (13, 0.03)):
             times = end + (setting.last - end) * np.linspace(1, 0, steps + 1) ** 1.7
             exact = _frozen_moments(setting, times)
