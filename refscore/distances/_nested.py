@@ -13,9 +13,9 @@ If B is a block of m Gaussian coordinates, then int min(a p_B, b q_B) by their t
 Far out phi_B(s) goes like e^{h s} s^{-m/2}, h the sum of the extrema of all L_i: the contour is bent to where e^{(log a/b + h) s}
 decays.
 
-Outside, Gauss-Legendre panels. I is analytic except where log q_A/p_A equals the value of L_B at an extremum (there two inner points
-meet), where it behaves like a power m/2 + 1 of the distance. Panels are cut there, and x = l + (r - l) sin^2(theta) makes a power 3
-of a power 3/2, which is smooth.
+Outside, Gauss-Legendre panels. I is analytic except where log q_A/p_A equals the value of L_B at an extremum (there two inner
+points meet), where it behaves like a power m/2 + 1 of the distance. Panels are cut there, and x = l + (r - l) sin^2(theta) makes
+a power 3 of a power 3/2, which is smooth.
 """
 
 from __future__ import annotations
