@@ -143,3 +143,24 @@ def test_bits_and_refusals():
         bounds.score_change(2.0, 1, 0.5)
     with pytest.raises(ValueError, match="T is 0.0"):
         bounds.start_error(VP(), SKEWED, 0)
+
+
+def test_independent_coordinates_add_up():
+    """A mixture in the plane that is one on the first axis times a Gaussian on the second; a score that splits alike."""
+    line, other = GaussianMixture([0.4, 0.6], [[-0.5], [0.6]], [0.7, 0.5]), Gaussian([0.3], 0.8)
+    means, covs = np.column_stack([line.means, [0.3, 0.3]]), np.column_stack([line.covs, [0.8, 0.8]])
+    plane = GaussianMixture(line.weights, means, covs)
+    times = np.array([0.9, 0.5, 0.3])
+
+    def first(x, t):
+        return 0.2 * np.sin(x) - x
+
+    def second(x, t):
+        return 0.1 * t - 0.7 * x
+
+    whole = bounds.path_kl(VP(), plane, lambda x, t: np.column_stack([first(x[:, 0], t), second(x[:, 1], t)]), times)
+    parts = bounds.path_kl(VP(), line, first, times), bounds.path_kl(VP(), other, second, times)
+    for name in ("value", "score", "discretisation", "cross"):
+        total, one, two = (getattr(path, name) for path in (whole, *parts))
+        assert abs(total - one - two) <= whole.error + parts[0].error + parts[1].error, name
+    assert whole.error < 1e-9

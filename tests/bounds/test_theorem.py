@@ -137,6 +137,16 @@ def test_second_moment_and_score_errors():
         assert abs(value - want) <= error + 1e-14 and error < 1e-11
 
 
+def test_an_exact_score_that_is_rounded_otherwise_costs_nothing():
+    """What is left is rounding: a value below its error, no warning, no lattice after lattice."""
+
+    def rounded(x, t):
+        return bounds.STANDARD.marginal(SKEWED, t).score(x) * (1 + 1e-16) + 1e-17 * np.sin(1e3 * x)
+
+    values, errors = bounds.score_errors(SKEWED, rounded, [0.1, 1.0])
+    assert (values <= errors).all() and (errors < 1e-25).all()
+
+
 def test_same_bits_for_any_number_of_threads():
     with parallel(threads=1):
         one = bounds.score_errors(SKEWED, lambda x, t: -x, [0.3])[0], bounds.score_lipschitz(SKEWED, 2.0)
