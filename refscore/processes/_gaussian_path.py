@@ -96,7 +96,7 @@ class GaussianPath(Noising):
             a = np.exp(self._integrated_rate(s, t))
             b = self._frozen_score_weight(s, t)
             v = np.square(a * self._transition_std(s, t))
-        mend = "the step is too long for float64: go from t to s in several steps"
+        mend = "the step is too long for float64: go from t to s in several steps, and start where alpha_t is not 0"
         for name, value in {"a": a, "b": b, "v": v}.items():
             representable(value, f"{name} of the exponential step", mend)
         return a, b, v

@@ -1,4 +1,4 @@
-"""VP with any schedule, sub-VP, VE and paths given by their scales, against 30-digit quadrature of their rates and diffusions."""
+"""VP with any schedule, sub-VP, VE and paths given by their scales, against 20-digit quadrature of their rates and diffusions."""
 
 import math
 
@@ -42,7 +42,7 @@ CASES = {  # process, rate, squared diffusion
 @pytest.mark.parametrize("name", CASES)
 def test_transitions_and_reverse_steps_are_the_integrals_of_rate_and_diffusion(name, s, t):
     process, rate, g2 = CASES[name]
-    with mp.workdps(30):
+    with mp.workdps(20):
         shrink = mp.quad(rate, [s, t])
         variance = mp.quad(lambda u: mp.exp(-2 * mp.quad(rate, [u, t])) * g2(u), [s, t])
         weight = mp.quad(lambda u: mp.exp(mp.quad(rate, [s, u])) * g2(u), [s, t])
