@@ -107,7 +107,8 @@ def score_lipschitz(density: Any, T: float) -> Lipschitz:
             break
         limit = max(steepest, highest * (1 + _SLACK))
         t += 0.5 * math.log(limit * (1 + K) / (K * (1 + limit)))  # where e^{2r} K/(1 - K (e^{2r} - 1)) reaches the limit
-    return Lipschitz(attained, float(max(steepest, highest * (1 + _SLACK))))
+    rounding = 64 * density.dim * float(np.finfo(float).eps)
+    return Lipschitz(attained, float(max(steepest, highest * (1 + _SLACK)) * (1 + rounding)))
 
 
 def _curvature(law: GaussianMixture) -> float:
