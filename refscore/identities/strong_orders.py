@@ -37,7 +37,7 @@ MOTIONS = ((0.8, 0.6), (-0.5, 0.8))
 """(mu, s) of geometric Brownian motions."""
 
 NODES = 12
-"""Of Gauss-Hermite: exact for degree 23, so for R^2; exp(2 s dw) leaves (4 s^2 h)^12/24!!, below rounding."""
+"""Of Gauss-Hermite: exact for degree 23, so for R^2; of exp(2 s dw) it leaves (4 s^2 h)^12 12!/24!, below rounding."""
 
 STEPS = (3, 4, 6, 8, 12, 16, 24, 32)
 ORDERS = {"euler_maruyama": 1, "milstein": 2, "heun": 2}

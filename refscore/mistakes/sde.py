@@ -99,7 +99,7 @@ class _Steps(SDESteps):
     late: tuple[bool, bool] = (False, False)
 
     def _step(self, k, x, dw):
-        h = float(self.times[k + 1] - self.times[k]) if k >= 0 else float(self.times[k] - self.times[k - 1])
+        h = float(np.diff(self.times)[k])
         return super()._step(k, x, dw if self.changed is None else self.changed(dw, h))
 
     def _at(self, x, t):
