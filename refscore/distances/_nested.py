@@ -122,9 +122,7 @@ def _by_roots(inner: Pair, cuts: np.ndarray, log_a: np.ndarray, log_b: np.ndarra
     y = np.sort(np.concatenate([points, np.broadcast_to(cuts, (len(wanted), len(cuts)))], axis=1), axis=1)
     masses = []
     for law, log_scale in zip(inner, (log_a, log_b), strict=True):
-        below, above = (tail(y.reshape(-1, 1)).reshape(y.shape) for tail in (law.cdf, law.sf))
-        steps = np.where(below[:, 1:] + below[:, :-1] > 1, above[:, :-1] - above[:, 1:], below[:, 1:] - below[:, :-1])
-        masses.append(np.exp(log_scale)[:, None] * steps)
+        masses.append(np.exp(log_scale)[:, None] * np.diff(law.cdf(y.reshape(-1, 1)).reshape(y.shape)))
     return np.abs(masses[0] - masses[1]).sum(axis=1) / 2
 
 

@@ -74,6 +74,7 @@ def test_beyond_the_range_the_map_is_a_line():
     law = PushForward(Gaussian([0.0], 1.0), np.sinh)
     y = np.array([[-1e9], [-1e5], [1e5], [1e9]])
     assert np.isfinite(law.logpdf(y)).all() and np.isfinite(law.score(y)).all()
+    assert np.diff(law.logpdf(y[:2]))[0] > 1e6 and np.diff(law.logpdf(y[2:]))[0] < -1e6  # the tangent goes on
     assert (law.logpdf(y) < -45).all() and (law.cdf(y[2:]) == 1).all() and (law.sf(y[:2]) == 1).all()
 
 
@@ -104,6 +105,18 @@ def test_a_step_between_the_panels_is_found():
     x = np.array([-1.0, 0.2999, 0.3, 0.30005, 2.0])
     assert law.cdf(step(x)[:, None]) == pytest.approx(Gaussian([0.0], 1.0).cdf(x[:, None]), abs=1e-13)
     assert law.error < 1e-9
+
+
+def test_what_the_nodes_miss_counts_as_error():
+    """A bump between two nodes of a panel, too narrow for them, in sight of the points between."""
+    from refscore import _panels
+    from refscore.densities._increasing import resolved
+
+    z = _panels.rule()[0]
+    place = (z[9] + z[10]) / 2
+    flat = resolved(lambda x: x, np.array([-1.0, 1.0]))
+    bump = resolved(lambda x: x + 1e-4 * np.exp(-(((x - place) / 1e-3) ** 2)), np.array([-1.0, 1.0]))
+    assert flat.slope_error.max() < 1e-12 and bump.slope_error.max() > 1e-5
 
 
 def test_a_kink_comes_with_its_error():

@@ -114,6 +114,13 @@ def test_a_network_as_the_score():
     assert density.logpdf(moved(x)) == pytest.approx(before.logpdf(x) - np.log(slope), abs=1e-7)
 
 
+def test_the_error_of_the_map_is_that_of_the_law():
+    """A score with a kink, as networks with ReLU have: known to what lies in the narrow panel around it, and no better."""
+    chain = Chain(lambda x, t: 0.5 * np.abs(x - 0.1), [1.0], [1.0], [1.0], [0.0])
+    density, error = law_with_error(chain, Gaussian([0.2], 1.0))
+    assert error == density.error > 1e-13
+
+
 def test_orders_of_the_flow():
     """TV to the data falls like h, h^2, h^4 (and not faster): ratios of halved steps within 2^(order +- 0.25)."""
     start = STANDARD.marginal(DATA, 3.0)

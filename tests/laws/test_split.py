@@ -113,6 +113,15 @@ def test_a_law_of_draws():
         assert distance < 2 * np.sqrt(np.log(2e9) / (2 * n))
 
 
+def test_affine_steps_before_the_chain_splits():
+    """Two affine steps, then one that is not: the law is split after two, and the rest of the chain alone is taken apart."""
+    chain = Chain(lambda x, t: -x if t > 1 else np.tanh(x) - x, [3.0, 2.0, 0.5], [1.0] * 3, [0.2] * 3, [0.3] * 3)
+    got = law(chain, Gaussian([0.4, -0.5], [0.8, 1.3]))
+    x = np.linspace(-2, 2, 9)[:, None]
+    for factor, mean, variance in zip(got.factors, (0.4, -0.5), (0.8, 1.3), strict=True):
+        assert factor.logpdf(x) == pytest.approx(law(chain, Gaussian([mean], variance)).logpdf(x), abs=1e-11)
+
+
 def test_affine_chains_of_products():
     target = Product([Gaussian([0.5], 0.3), Gaussian([-1.0], 1.5)], TURN)
     chain = Chain(lambda x, t: target.score(x), [0.0] * 3, [1.0] * 3, [0.2] * 3, [0.4, 0.3, 0.0])
