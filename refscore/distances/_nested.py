@@ -135,10 +135,8 @@ def _by_contour(transform: Callable, height: float, spacing: float, log_a: np.nd
     for rows, tilt in ((rightwards, _TILT), (~rightwards, -_TILT)):
         w = v - 1j * tilt
         s = 0.5 + 0.5j * np.sinh(w)
-        log_phi = transform(s, 0)[0]
-        known = ~np.isnan(log_phi)
         gap, base = (log_a - log_b)[rows, None], log_b[rows, None]
-        exponent = gap * s[known] + log_phi[known] + base
-        terms = np.exp(np.minimum(exponent.real, _FAR) + 1j * exponent.imag) / np.cosh(w[known])
-        smaller[rows] = terms.real @ weights[known]
+        exponent = gap * s + transform(s)[0] + base
+        terms = np.exp(np.minimum(exponent.real, _FAR) + 1j * exponent.imag) / np.cosh(w)
+        smaller[rows] = terms.real @ weights
     return (np.exp(log_a) + np.exp(log_b)) / 2 - smaller

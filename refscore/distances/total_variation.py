@@ -22,7 +22,7 @@ import numpy as np
 
 from refscore.densities import Gaussian, GaussianMixture, Product, PushForward
 from refscore.densities._grid import NEGLIGIBLE
-from refscore.distances import _hellinger, _nested
+from refscore.distances import _hellinger, _nested, _tapered
 from refscore.distances._bisection import bisect
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import gaussian_pair
@@ -52,7 +52,7 @@ def total_variation(p: Any, q: Any) -> tuple[float, float]:
 
     Notes
     -----
-    Of products that differ in three coordinates or a few more, two of them not Gaussian, less is known: phi decays slowly and
+    Of products with two coordinates or a few more that are nearly equal and not Gaussian less is known: phi decays slowly and
     oscillates, and the error says so.
 
     Source: [e], the theorem of Chen et al. 2023 bounds this distance; systems H5, H6.
@@ -103,35 +103,27 @@ def _products(pairs: Counter) -> tuple[float, float]:
         if not isinstance(factor, Line):
             raise TypeError(f"a factor is {type(factor).__name__}: pass products of Gaussians, mixtures and push-forwards")
     pairs = Counter({pair: count for pair, count in pairs.items() if not _equal(*pair)})
-    normal = [pair for pair in pairs.elements() if all(map(_gaussian, pair))]
     if pairs.total() < 2:
         return total_variation(*next(iter(pairs))) if pairs else (0.0, 0.0)
-    laws = [Gaussian(np.concatenate([law.mean for law in side]), np.concatenate([law.covs.ravel() for law in side]))
+    normal = [pair for pair in pairs.elements() if all(map(_gaussian, pair))]
+    laws = [Gaussian([law.means[0, 0] for law in side], [law.covs.ravel()[0] for law in side])
             for side in zip(*normal, strict=True)]
     if len(normal) == pairs.total() or (normal and _gaussians(*laws)[0] == 1):
         return _gaussians(*laws)
-    left_out = sum(_left_out(law) for pair in pairs.elements() for law in pair)
+    left_out = sum(count * (_left_out(a) + _left_out(b)) for (a, b), count in pairs.items())
     if pairs.total() == 2:
         value, error = _nested.of_two_coordinates(*pairs.elements())
-        return value, error + left_out
-    transforms, doubt = [], 0.0
-    if normal:
-        pair = gaussian_pair(*laws)
-        transforms, doubt = [_hellinger.of_gaussians(pair)], _hellinger.gaussian_doubt(pair)
-    if len(normal) == pairs.total() - 1:
-        (outer,) = (pair for pair in pairs if not all(map(_gaussian, pair)))
-        value, error = _nested.of_coordinate_and_block(outer, pair)
-        return value, error + left_out + doubt
-    for (a, b), count in pairs.items():
-        if not (_gaussian(a) and _gaussian(b)):
-            transforms.append(_hellinger.of_factors(a, b, count))
-            doubt += count * (_left_out(a) + _left_out(b))
-
-    def log_phi(s, level):
-        return tuple(map(sum, zip(*(transform(s, level) for transform in transforms), strict=True)))
-
-    value, error = _hellinger.total_variation_of(log_phi, bends=False)
-    return value, error + doubt
+    elif len(normal) == pairs.total() - 1:
+        (outer,), block = (pair for pair in pairs if not all(map(_gaussian, pair))), gaussian_pair(*laws)
+        value, error = _nested.of_coordinate_and_block(outer, block)
+        error += _hellinger.gaussian_doubt(block)
+    else:
+        alike: dict[tuple, tuple] = {}  # Gaussians are told apart by their values
+        for pair, count in pairs.items():
+            key = tuple((law.means[0, 0], law.covs.ravel()[0]) if _gaussian(law) else law for law in pair)
+            alike[key] = (*pair, count + (alike[key][2] if key in alike else 0))
+        value, error = _tapered.total_variation_of(list(alike.values()))
+    return value, error + left_out
 
 
 def _one_dimension(p: Line, q: Line) -> tuple[float, float]:

@@ -27,11 +27,12 @@ import numpy as np
 
 from refscore import _quadrature
 from refscore.densities import GaussianMixture, PointSet, PushForward
+from refscore.distances._bisection import bisect
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT
 
 _LEVELS = 4
-_BISECTIONS = 64
+_HALVINGS = 64
 _TOLERANCE = 1e-14
 _MOST_POINTS = 10_000
 
@@ -106,12 +107,13 @@ def _bures(A: np.ndarray, C: np.ndarray) -> tuple[float, float]:
 def _quantiles(p: Any, q: Any) -> tuple[float, float]:
     """int (x - y)^2 fg/(f + g) dz on panels that resolve both laws, halved until it stands still."""
     x, y = p.grid(1.0), q.grid(1.0)
+    ends = x[0], x[-1], y[0], y[-1]
     z = np.unique(np.concatenate([x + _partner(p, q, x), y + _partner(q, p, y)]))
     before = math.nan
     for level in range(_LEVELS):
         nodes, weights = _quadrature.panels(z, 2**level)
-        x = _increasing_root(lambda x, z=nodes: _excess(p, q, x, z - x), np.maximum(p.grid(1.0)[0], nodes - q.grid(1.0)[-1]),
-                             np.minimum(p.grid(1.0)[-1], nodes - q.grid(1.0)[0]))
+        low, high = np.maximum(ends[0], nodes - ends[3]), np.minimum(ends[1], nodes - ends[2])
+        x = bisect(lambda x, z=nodes: _excess(p, q, x, z - x), low, high, _HALVINGS)
         square, blur = _cost(p, q, x, nodes - x, weights)
         change, before = abs(square - before), square
         if change <= _TOLERANCE * square:
@@ -141,15 +143,7 @@ def _excess(p: Any, q: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _partner(p: Any, q: Any, x: np.ndarray) -> np.ndarray:
     """y with G(y) = F(x), within the range of q."""
     low, high = q.grid(1.0)[[0, -1]]
-    return _increasing_root(lambda y: -_excess(p, q, x, y), np.full(x.shape, low), np.full(x.shape, high))
-
-
-def _increasing_root(function, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    for _ in range(_BISECTIONS):
-        middle = low + (high - low) / 2
-        above = function(middle) > 0
-        low, high = np.where(above, low, middle), np.where(above, middle, high)
-    return low + (high - low) / 2
+    return bisect(lambda y: _excess(p, q, x, y), np.full(x.shape, low), np.full(x.shape, high), _HALVINGS)
 
 
 # ---- point sets ------------------------------------------------------------------------------------------------------

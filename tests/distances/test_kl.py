@@ -98,6 +98,7 @@ PAIRS = {
     "apart": (MIX, GaussianMixture([0.5, 0.5], [[-4.0], [5.0]], [0.3, 0.2])),
     "nearly equal": (MIX, GaussianMixture([0.25 + 2.0**-20, 0.75 - 2.0**-20], [[-1.5], [1.0 + 1e-6]], [0.16, 0.36])),
     "closer": (MIX, GaussianMixture([0.25, 0.75], [[-1.5], [1.0 + 1e-10]], [0.16, 0.36])),
+    "masses that are not quite one": (MIX, GaussianMixture([0.5, 0.5 + 2.0**-41], [[-1.2], [1.1]], [0.3, 0.5])),
     "a little mass far away": (MIX, GaussianMixture([0.25, 0.75 - 2.0**-30, 2.0**-30], [[-1.5], [1.0], [7.0]], [0.16, 0.36, 0.04])),
 }
 
@@ -109,6 +110,13 @@ def test_mixtures_against_mpmath(name):
     value, error = kl(p, q)
     assert abs(mp.mpf(value) - exact) <= error
     assert error <= 2e-10 * float(exact) + 2e-12 * float(mp.sqrt(exact))
+
+
+def test_far_from_the_origin():
+    """At 1e8 nodes are rounded to 1e-8, and the error says so."""
+    far = [GaussianMixture(law.weights, law.means + 1e8, law.covs) for law in PAIRS["two mixtures"]]
+    (value, error), (exact, doubt) = kl(*far, tolerance=1e-6), kl(*PAIRS["two mixtures"])
+    assert abs(value - exact) <= error + doubt and 1e-10 < error < 1e-5
 
 
 @pytest.mark.parametrize("d", [2, 3])

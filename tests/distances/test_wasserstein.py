@@ -141,6 +141,13 @@ def test_weights_on_the_line_by_repetition():
     assert abs(value - other) <= error + 4 * EPS and error < 1e-7
 
 
+def test_rounded_weights():
+    """0.1 + 0.1 + 0.1 is not 0.3: what crosses costs its root, and the error says so."""
+    p = PointSet([[-1.0]] * 3 + [[1.0]] * 7, np.full(10, 0.1))
+    value, error = wasserstein2(p, PointSet([[-1.0], [1.0]], [0.3, 0.7]))
+    assert 0 <= value <= error < 1e-6
+
+
 seeds = st.integers(0, 10**6).map(np.random.default_rng)
 
 
