@@ -92,16 +92,15 @@ def resolved(f: Callable, edges: np.ndarray) -> Increasing:
         enough |= rise <= rounding / NOISE
         if level == _LEVELS - 1 or 2 * (~enough).sum() + sum(len(part[0]) for part in done) > _MAX_PANELS:
             enough[:] = True
-        done.append((low[enough], high[enough], series[enough], np.maximum(tail, rounding)[enough], rise[enough]))
+        done.append((low[enough], high[enough], series[enough], np.maximum(tail, rounding)[enough]))
         low, high, before = low[~enough], high[~enough], np.repeat(tail[~enough], 2)
         if not len(low):
             break
         middle = (low + high) / 2
         low, high = np.stack([low, middle], axis=1).ravel(), np.stack([middle, high], axis=1).ravel()
-    low, high, series, tail, rise = (np.concatenate(arrays) for arrays in zip(*done, strict=True))
+    low, high, series, tail = (np.concatenate(arrays) for arrays in zip(*done, strict=True))
     order = np.argsort(low)
-    low, high, series, tail, rise = low[order], high[order], series[order], tail[order], rise[order]
-    return _tried(f, np.append(low, high[-1]), series, tail)
+    return _tried(f, np.append(low[order], high.max()), series[order], tail[order])
 
 
 def _tried(f: Callable, edges: np.ndarray, series: np.ndarray, tail: np.ndarray) -> Increasing:

@@ -17,11 +17,12 @@ from functools import cached_property
 
 import numpy as np
 
-from refscore import _validate
+from refscore import _blocks, _panels, _validate
 from refscore.densities import _increasing
 from refscore.densities.gaussian_mixture import GaussianMixture
 
 _PANELS_PER_STD = 0.5
+_ROW_BYTES = 4 * 8 * _panels.ORDER  # a row's series and its derivatives
 
 
 class PushForward:
@@ -105,10 +106,10 @@ class PushForward:
         return self._map(self.base.grid(per_std))[0]
 
     def _image(self, x: np.ndarray) -> np.ndarray:
-        return self._map(x[:, 0])[0][:, None]
+        return _blocks.map_rows(self._map.__call__, x[:, 0], row_bytes=_ROW_BYTES)[0][:, None]
 
     def _preimage(self, y) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        x, slope, bend = self._map.inverse(_validate.batch(y, 1, "y")[:, 0])
+        x, slope, bend = _blocks.map_rows(self._map.inverse, _validate.batch(y, 1, "y")[:, 0], row_bytes=_ROW_BYTES)
         return x[:, None], slope, bend
 
     def _values(self, x: np.ndarray) -> np.ndarray:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code wit
 SPLIT = 1e-9
 """Difference, relative to the mean's size, up to which coordinates count as not seeing each other; it goes into the error."""
 
-_EPS = float(np.finfo(np.float64).eps)
 _STATES = 256
 _PROBED = 4
 _RADIUS = 0.25

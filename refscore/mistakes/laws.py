@@ -41,7 +41,7 @@ _changed("law_first_order_jacobian", lambda q, y: q.base.logpdf(q._preimage(y)[0
 
 
 @mistake("law", wrong="noise in the last step too", right="no noise in the last step",
-         seen="guided-diffusion: nonzero_mask forgotten")
+         seen="the mask that leaves out the noise at t = 0 forgotten, common")
 def law_last_step_with_noise(chain, initial):
     if not isinstance(chain, Chain) or chain.v[-1] > 0:
         return law(chain, initial)

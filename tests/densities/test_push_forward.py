@@ -69,6 +69,19 @@ def test_tails_and_draws():
     assert np.abs(law.cdf(y) - (np.arange(40_000) + 0.5) / 40_000).max() < np.sqrt(np.log(2e9) / 80_000)
 
 
+def test_the_same_bits_for_any_number_of_threads():
+    from refscore._blocks import parallel
+
+    law, y = PushForward(MIX, np.sinh), np.sinh(np.linspace(-4, 4, 30_001))[:, None]
+    found = []
+    for threads in (1, 3):
+        with parallel(threads=threads):
+            found.append([law.logpdf(y), law.score(y), law.cdf(y), law.sample(5_000, 1)])
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(found[0][0][::7], law.logpdf(y[::7]))
+
+
 def test_beyond_the_range_the_map_is_a_line():
     """Nothing is lost there, and nothing is infinite: 2e-21 of the mass lies beyond 9.5 standard deviations."""
     law = PushForward(Gaussian([0.0], 1.0), np.sinh)
