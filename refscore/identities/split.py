@@ -128,7 +128,7 @@ def _networks(ops: Operations, seed: int) -> Comparison:
 
 
 def _distance(ops: Operations) -> Iterator[Comparison]:
-    """TV to the data along the tilted line: a Nystrom law in one coordinate, N(m, v) in the other, one integral within the other."""
+    """TV to the data along the tilted line: a Nystrom law in one coordinate, N(m, v) in the other, nested integrals."""
     setting, times = STANDARD, np.array([1.5, 1.0, 0.6, 0.3, 0.0])
     rows, scales = _coefficients(setting, times, "exponential"), [_scales(setting, t) for t in times]
     chain = ops.reverse_sde(setting.process, exact_score(ops, setting.process, TILTED), times, "exponential")
@@ -139,7 +139,8 @@ def _distance(ops: Operations) -> Iterator[Comparison]:
     for (a, b, v), (alpha, noise) in zip(rows, scales, strict=False):
         c = alpha**2 * 0.5 + noise
         mean, variance = (a - b / c) * mean + b / c * alpha * 0.4, (a - b / c) ** 2 * variance + v
-    values = [_plane_distance(line.density, by_hand(SKEWED, 1.0, 0.0)[0], (mean, variance), (0.4, 0.5), order) for order in (12, 18)]
+    data = by_hand(SKEWED, 1.0, 0.0)[0]
+    values = [_plane_distance(line.density, data, (mean, variance), (0.4, 0.5), order) for order in (12, 18)]
     bound = error + abs(values[1] - values[0]) + LAW_ERROR + defect + 256 * EPS
     yield Comparison("TV to the data along a tilted line, 4 exponential steps", value, values[1], bound)
 
