@@ -128,6 +128,8 @@ def _average(measure, p, q, g, slope, tolerance: float, max_nodes: int) -> tuple
         steep = np.abs(p.score(x) - q.score(x)).sum(axis=1) * np.abs(x).max(axis=1)
         return slope(u) * (p.logpdf_error(x) + q.logpdf_error(x) + 4 * UNIT * steep)
 
+    if measure.dim > 1:  # refuses what is too large before any lattice is laid out
+        measure.expectation(lambda x: np.zeros(len(x)), max_nodes=max_nodes)
     x, w = measure.nodes(_COARSE)
     lost = 2 * float(w @ rounding(x))
     size = float(w @ np.abs(g(_log_ratio(p, q, x))))

@@ -98,7 +98,7 @@ PAIRS = {
     "apart": (MIX, GaussianMixture([0.5, 0.5], [[-4.0], [5.0]], [0.3, 0.2])),
     "nearly equal": (MIX, GaussianMixture([0.25 + 2.0**-20, 0.75 - 2.0**-20], [[-1.5], [1.0 + 1e-6]], [0.16, 0.36])),
     "closer": (MIX, GaussianMixture([0.25, 0.75], [[-1.5], [1.0 + 1e-10]], [0.16, 0.36])),
-    "masses that are not quite one": (MIX, GaussianMixture([0.5, 0.5 + 2.0**-41], [[-1.2], [1.1]], [0.3, 0.5])),
+    "masses that are not quite one": (MIX, GaussianMixture([0.5, 0.5 + 2.0**-40], [[-1.2], [1.1]], [0.3, 0.5])),
     "a little mass far away": (MIX, GaussianMixture([0.25, 0.75 - 2.0**-30, 2.0**-30], [[-1.5], [1.0], [7.0]], [0.16, 0.36, 0.04])),
 }
 
@@ -197,6 +197,8 @@ def test_refusals():
         kl(MIX, unit, tolerance=0.0)
     with pytest.raises(ValueError, match="p exceeds 1e154 standard deviations of q.*rescale"):
         kl(Gaussian([1e200], 1.0), Gaussian([0.0], 1e-200))
+    with pytest.raises(ValueError, match="raise max_nodes"):
+        kl(GaussianMixture([0.5, 0.5], np.zeros((2, 9)), [1.0, 2.0]), Gaussian(np.zeros(9), 1.0))
     with pytest.raises(ValueError, match="singular to rounding"):
         near = np.array([[1.0, 1 - 2.0**-52], [1 - 2.0**-52, 1.0]])
         kl(Gaussian([0.0, 0.0], near), Gaussian([0.0, 0.0], 1.0))
