@@ -43,13 +43,14 @@ _SPACING = 0.25
 _SCAN = 0.5
 _DEEP = 42.0  # e^-42 = 6e-19
 _ENOUGH = 4e-15
+_TINY = 1e-250  # of H^2: the contour would leave the range of float64
 
 
 def total_variation_of(log_phi: Transform, *, bends: bool = True) -> tuple[float, float]:
     """TV and an error estimate from the transform; ``bends=False``: on the line itself."""
     squared = float(-np.expm1(log_phi(np.array([0.5 + 0j]))[0].real[0]))  # Hellinger's distance: H^2 <= TV <= sqrt(2 H^2)
-    if not squared > 0:
-        return 0.0, 1e-150
+    if not squared > _TINY:
+        return 0.0, math.sqrt(2 * max(squared, 0.0)) + 1e-150
     end = _DEEP - math.log(squared)
     tilt, reach = _bend(log_phi, np.arange(0.0, end, _SCAN), math.log(squared) - _DEEP, bends)
     value, error, changes = math.nan, math.inf, [1.0]
@@ -138,7 +139,5 @@ def _gaussian_rows(s: np.ndarray, columns: np.ndarray) -> list[np.ndarray]:
     shape[i], size[i] = one - other, np.abs(one) + np.abs(other)
     log_w, power = np.log(w[j]), np.where(wide[j], -s, t) * log_ratio[j]
     shape[j], size[j] = power - log_w, np.abs(power) + np.abs(log_w)
-    with np.errstate(over="ignore", invalid="ignore"):
-        drift = s * (squares * inverse) * t / w
-    drift = np.where(np.isfinite(drift), drift, 1e300)  # far out, for laws within 1e-135 of each other
+    drift = s * (squares * inverse) * t / w
     return [(0.5 * (repeats * shape - drift)).sum(axis=0), 8 * (repeats * size + np.abs(drift)).sum(axis=0)]

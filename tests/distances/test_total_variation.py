@@ -248,6 +248,10 @@ def test_two_roads_to_products():
     far = GaussianMixture([0.5, 0.5], [[1e4], [1e4 + 1]], [1.0, 2.0])
     value, error = total_variation(Product([MIX] * 3), Product([far] * 3))
     assert 1 - value <= error < 1e-10
+    heavy = GaussianMixture([0.5, 0.5 + 2.0**-40], [[0.03], [0.03]], [1.05, 1.05])  # 1 + 2^-40, 400 times
+    value, error = total_variation(Product([Gaussian([0.0], 1.0)] * 400), Product([heavy] * 400))
+    exact, _ = total_variation(Gaussian(np.zeros(400), 1.0), Gaussian(np.full(400, 0.03), 1.05))
+    assert abs(value - exact) <= error < 1e-9
     halves = GaussianMixture([0.3, 0.35, 0.35], [[-1.5], [1.0], [1.0]], [0.16, 0.36, 0.36])
     value, error = total_variation(Product([MIX] * 3), Product([halves] * 3))
     assert value <= error < 1e-10
@@ -292,7 +296,9 @@ def test_extremes():
     assert 1 - value <= error <= 1e-12
     value, error = total_variation(Gaussian([0.0, 0.0], [1e-300, 1e300]), Gaussian([1.0, 0.0], [1e300, 1e-300]))
     assert 1 - value <= error <= 1e-12
-    assert total_variation(Gaussian([1e-200], 1.0), Gaussian([0.0], 1.0))[1] >= 4e-201
+    for shift in (1e-200, 1e-150, 1e-126, 1e-124, 1e-100):
+        value, error = total_variation(Gaussian([shift], 1.0), Gaussian([0.0], 1.0))
+        assert abs(value - shift / np.sqrt(2 * np.pi)) <= error <= 1e-113
     # a mixture that is far away, by roots, log p/q = inf
     value, error = total_variation(GaussianMixture([0.5, 0.5], [[1e150], [2e150]], [1e-20, 1e-20]), Gaussian([0.0], 2e-20))
     assert 1 - value <= error <= 1e-12
