@@ -112,7 +112,7 @@ def _trapezoid(u: np.ndarray, width: float, phi: np.ndarray, lacking: np.ndarray
     first = slice(0, len(lacking))
     above[first] = np.where(window[first] > 1 - 1e-15, lacking, above[first])
     above[0] /= 2
-    edge = u[-1] + width / 2
+    edge = float(u[-1]) + width / 2
     rest = 2 * math.atan(1 / (2 * edge)) - width**2 / 12 * edge / (edge * edge + 0.25) ** 2
     return (width * float((above / (u * u + 0.25)).sum()) + rest) / math.pi
 
