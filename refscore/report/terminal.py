@@ -65,7 +65,9 @@ def number(value: float | None) -> str:
 
 
 def cell(value: Any, digits: int = 10) -> str:
-    """A table entry: text as it is, whole numbers whole, other numbers in ``digits`` digits."""
+    """A table entry: text as it is, whole numbers whole, other numbers in ``digits`` digits, a dash where there is nothing."""
+    if value is None:
+        return "-"
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or isinstance(value, numbers.Integral):
         return str(value)
     return f"{float(value):.{digits}g}"
