@@ -88,6 +88,7 @@ def law_of_the_chain(ops: Operations, seed: int) -> Iterator[Comparison | Table]
     for d in (2, 3):
         yield from _linear_model(ops, settings()[0], d, seed)
     yield from _mixture_laws(ops, seed)
+    yield _along_the_chain(ops)
 
 
 def _gaussian(ops: Operations, setting: Setting, data: Gaussian, scheme: str) -> Iterator[Comparison]:
@@ -192,6 +193,17 @@ def _mixture_laws(ops: Operations, seed: int) -> Iterator[Comparison | Table]:
     digits = 0.0775895936664
     yield Comparison("TV = 0.0775895936664 for 48 exponential steps from T = 3", known["skewed mixture", "exponential"], digits,
                      5e-14 + 2 * LAW_ERROR, digits)
+
+
+def _along_the_chain(ops: Operations) -> Table:
+    """The exact density before, on the way and after 12 exponential steps, beside the data's."""
+    times = _grid(STANDARD.last, 0.0, 12)
+    chain = ops.reverse_sde(STANDARD.process, exact_score(ops, STANDARD.process, SKEWED), times, "exponential")
+    start, y = ops.marginal(STANDARD.process, SKEWED, STANDARD.last), np.linspace(-3.5, 3.5, 71)
+    laws = {f"t = {times[k]:.2g}": ops.law(chain[:k], start) for k in (0, 6, 9, 11, 12)} | {"data": SKEWED}
+    columns = [np.exp(ops.logpdf(law, y[:, None])) for law in laws.values()]
+    rows = [tuple(float(v) for v in row) for row in zip(y, *columns, strict=True)]
+    return Table("density along the reverse chain, 12 exponential steps", ("y", *laws), rows, Picture("y", tuple(laws)))
 
 
 STEPS = (12, 17, 24, 34, 48, 68, 96, 136)
