@@ -9,18 +9,25 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 def test_python_examples_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where the second leaves its checkpoint
-    first, second = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    claimed = [float(number) for number in re.findall(r"#\s*\(([0-9.]+), error\)", first + second)]
+    monkeypatch.chdir(tmp_path)  # where files are left
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    claimed = [float(number) for number in re.findall(r"#\s*\(([0-9.]+), error\)", "".join(blocks))]
     scope = {}
-    exec(compile(first, "README.md", "exec"), scope)
-    exec(compile(second, "README.md", "exec"), scope)
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), scope)
     found = scope["total_variation"](scope["produced"], scope["data"]), scope["least"]
     for (value, error), number in zip(found, claimed, strict=True):
         assert error < 1e-10
         assert value == pytest.approx(number, abs=error + 5e-12)  # claimed to 12 digits
     assert len(scope["gradient"]) == 6
     assert scope["excess"] == pytest.approx(0.0086, abs=5e-5)
+    flow, start = scope["flow"], scope["process"].marginal(scope["data"], 3.0)
+    for method, tv in (("euler", 0.083), ("heun", 0.020), ("rk4", 0.0010)):
+        end = scope["law"](flow.steps(scope["np"].linspace(3, 0, 25), method), start)
+        assert scope["total_variation"](end, scope["data"])[0] == pytest.approx(tv, rel=0.05)
+    log_p = scope["found"]
+    assert (log_p.prior[0], log_p.divergence[0]) == pytest.approx((-1.0989, 0.6931), abs=5e-5)
+    assert log_p.total[0] == pytest.approx(-0.40579, abs=5e-6)
 
 
 def test_every_link_points_somewhere():

@@ -45,7 +45,7 @@ def test_steps_to_relax_by_running_two_chains(sigma):
     for n in (60, 61):
         left, right = (nystrom([step] * n, by_hand(Gaussian([m], 0.2), 1.0, 0.0)[0], 16, reach)[0] for m in (-2.0, 2.0))
         apart[n] = right.above(-0.2) - left.above(-0.2)
-    steps = annealing._relaxation(step, 3 + 7 * math.hypot(0.5, sigma))
+    steps = annealing.relaxation(step, 3 + 7 * math.hypot(0.5, sigma))
     assert steps == pytest.approx(-1 / math.log(apart[61] / apart[60]), rel=1e-6)
 
 
