@@ -88,7 +88,8 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | 
     if hasattr(chain, "log_ratio"):
         return metropolis.law(cast("MetropolisChain", chain), initial)
     if not all(hasattr(chain, name) for name in ("v", "mean", "__len__")):
-        raise TypeError(f"chain is {chain!r}: pass what langevin, annealed_langevin or reverse_sde return")
+        raise TypeError(f"chain is {type(chain).__name__}: pass what langevin, annealed_langevin, sgld, mala, reverse_sde, ddpm, "
+                        "ddim, predictor_corrector or probability_flow(...).steps(times) return")
     density: Any = initial
     steps: list[affine.Step] = []
     error, k = 0.0, 0

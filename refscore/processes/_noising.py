@@ -79,6 +79,8 @@ class Noising(ABC):
         time = self._time(t)
         if time.ndim:
             raise ValueError(f"t has shape {time.shape}: a marginal is one law, pass one time, such as t[0]")
+        if not hasattr(density, "corrupted"):
+            raise TypeError(f"density is {type(density).__name__}: pass a density, such as Gaussian; for data points PointSet(x)")
         alpha, sigma = float(self.alpha(t)), float(self.sigma(t))
         return density if alpha == 1 and sigma == 0 else density.corrupted(alpha, sigma)
 

@@ -29,6 +29,14 @@ class MarginalScore:
     density: object
     _marginals: dict = field(default_factory=dict, init=False, repr=False)
 
+    def __post_init__(self):
+        if not hasattr(self.process, "marginal"):
+            raise TypeError(f"process is {type(self.process).__name__}: pass MarginalScore(process, density), such as "
+                            "MarginalScore(VP(), density)")
+        if not hasattr(self.density, "corrupted"):
+            raise TypeError(f"density is {type(self.density).__name__}: pass a density, such as Gaussian; for data points "
+                            "PointSet(x)")
+
     @property
     def parameters(self) -> list[np.ndarray]:
         """Empty: gradients of objectives are empty lists."""

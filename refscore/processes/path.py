@@ -39,19 +39,20 @@ class Path(GaussianPath):
 
     Parameters
     ----------
-    signal, noise : callables
+    alpha, sigma : callables
         alpha(t) and sigma(t), (n,) -> (n,), smooth for 0 < t < t_max; alpha > 0 before t_max (it may end at 0), sigma >= 0 and not
         0 after 0; sigma/alpha must not fall. alpha(0) = 1 and sigma(0) = 0 where data are to be the start, but nothing demands it.
     t_max : float
         The last time.
-    signal_slope, noise_slope : callables, optional
-        Their derivatives; without them they are taken by differences.
+    alpha_slope, sigma_slope : callables, optional
+        Their derivatives. Without them they are taken by differences, which ask for some thirty values each time: fine for
+        schedules and a few steps, slow along a flow.
 
     Raises
     ------
     TypeError, ValueError
-        For what is no function of arrays, values out of range, or sigma/alpha that falls (at 256 times between 0 and t_max,
-        and wherever g is asked for).
+        For what is no function of arrays, values out of range, slopes that are not those of alpha and sigma (at three times), or
+        sigma/alpha that falls (at 256 times between 0 and t_max, and wherever g is asked for).
     """
 
     signal: Callable
@@ -79,6 +80,18 @@ class Path(GaussianPath):
             at = int(np.argmax(falls))
             raise ValueError(f"sigma/alpha falls between t = {t[at]} and {t[at + 1]}: noise cannot be taken away by an SDE "
                              "running up from the data; is time reversed (time 0 is data)?")
+        inside = self.t_max * np.array([0.21, 0.52, 0.83])
+        for name, function, slope in (("alpha", self._alpha, alpha_slope), ("sigma", self._sigma, sigma_slope)):
+            if slope is not None:
+                given = self._slope(function, slope, inside)
+                found, error = _differences.derivative(function, inside, np.full(3, 0.1 * self.t_max))
+                if (np.abs(given - found) > 10 * error + 1e-6 * (np.abs(given) + np.abs(found))).any():
+                    raise ValueError(f"{name}_slope is {given} at t = {inside}, where {name} changes by {found} a unit of time: "
+                                     f"pass the derivative of {name}")
+
+    def __repr__(self) -> str:
+        slopes = "" if self.signal_slope is None else f", alpha_slope={self.signal_slope!r}, sigma_slope={self.noise_slope!r}"
+        return f"Path(alpha={self.signal!r}, sigma={self.noise!r}, t_max={self.t_max!r}{slopes})"
 
     def alpha(self, t):
         """alpha(t), as given."""

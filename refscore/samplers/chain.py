@@ -10,6 +10,7 @@ simulated here. The chain does not know where it starts, nor which process it ca
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,21 @@ import numpy as np
 
 from refscore import _validate
 from refscore.samplers.markov import MarkovChain, noise_like, only_slices
+
+
+def check_score(score) -> None:
+    """Refuse what cannot be called as ``score(x, t)``."""
+    if not callable(score):
+        raise TypeError(f"score is {score!r}: pass a callable score(x, t), such as MarginalScore(process, density)")
+    try:
+        signature = inspect.signature(score)
+    except (TypeError, ValueError):  # it does not say what it asks for
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise TypeError(f"score{signature} cannot be called as score(x, t) ({error}): a density's own score knows no time; pass "
+                        "MarginalScore(process, density), or lambda x, t: ...") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +56,7 @@ class Chain(MarkovChain):
     v: np.ndarray
 
     def __post_init__(self):
-        if not callable(self.score):
-            raise TypeError(f"score is {self.score!r}: pass a callable score(x, t)")
+        check_score(self.score)
         for name in ("times", "a", "b", "v"):
             array = np.array(getattr(self, name), dtype=np.float64)
             if array.ndim != 1 or array.shape != np.shape(self.times):

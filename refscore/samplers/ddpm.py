@@ -33,7 +33,8 @@ def ddpm(process: DDPM, eps_model: Callable, variance: str = "beta", *, predicts
     ----------
     process : DDPM
     eps_model : callable
-        ``eps_model(x, i)``, (n, d) -> (n, d), called with the scalar index i = N, ..., 1 at the START of each step.
+        ``eps_model(x, i)``, (n, d) -> (n, d), called with the int i = N, ..., 1 at the START of each step; a network
+        that counts from 0 is ``lambda x, i: net(x, i - 1)``.
     variance : 'beta' or 'beta_tilde'
         See the module docstring; the last step has none.
     predicts : 'eps', 'score', 'x0' or 'v'

@@ -23,6 +23,7 @@ import numpy as np
 from refscore import _validate
 from refscore.processes._gaussian_path import GaussianPath
 from refscore.samplers import runge_kutta
+from refscore.samplers.chain import check_score
 from refscore.samplers.flow_likelihood import LogLikelihood, along, of_shape
 from refscore.samplers.flow_steps import FlowSteps
 
@@ -54,8 +55,7 @@ class ProbabilityFlow:
         missing = [name for name in ("rate", "diffusion") if not callable(getattr(self.process, name, None))]
         if missing:
             raise TypeError(f"process is {self.process!r}, without {' and '.join(missing)}: pass an SDE, such as VP()")
-        if not callable(self.score):
-            raise TypeError(f"score is {self.score!r}: pass a callable score(x, t), such as MarginalScore(process, density)")
+        check_score(self.score)
 
     def drift(self, x, t: float) -> np.ndarray:
         """b(x, t) = -r(t) x - 1/2 g(t)^2 score(x, t), (n, d), per unit of increasing time; t is one time."""

@@ -3,8 +3,8 @@
 The rows are made in pieces of a fixed size. Piece i draws its starting points and runs the chain with a random stream of its own,
 spawned from (seed, i), so its bits depend on the seed and on i alone: neither on what was computed before, nor on the number of
 threads. Pieces are written one after another to ``path + '.partial'``, and a record beside it, ``path + '.record'``, says how many
-are safely there and what the run was started with. The same call goes on from there, and the last piece turns the partial file
-into ``path``, in one step; until then a file of that name stays as it was.
+are safely there and what the run was started with. The same call goes on from there, and after the last piece the partial file
+becomes ``path``, in one step. The record stays, so that the file is never taken for that of another run.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
     Parameters
     ----------
     path : str or path
-        The file to be, written in the format of ``numpy.save``. Beside it lie '.partial' and '.record' until the run is finished.
+        The file to be, in the format of ``numpy.save``. Beside it lies '.partial' until the run is finished, and '.record', which
+        says what made it: the same call on a finished file hands it out again.
     chain : Chain, or anything with ``simulate(x0, rng)``
     initial : density
         The law of the starting points, such as Gaussian: anything with ``dim`` and ``sample(n, rng)``.
@@ -56,10 +57,11 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
     Raises
     ------
     ValueError, TypeError
-        For bad arguments; when an unfinished run at ``path`` was started with other arguments (functions count by name), another
-        version of refscore or of NumPy; the message names the difference.
+        For bad arguments; when a run at ``path``, finished or not, was started with other arguments, another version of refscore or
+        of NumPy; the message names the difference.
     OSError
-        When the file cannot be written, another process is writing it, or the disk has no room for it.
+        When the file cannot be written, is there and was not made by such a call (FileExistsError), another process is writing
+        it, or the disk has no room for it.
     """
     n, dtype = _validate.count(n, "n"), np.dtype(dtype)
     if dtype not in (np.float64, np.float32):
@@ -78,9 +80,10 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
     rows = max(1, min(_PIECE_ROWS, _PIECE_BYTES // (initial.dim * dtype.itemsize)))
     run = _run(chain, initial, n, int(rng), dtype)
     done, pieces = _finished_pieces(record, run), -(-n // rows)
-    if done == pieces and target.exists() and not partial.exists():  # killed between the last two lines of this function
-        record.unlink(missing_ok=True)
-        return np.load(target, mmap_mode="r")
+    if target.exists():
+        if done == pieces and not partial.exists():
+            return np.load(target, mmap_mode="r")
+        raise FileExistsError(f"{target} is there, and not from this call: name another file, or delete it")
     header, row_bytes = _header(n, initial.dim, dtype), initial.dim * dtype.itemsize
     if not done:
         _room(target, len(header) + n * row_bytes)
@@ -107,7 +110,6 @@ def simulate_to_file(path: str | os.PathLike, chain: Any, initial: Any, n: int, 
                     saved = time.monotonic()
                 shown(i + 1)
         os.replace(partial, target)
-        record.unlink(missing_ok=True)
     return np.load(target, mmap_mode="r")
 
 
@@ -151,7 +153,7 @@ def _finished_pieces(record: Path, run: dict[str, str]) -> int:
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{record} is damaged ({error}): delete it, and the '.partial' file, to start anew") from error
     if differences := changed(before, run):
-        raise ValueError(f"the unfinished run of {record} is another one: {'; '.join(differences)}. Go on as that run was started, "
+        raise ValueError(f"the run of {record} is another one: {'; '.join(differences)}. Go on as that run was started, "
                          "name another file, or delete the record to start anew")
     return pieces
 

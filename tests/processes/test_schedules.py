@@ -104,6 +104,7 @@ def test_schedules_may_have_steps_and_integrable_singularities():
     (lambda: Path(lambda t: t, lambda t: 1 - t), "positive before"),
     (lambda: Path(lambda t: 1 + t, lambda t: 1 + 0 * t), "time reversed"),
     (lambda: Path(lambda t: 1.0, lambda t: t), "function of arrays"),
+    (lambda: Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: 1 + 0 * t), "alpha_slope is .* pass the derivative of alpha"),
     (lambda: Path(1.0, lambda t: t), "pass a function of time"),
     (lambda: VPCosine(-1.0), "s"),
 ])  # fmt: skip

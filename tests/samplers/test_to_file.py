@@ -13,7 +13,7 @@ import refscore
 from refscore import parallel
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.processes import OU, MarginalScore
-from refscore.samplers import reverse_sde, simulate_to_file, to_file
+from refscore.samplers import langevin, reverse_sde, simulate_to_file, to_file
 
 SKEWED = GaussianMixture([0.3, 0.7], [[-1.5, 0.0], [1.0, 0.5]], [0.16, 0.36])
 PROCESS = OU(1.0, 1.4)
@@ -73,26 +73,40 @@ def run_and_kill(path, calls):
 def test_a_run_that_is_killed_goes_on_and_ends_with_the_same_bits(tmp_path):
     whole = np.array(simulate_to_file(tmp_path / "whole.npy", CHAIN, START, 750, 5))
     path = tmp_path / "killed.npy"
-    np.save(path, np.zeros(3))
     for calls in (1, 4, 2, 0):  # in the first piece, the third, ... and between the last piece and the new name
         run_and_kill(path, calls)
-        np.testing.assert_array_equal(np.load(path), np.zeros(3))  # what was there stays until the end
+        assert not path.exists()
     with open(f"{path}.partial", "ab") as file:
         file.write(b"half a piece, written after the last record")
     with parallel(threads=3):
         resumed = simulate_to_file(path, CHAIN, START, 750, 5)
     np.testing.assert_array_equal(resumed, whole)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.npy", "whole.npy"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["killed.npy", "killed.npy.record", "whole.npy", "whole.npy.record"]
     assert np.load(path).dtype == np.float64 and path.read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
-def test_killed_after_the_file_got_its_name(tmp_path):
+def test_a_finished_file_is_handed_out_again_and_never_overwritten(tmp_path):
     path = tmp_path / "x.npy"
     first = np.array(simulate_to_file(path, CHAIN, START, 150, 5))
-    run = to_file._run(CHAIN, START, 150, 5, np.dtype(np.float64))
-    Path(f"{path}.record").write_text(to_file.json.dumps({"pieces": 2, "run": run}))
+    written = path.stat().st_mtime_ns
     np.testing.assert_array_equal(simulate_to_file(path, CHAIN, START, 150, 5), first)
-    assert not Path(f"{path}.record").exists()
+    assert path.stat().st_mtime_ns == written
+    with pytest.raises(ValueError, match="rng was 5 and is now 6"):
+        simulate_to_file(path, CHAIN, START, 150, 6)
+    np.save(other := tmp_path / "other.npy", np.zeros(3))
+    with pytest.raises(FileExistsError, match="not from this call: name another file"):
+        simulate_to_file(other, CHAIN, START, 150, 5)
+    np.testing.assert_array_equal(np.load(other), np.zeros(3))
+
+
+def test_another_target_behind_the_same_name_is_another_run(tmp_path):
+    """A method of another mixture, and a closure over it."""
+    for score in (lambda m: m.score, lambda m: lambda x: m.score(x)):
+        path, other = tmp_path / "x.npy", GaussianMixture([0.3, 0.7], [[-4.0, 0.0], [4.0, 0.5]], [0.16, 0.36])
+        simulate_to_file(path, langevin(score(SKEWED), 0.1, 3), START, 150, 5)
+        with pytest.raises(ValueError, match=r"chain.score.*means was float64"):
+            simulate_to_file(path, langevin(score(other), 0.1, 3), START, 150, 5)
+        path.unlink(), Path(f"{path}.record").unlink()
 
 
 def test_rows_of_a_piece_depend_on_seed_and_piece_only(tmp_path):
@@ -190,7 +204,7 @@ def test_memory_does_not_grow_with_n(tmp_path, monkeypatch):
     peaks = []
     for n in (5_000, 80_000):
         tracemalloc.start()
-        simulate_to_file(tmp_path / "x.npy", CHAIN, START, n, 5)
+        simulate_to_file(tmp_path / f"{n}.npy", CHAIN, START, n, 5)
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0] + 100_000, peaks

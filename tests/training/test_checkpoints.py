@@ -208,7 +208,7 @@ def test_descriptions_are_the_same_in_every_process():
     it = Plain()
     assert it.total == 3.0  # which is in its __dict__ from now on
     found = dict(described("it", it))
-    assert set(found) == {"it", "it.f", "it.a", "it.n", "it.o"} and "0x" not in "".join(found.values())
-    assert found["it.n"] == "0.5" and found["it.f"].endswith("weight")
+    assert set(found) == {"it", "it.f", "it.f.defaults", "it.a", "it.n", "it.o"} and "0x" not in "".join(found.values())
+    assert found["it.n"] == "0.5" and "weight with code" in found["it.f"]
     one, two = dict(described("p", DenoisingProcess(MLP, 2.0))), dict(described("p", DenoisingProcess(MLP, 2.5)))
     assert {k for k in one if one[k] != two[k]} == {"p.t_max"}
