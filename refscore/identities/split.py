@@ -31,7 +31,7 @@ TILTED = GaussianMixture(
     SKEWED.weights, [TURN @ [m, 0.4] for m in SKEWED.means[:, 0]], [TURN @ np.diag([v, 0.5]) @ TURN.T for v in SKEWED.covs]
 )
 FOUR = Product([SKEWED, GaussianMixture([0.6, 0.4], [[-0.7], [0.8]], [0.2, 0.3])])
-COARSE, FINE, REACH = 0.25, 0.2, 9.0
+COARSE, FINE, REACH = 0.2, 0.16, 9.0
 
 
 @identity(

@@ -22,10 +22,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from refscore import _differences, _validate
+from refscore import _differences, _quadrature, _validate
 from refscore.processes._gaussian_path import GaussianPath
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(24)
 _EPS = float(np.finfo(np.float64).eps)
 _CANCELS = 0.05
 """V below this part of sigma_t^2 is integrated: the difference would have lost more than a digit."""
@@ -83,7 +82,7 @@ class Path(GaussianPath):
         inside = self.t_max * np.array([0.21, 0.52, 0.83])
         for name, function, slope in (("alpha", self._alpha, alpha_slope), ("sigma", self._sigma, sigma_slope)):
             if slope is not None:
-                given = self._slope(function, slope, inside)
+                given, _ = self._slope(function, slope, inside)
                 found, error = _differences.derivative(function, inside, np.full(3, 0.1 * self.t_max))
                 if (np.abs(given - found) > 10 * error + 1e-6 * (np.abs(given) + np.abs(found))).any():
                     raise ValueError(f"{name}_slope is {given} at t = {inside}, where {name} changes by {found} a unit of time: "
@@ -108,7 +107,7 @@ class Path(GaussianPath):
         t = self._time(t)
         flat = t.reshape(-1)
         alpha = self._nonzero(self._alpha(flat), flat, "alpha", "the rate -alpha'/alpha")
-        return (-self._slope(self._alpha, self.signal_slope, flat) / alpha.reshape(-1)).reshape(t.shape)[()]
+        return (-self._slope(self._alpha, self.signal_slope, flat)[0] / alpha.reshape(-1)).reshape(t.shape)[()]
 
     def diffusion(self, t):
         """sqrt(2 sigma (sigma' - sigma alpha'/alpha))."""
@@ -119,10 +118,14 @@ class Path(GaussianPath):
         """g^2 (n,)."""
         alpha = self._nonzero(self._alpha(t), t, "alpha", "g^2").reshape(-1)
         sigma = self._sigma(t)
-        up = self._slope(self._sigma, self.noise_slope, t)
-        down = sigma * self._slope(self._alpha, self.signal_slope, t) / alpha
-        g2 = 2 * sigma * (up - down)
-        rounding = 1e-9 * sigma * (np.abs(up) + np.abs(down))
+        down = 2 * sigma**2 * self._slope(self._alpha, self.signal_slope, t)[0] / alpha
+        slope, off = self._slope(self._sigma, self.noise_slope, t)
+        up, off = 2 * sigma * slope, 2 * sigma * off
+        if self.noise_slope is None:  # sigma^2 is smooth where sigma starts like sqrt(t), and the better known of the two is taken
+            of_square, its_off = self._slope(lambda u: self._sigma(u) ** 2, None, t)
+            up = np.where((its_off < off) | (sigma == 0), of_square, up)
+        g2 = up - down
+        rounding = 1e-9 * (np.abs(up) + np.abs(down))
         if (g2 < -rounding).any():
             at = int(np.argmin(g2))
             raise ValueError(f"g^2 is {g2[at]} at t = {t[at]}: sigma/alpha falls there; noise must grow against the signal")
@@ -150,10 +153,7 @@ class Path(GaussianPath):
 
     def _integral(self, low: np.ndarray, high: np.ndarray, factor: Callable) -> np.ndarray:
         """int factor(u) g(u)^2 du over each interval (n,)."""
-        u = low[:, None] + (high - low)[:, None] / 2 * (_NODES + 1)
-        ends = (np.repeat(end, len(_NODES)) for end in (low, high))
-        values = factor(u.ravel(), *ends) * self._variance_rate(u.ravel())
-        return (high - low) / 2 * (values.reshape(u.shape) @ _WEIGHTS)
+        return _quadrature.integrals(lambda u, i: factor(u, low[i], high[i]) * self._variance_rate(u), low, high)[0]
 
     def _alpha(self, t: np.ndarray) -> np.ndarray:
         return _values(self.signal, t, "alpha")
@@ -166,29 +166,30 @@ class Path(GaussianPath):
         t = np.asarray(t)
         return function(t.reshape(-1)).reshape(t.shape)
 
-    def _slope(self, function: Callable, given: Callable | None, t: np.ndarray) -> np.ndarray:
-        """The derivative: as given, or by central differences; at the ends as half the second derivative in sqrt(distance)."""
+    def _slope(self, function: Callable, given: Callable | None, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The derivative and its error: as given, or by central differences; at the ends half the second one in sqrt(distance)."""
         if given is not None:
             slope = np.asarray(given(t), dtype=np.float64)
             if slope.shape != t.shape or not np.isfinite(slope).all():
                 raise ValueError(f"a slope has shape {slope.shape}, or is not finite, for t of shape {t.shape}: pass functions "
                                  "of arrays")
-            return slope
-        slope = np.empty_like(t)
+            return slope, np.zeros_like(slope)
+        slope, error = np.empty_like(t), np.empty_like(t)
         near = np.minimum(t, self.t_max - t) < _EDGE * self.t_max
         if not near.all():
             inside = t[~near]
-            slope[~near], _ = _differences.derivative(function, inside, np.minimum(inside, self.t_max - inside) / 2)
+            reach = np.minimum(inside, self.t_max - inside) / 2
+            slope[~near], error[~near] = _differences.derivative(function, inside, reach)
         for i in np.flatnonzero(near):
             sign = 1.0 if t[i] < self.t_max / 2 else -1.0
             reach = np.full(1, np.sqrt(self.t_max / 4))
             inwards = lambda y, end=t[i], sign=sign: function(end + sign * y * y)  # noqa: E731
-            second, _ = _differences.derivative(inwards, np.zeros(1), reach, order=2)
-            slope[i] = sign * second[0] / 2
+            second, off = _differences.derivative(inwards, np.zeros(1), reach, order=2)
+            slope[i], error[i] = sign * second[0] / 2, off[0] / 2
         if not np.isfinite(slope).all():
             at = t[np.argmax(~np.isfinite(slope))]
             raise ValueError(f"the slope at t = {at} cannot be told from values: pass alpha_slope and sigma_slope")
-        return slope
+        return slope, error
 
 
 def _values(function: Callable, t: np.ndarray, name: str) -> np.ndarray:

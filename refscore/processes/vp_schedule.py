@@ -13,12 +13,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from refscore import _validate
+from refscore import _quadrature, _validate
 from refscore.processes.variance_preserving import VariancePreserving
 
-_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(20)
 _EPS = float(np.finfo(np.float64).eps)
-_MANY = 1 << 12
 _WORST = 1e-10
 
 
@@ -81,40 +79,15 @@ class VPSchedule(VariancePreserving):
             raise ValueError(f"schedule(t) is {beta[bad]} at t = {t[bad]}: beta is a rate, finite and at least 0")
         return beta
 
-    def _integral(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-        """int beta over each interval; the ends are never asked for."""
-        half = (high - low) / 2
-        some = half > 0
-        t = low[some, None] + half[some, None] * (_NODES + 1)
-        total = np.zeros_like(half)
-        total[some] = half[some] * (self._schedule(t.ravel()).reshape(t.shape) @ _WEIGHTS)
-        return total
-
     def _panels(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Edges of the panels, the integral over each, and how far off they are together."""
         start = self.t_max * np.linspace(0, 1, 8) ** 1.2  # uneven: periods and symmetries must not look resolved
-        low, high = start[:-1], start[1:]
-        whole = self._integral(low, high)
-        edges, error, size = [start[-1:]], 0.0, float(whole.max())
-        parts: list[np.ndarray] = []
-        while len(low):
-            middle = low + (high - low) / 2
-            left, right = self._integral(low, middle), self._integral(middle, high)
-            size = max(size, float((left + right).max()))
-            change = np.abs(left + right - whole)
-            narrow = (middle <= low) | (middle >= high)
-            done = (change <= 64 * _EPS * (left + right)) | (change <= _EPS / 64 * size) | narrow
-            if sum(len(part) for part in parts) + len(low) > _MANY:
-                done[:] = True
-            edges.append(low[done])
-            parts.append((left + right)[done])
-            error += float(change[done & (change > 64 * _EPS * (left + right))].sum())
-            split = ~done
-            low, high = np.concatenate([low[split], middle[split]]), np.concatenate([middle[split], high[split]])
-            whole = np.concatenate([left[split], right[split]])
-        joined = np.concatenate(edges)
-        order = np.argsort(joined)
-        return joined[order], np.concatenate(parts)[np.argsort(np.concatenate(edges[1:]))], error
+        pieces, error = _quadrature.adaptive(lambda t, _: self._schedule(t), start[:-1], start[1:])
+        order = np.argsort(pieces.edges)
+        return np.append(pieces.edges[order], self.t_max), pieces.values[order], float(error.sum())
+
+    def _integral(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+        return _quadrature.gauss(lambda t, _: self._schedule(t), low, high)
 
     def _clock(self, s, t):
         s, t = np.broadcast_arrays(s, t)

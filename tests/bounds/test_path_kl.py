@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import bounds, parallel
+from refscore.bounds.path_kl import _total_noise
 from refscore.densities import Gaussian, GaussianMixture, PointSet
-from refscore.processes import OU, VP
+from refscore.processes import OU, VP, VPCosine, VPSchedule
 
 SKEWED = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
 PROCESSES = {"standard": bounds.STANDARD, "OU(0.7, 1.3)": OU(0.7, 1.3), "VP": VP()}
@@ -164,3 +165,14 @@ def test_independent_coordinates_add_up():
         total, one, two = (getattr(path, name) for path in (whole, *parts))
         assert abs(total - one - two) <= whole.error + parts[0].error + parts[1].error, name
     assert whole.error < 1e-9
+
+
+JUMP, ROOT = VPSchedule(lambda t: np.where(t < 1 / 3, 0.1, 5.0)), VPSchedule(lambda t: t**-0.5)
+
+
+@pytest.mark.parametrize("process", [VPCosine(), JUMP, ROOT])
+@pytest.mark.parametrize(("s", "t"), [(0.0, 0.999999), (0.1, 0.5), (0.5, 0.99)])
+def test_total_noise_is_the_clock_of_vp_whatever_the_schedule(process, s, t):
+    """int g^2 = int beta = -2 log(alpha_t/alpha_s): where beta grows without bound, jumps, or starts infinite."""
+    clock = -2 * np.log(process.transition(s, t)[0])
+    assert _total_noise(process, s, t) == pytest.approx(clock, rel=1e-12)

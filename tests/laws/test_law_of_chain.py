@@ -358,7 +358,7 @@ def test_a_chain_that_diverges_is_told_so():
     data = Gaussian([0.0, 0.0], [[1.0, 0.5], [0.5, 2.0]])
     with pytest.raises(ValueError, match=r"after step 14 .*the chain diverges \(a step stretches by 5.31\), take shorter steps"):
         law(langevin(data.score, 5.0, 20), data)
-    with pytest.raises(TypeError, match="chain is None: pass what langevin"):
+    with pytest.raises(TypeError, match="chain is NoneType: pass what langevin"):
         law(None, data)
 
 

@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from refscore.processes import VE, VP, Path, SubVP, VPCosine, VPSchedule
+from refscore.processes import OU, VE, VP, Path, SubVP, VPCosine, VPSchedule
 
 LOW, HIGH, S = mp.mpf(0.1), mp.mpf(20), mp.mpf(0.008)
 L = mp.log(mp.mpf(50) / mp.mpf(0.01))
@@ -122,3 +122,20 @@ def test_a_path_whose_noise_falls_between_the_probes_is_refused_where_it_falls()
     path = Path(lambda t: 1 + 0 * t, lambda t: t - bump(t), sigma_slope=lambda t: 1 + 2 * (t - t0) / 5e-4**2 * bump(t))
     with pytest.raises(ValueError, match="falls there"):
         path.diffusion(t0 - 3e-4)
+
+
+@pytest.mark.parametrize("t", [0.0, 1e-7, 1e-5, 0.3])
+def test_paths_whose_noise_starts_like_a_root(t):
+    """OU given by its scales: sigma' is infinite at 0, (sigma^2)' is not."""
+    path, ou = Path(lambda t: np.exp(-t), lambda t: np.sqrt(-np.expm1(-2 * t)), t_max=3.0), OU(1.0, math.sqrt(2))
+    assert path.diffusion(t) == pytest.approx(math.sqrt(2), rel=1e-11)
+    np.testing.assert_allclose(path.exponential_step(t + 1e-3, t), ou.exponential_step(t + 1e-3, t), rtol=1e-11)
+    np.testing.assert_allclose(path.transition(t, t + 2e-8), ou.transition(t, t + 2e-8), rtol=1e-11)
+
+
+@pytest.mark.parametrize("t", [0.99, 0.999, 0.999999])
+def test_long_reverse_steps_from_where_little_signal_is_left(t):
+    """Straight lines: b = int_0^t 2u/(1 - u)^2 du = 2 (t/(1 - t) + log(1 - t))."""
+    b = Path(lambda t: 1 - t, lambda t: t).exponential_step(t, 0.0)[1]
+    with mp.workdps(30):
+        assert b == pytest.approx(float(2 * (mp.mpf(t) / (1 - mp.mpf(t)) + mp.log(1 - mp.mpf(t)))), rel=1e-11)
