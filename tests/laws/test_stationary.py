@@ -109,3 +109,24 @@ def test_refusals_name_the_argument(call, error, words):
 def test_the_longest_step_is_sharp():
     target = Gaussian([1.0], 0.5)
     assert langevin_stationary(target, 1.0 - 1e-9).cov[0, 0] > 1e8
+
+
+def test_steps_whose_slopes_do_not_commute():
+    """Two noise levels of scores with different axes: the order of the steps shows."""
+    axes = np.array([[[-1.0, 0.9], [0.0, -0.5]], [[-0.4, 0.0], [0.8, -1.1]]])
+    chain = Chain(lambda x, t: x @ axes[int(t)].T + 0.3, [0.0, 1.0], [1.0, 1.0], [0.3, 0.5], [0.2, 0.4])
+    settled, _ = stationary(chain, Gaussian([0.0, 0.0], 1.0))
+    again = law(chain, settled)
+    np.testing.assert_allclose(again.cov, settled.cov, rtol=1e-13)
+    np.testing.assert_allclose(again.mean, settled.mean, rtol=1e-13)
+
+
+def test_weighted_points_under_minibatches():
+    """Every datum is drawn alike, every point keeps its weight."""
+    from refscore.densities import PointSet
+
+    data, points = np.array([[0.0], [1.0], [4.0]]), PointSet([[0.0], [1.0], [2.0]], [0.1, 0.2, 0.7])
+    chain = sgld(lambda x, y: y - x, data, 1, np.array([0.1]), lambda x: -x)
+    after = law(chain, points)
+    expected = points.weights @ chain.means(0, points.points).mean(axis=0)
+    np.testing.assert_allclose(after.mean, expected, rtol=1e-14)

@@ -139,3 +139,33 @@ def test_long_reverse_steps_from_where_little_signal_is_left(t):
     b = Path(lambda t: 1 - t, lambda t: t).exponential_step(t, 0.0)[1]
     with mp.workdps(30):
         assert b == pytest.approx(float(2 * (mp.mpf(t) / (1 - mp.mpf(t)) + mp.log(1 - mp.mpf(t)))), rel=1e-11)
+
+
+@pytest.mark.parametrize("t", [1e-9, 0.3, 0.7, 1 - 1e-9, 1 - 2.0**-53])
+def test_cosine_rate_to_both_ends(t):
+    with mp.workdps(60):
+        beta = float(cosine(mp.mpf(t)))
+    assert VPCosine().beta(t) == pytest.approx(beta, rel=1e-14)
+
+
+def test_slopes_by_differences_at_the_last_time():
+    """A quarter circle that stops before its end: alpha(t_max) > 0."""
+    path = Path(lambda t: np.cos(t), lambda t: np.sin(t), t_max=1.0)
+    assert path.rate(1.0) == pytest.approx(math.tan(1.0), rel=1e-10)
+    assert path.diffusion(1.0) == pytest.approx(math.sqrt(2 * math.tan(1.0)), rel=1e-10)
+
+
+@pytest.mark.parametrize("t", [0.05, 0.0996, 0.1])
+def test_sub_vp_steps_up_to_where_the_rule_changes(t):
+    """B(0, t) of beta = 10: 0.5, 0.996, 1; b against 30 digits."""
+    with mp.workdps(30):
+        B = 10 * mp.mpf(t)
+        b = mp.quad(lambda y: mp.exp(y / 2) * (1 - mp.exp(-2 * y)), [0, B])
+    assert SubVP(10.0, 10.0).exponential_step(t, 0.0)[1] == pytest.approx(float(b), rel=1e-14)
+
+
+def test_short_readings_of_a_long_clock():
+    """Across the many small panels of a late jump, where the clock stands at 9e3: a sum in float64 would leave 1e-12 of 3e-8."""
+    process, jump = VPSchedule(lambda t: np.where(t < 0.9, 1e4, 2e4)), 0.9
+    s, t = jump - 1e-12, jump + 1e-12
+    assert process._clock(s, t) == pytest.approx(1e4 * (jump - s) + 2e4 * (t - jump), rel=1e-7)

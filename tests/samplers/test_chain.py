@@ -9,7 +9,7 @@ import pytest
 from refscore import _blocks
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.processes import OU, VP, MarginalScore
-from refscore.samplers import Chain, reverse_drift, reverse_sde
+from refscore.samplers import Chain, langevin, reverse_drift, reverse_sde
 
 EPS = np.finfo(float).eps
 TIMES = np.array([0.97, 0.8, 0.73, 0.4, 0.32, 0.15, 0.02])  # not uniform, does not end at 0
@@ -223,3 +223,9 @@ ONE = np.ones((2, 1))
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_no_steps_give_a_copy():
+    chain = langevin(lambda x: -x, 0.1, 3)
+    x = np.zeros((4, 2))
+    assert not np.shares_memory(chain[:0].simulate(x, 0), x)

@@ -151,3 +151,28 @@ ONE = np.ones((2, 2))
 def test_refusals_name_the_argument(call, error, words):
     with pytest.raises(error, match=words):
         call()
+
+
+def test_every_step_goes_by_its_own_kernel_there_and_back():
+    """log r = log p(y) q(y, x) / p(x) q(x, y) for steps that differ in all their numbers."""
+    from scipy.stats import norm
+
+    p, levels = Gaussian([0.3], 0.8), (0.0, 0.7)
+    proposal = Chain(lambda x, t: (1 + t) * p.score(x), levels, [1.0, 0.9], [0.2, 0.4], [0.3, 0.7])
+    chain = MetropolisChain(proposal, p.logpdf)
+    x, y = np.array([[0.1], [-1.2]]), np.array([[0.6], [0.4]])
+    for k, (t, a, b, v) in enumerate(zip(levels, (1.0, 0.9), (0.2, 0.4), (0.3, 0.7), strict=True)):
+        def q(u, w, t=t, a=a, b=b, v=v):
+            return norm.logpdf(w[:, 0], a * u[:, 0] - b * (1 + t) * (u[:, 0] - 0.3) / 0.8, np.sqrt(v))
+
+        expected = p.logpdf(y) + q(y, x) - p.logpdf(x) - q(x, y)
+        np.testing.assert_allclose(chain.log_ratio(k, x, y), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("change", [{"v": [0.3, 0.4]}, {"times": [0.0, 1.0]}, {"a": [1.0, 0.9]}, {"b": [0.1, 0.2]}])
+def test_laws_want_equal_steps(change):
+    numbers = {"times": [0.0, 0.0], "a": [1.0, 1.0], "b": [0.1, 0.1], "v": [0.3, 0.3]} | change
+    p = Gaussian([0.3], 0.8)
+    chain = MetropolisChain(Chain(lambda x, t: p.score(x), **numbers), p.logpdf)
+    with pytest.raises(ValueError, match="steps of the chain differ"):
+        law(chain, p)
