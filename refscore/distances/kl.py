@@ -25,6 +25,7 @@ import numpy as np
 
 from refscore import _validate
 from refscore.densities import DegenerateGaussian, GaussianMixture, PointSet
+from refscore.distances._blind import warn_of_narrow_components
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT, gaussian_pair, log_gap
 
@@ -42,7 +43,8 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
         quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p; products
         in the same axes, of any dimension.
     tolerance, max_nodes :
-        Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed.
+        Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed, and where a
+        component lies within another a hundred times as wide, which lattices may pass over.
 
     Returns
     -------
@@ -76,6 +78,7 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
     if not hasattr(p, "nodes") or not hasattr(p, "expectation"):
         raise TypeError(f"p is {type(p).__name__}, which has no quadrature nodes: as q it will do; as p pass one that has "
                         "nodes(spacing), or average p.logpdf(x) - q.logpdf(x) over x = p.sample(n, rng)")
+    warn_of_narrow_components(p, q)
     if not mixtures:
         return _plain(p, q, tolerance, max_nodes)
     with warnings.catch_warnings():
