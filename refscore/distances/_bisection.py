@@ -20,3 +20,11 @@ def bisect(function: Callable, low: np.ndarray, high: np.ndarray, halvings: int 
         same = np.sign(function(middle)) == sign
         low, high = np.where(same, middle, low), np.where(same, high, middle)
     return low + (high - low) / 2
+
+
+def roots(function: Callable, x: np.ndarray) -> np.ndarray:
+    """Where ``function`` changes its sign between neighbours of x; points at which it is exactly 0 are no neighbours."""
+    sign = np.sign(function(x))
+    x, sign = x[sign != 0], sign[sign != 0]
+    at = np.flatnonzero(sign[:-1] * sign[1:] < 0)
+    return bisect(function, x[at], x[at + 1])

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 from refscore.distances import _hellinger
-from refscore.distances._bisection import bisect
+from refscore.distances._bisection import bisect, roots
 from refscore.distances._gaussian_pair import GaussianPair
 
 _EPS = float(np.finfo(np.float64).eps)
@@ -81,22 +81,14 @@ def _extrema(p, q) -> tuple[np.ndarray, np.ndarray]:
     def slope(y):
         return (p.score(y[:, None]) - q.score(y[:, None]))[:, 0]
 
-    sign = np.sign(slope(y))
-    at = np.flatnonzero(sign[:-1] * sign[1:] < 0)
-    tops = bisect(slope, y[at], y[at + 1])
+    tops = roots(slope, y)
     return np.concatenate([y[:1], tops, y[-1:]]), _ratio((p, q), tops)
 
 
 def _crossings(pair: Pair, height: float) -> np.ndarray:
     """Where log p/q equals ``height``."""
     x = np.unique(np.concatenate([law.grid(8 * _OUTSIDE) for law in pair]))
-
-    def gap(x):
-        return _ratio(pair, x) - height
-
-    sign = np.sign(gap(x))
-    at = np.flatnonzero(sign[:-1] * sign[1:] < 0)
-    return bisect(gap, x[at], x[at + 1])
+    return roots(lambda x: _ratio(pair, x) - height, x)
 
 
 def _outside(outer: Pair, inside: Callable, edges: np.ndarray, order: int) -> float:

@@ -25,6 +25,14 @@ def test_gaussians_in_the_plane(first, second, wide, narrow):
     assert abs(value - expected) <= error + bound + 1e-13 and error < 1e-9
 
 
+def test_an_extremum_at_a_point_of_the_grid():
+    """log p/q of the second coordinate turns at -1.575 exactly, where its slope is computed as 0."""
+    one, other = (Gaussian([0.0], 2.0), Gaussian([-0.4], 0.7)), (Gaussian([0.0], 0.84), Gaussian([0.3], 1.0))
+    value, error = _nested.of_two_coordinates(one, other)
+    expected, bound = total_variation(Gaussian([0.0, 0.0], np.diag([2.0, 0.84])), Gaussian([-0.4, 0.3], np.diag([0.7, 1.0])))
+    assert abs(value - expected) <= error + bound + 1e-13 and error < 1e-9
+
+
 @pytest.mark.parametrize(
     "p, q",
     [
