@@ -120,11 +120,12 @@ class Panels(NamedTuple):
     which: np.ndarray
 
 
-def adaptive(f: Callable, low: np.ndarray, high: np.ndarray) -> tuple[Panels, np.ndarray]:
+def adaptive(f: Callable, low: np.ndarray, high: np.ndarray, tolerance: float = 64 * _EPS) -> tuple[Panels, np.ndarray]:
     """int f over each interval [low_i, high_i], (n,), in pieces; and how far off each integral may be (n,), by the changes.
 
     Gauss-Legendre nodes on panels that are halved until the sum of the halves agrees with the whole: steps and kinks end up
-    between panels, an integrable singularity in a row of ever smaller ones. f(u, i), both (m,), gives the integrand of interval i
+    between panels, an integrable singularity in a row of ever smaller ones. ``tolerance`` is relative to a panel, and not below the
+    noise of f, which no halving removes. f(u, i), both (m,), gives the integrand of interval i
     at u; the ends of an interval are never asked for. What the nodes cannot see is a spike between them.
     """
     which, error, size = np.arange(len(low)), np.zeros(len(low)), np.zeros(len(low))
@@ -136,7 +137,7 @@ def adaptive(f: Callable, low: np.ndarray, high: np.ndarray) -> tuple[Panels, np
         both = left + right
         change = np.abs(both - whole)
         np.maximum.at(size, which, np.abs(both))
-        good = change <= 64 * _EPS * np.abs(both)
+        good = change <= tolerance * np.abs(both)
         done = good | (change <= _EPS / 64 * size[which]) | (middle <= low) | (middle >= high)
         if sum(len(part.edges) for part in found) + len(low) > _MANY * len(error):
             done[:] = True
@@ -147,11 +148,11 @@ def adaptive(f: Callable, low: np.ndarray, high: np.ndarray) -> tuple[Panels, np
     return Panels(*(np.concatenate(column) for column in zip(*found, strict=True))), error
 
 
-def integrals(f: Callable, low: np.ndarray, high: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def integrals(f: Callable, low: np.ndarray, high: np.ndarray, tolerance: float = 64 * _EPS) -> tuple[np.ndarray, np.ndarray]:
     """int f over each interval, (n,), and how far off it may be, (n,); see `adaptive`."""
-    pieces, error = adaptive(f, low, high)
+    pieces, error = adaptive(f, low, high, tolerance)
     total = np.bincount(pieces.which, pieces.values, len(low))
-    return total, error + 64 * _EPS * np.abs(total)
+    return total, error + tolerance * np.abs(total)
 
 
 def gauss(f: Callable, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -28,6 +28,8 @@ from refscore.processes._gaussian_path import GaussianPath
 _EPS = float(np.finfo(np.float64).eps)
 _CANCELS = 0.05
 """V below this part of sigma_t^2 is integrated: the difference would have lost more than a digit."""
+_DIFFERENCES = 1e-11
+"""Relative noise of slopes by differences."""
 _EDGE = 1e-3
 """Part of t_max near either end where derivatives are taken from one side."""
 
@@ -153,7 +155,8 @@ class Path(GaussianPath):
 
     def _integral(self, low: np.ndarray, high: np.ndarray, factor: Callable) -> np.ndarray:
         """int factor(u) g(u)^2 du over each interval (n,)."""
-        return _quadrature.integrals(lambda u, i: factor(u, low[i], high[i]) * self._variance_rate(u), low, high)[0]
+        noise = 64 * _EPS if self.signal_slope and self.noise_slope else _DIFFERENCES
+        return _quadrature.integrals(lambda u, i: factor(u, low[i], high[i]) * self._variance_rate(u), low, high, noise)[0]
 
     def _alpha(self, t: np.ndarray) -> np.ndarray:
         return _values(self.signal, t, "alpha")
@@ -180,12 +183,16 @@ class Path(GaussianPath):
             inside = t[~near]
             reach = np.minimum(inside, self.t_max - inside) / 2
             slope[~near], error[~near] = _differences.derivative(function, inside, reach)
-        for i in np.flatnonzero(near):
-            sign = 1.0 if t[i] < self.t_max / 2 else -1.0
-            reach = np.full(1, np.sqrt(self.t_max / 4))
-            inwards = lambda y, end=t[i], sign=sign: function(end + sign * y * y)  # noqa: E731
-            second, off = _differences.derivative(inwards, np.zeros(1), reach, order=2)
-            slope[i], error[i] = sign * second[0] / 2, off[0] / 2
+        if near.any():
+            ends, inwards = t[near], np.where(t[near] < self.t_max / 2, 1.0, -1.0)
+
+            def beside(y):  # rows of as many y as there are ends, one row after the other
+                rows = len(y) // len(ends)
+                return function(np.tile(ends, rows) + np.tile(inwards, rows) * y * y)
+
+            reach = np.full(len(ends), np.sqrt(self.t_max / 4))
+            second, off = _differences.derivative(beside, np.zeros(len(ends)), reach, order=2)
+            slope[near], error[near] = inwards * second / 2, off / 2
         if not np.isfinite(slope).all():
             at = t[np.argmax(~np.isfinite(slope))]
             raise ValueError(f"the slope at t = {at} cannot be told from values: pass alpha_slope and sigma_slope")
