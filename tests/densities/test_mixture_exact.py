@@ -106,6 +106,7 @@ def test_corruption_is_exact(kind):
     assert_within_bounds(twice, x, None, density.weights, means, covs)
 
 
+@pytest.mark.slow
 def test_ten_thousand_components():
     rng = np.random.default_rng(7)
     density = GaussianMixture(np.full(10_000, 1e-4), 3 * rng.standard_normal((10_000, 1)), rng.uniform(0.01, 1, 10_000))

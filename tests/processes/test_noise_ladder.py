@@ -124,7 +124,7 @@ def test_ratio_as_d_grows():
     assert away[0] / away[1] == pytest.approx(10, rel=0.05) and away[1] / away[2] == pytest.approx(10, rel=0.05)
 
 
-@pytest.mark.parametrize(("d", "overlap"), [(1, 0.5), (3, 0.2), (784, 0.5), (10**6, 0.13)])
+@pytest.mark.parametrize(("d", "overlap"), [(1, 0.5), (3, 0.2), (784, 0.5), pytest.param(10**6, 0.13, marks=pytest.mark.slow)])
 def test_levels_suffice_and_fewer_do_not(d, overlap):
     levels = ladder_levels(50.0, 0.01, d, overlap)
     for n, enough in ((levels, True), (levels - 1, False)):
