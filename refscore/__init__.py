@@ -11,6 +11,7 @@ no code and carries an error bound. The rooms:
     samplers      chains of Gaussian kernels                                   reverse_sde
     laws          what a discretised sampler produces, exactly                 law
     distances     between laws                                                 total_variation
+    energy        unnormalised models, exact where they can be enumerated      RBM
     identities    every statement once, checked by ``refscore verify``
     mistakes      plausible wrong versions that the identities must catch
 
@@ -21,7 +22,10 @@ import importlib
 
 __version__ = "0.1.0"
 
-_ROOMS = ("densities", "processes", "networks", "objectives", "training", "samplers", "laws", "distances", "identities", "mistakes")
+_ROOMS = (
+    "densities", "processes", "networks", "objectives", "training", "samplers", "laws", "distances", "energy",
+    "identities", "mistakes",
+)
 
 __all__ = [*_ROOMS, "parallel"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import refscore
 
 ROOT = Path(refscore.__file__).parent
-MATHEMATICS = {"densities", "networks", "processes", "objectives", "samplers", "laws", "distances", "training", "bounds"}
+MATHEMATICS = {"densities", "networks", "processes", "objectives", "samplers", "laws", "distances", "training", "bounds", "energy"}
 MAY_IMPORT = {
     "densities": set(),
     "networks": set(),
@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "distances": {"densities"},
     "training": {"networks", "objectives"},
     "bounds": {"densities", "processes", "distances"},
+    "energy": {"densities", "networks", "samplers", "objectives"},
     "report": set(),
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},
