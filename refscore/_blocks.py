@@ -103,15 +103,21 @@ def map_rows(
     return outputs[0] if single else outputs
 
 
-def sum_rows(function: Callable, *arrays: np.ndarray, row_bytes: int, n: int | None = None, rng=None) -> list:
+def sum_rows(
+    function: Callable, *arrays: np.ndarray, row_bytes: int, n: int | None = None, rng=None, label: str | None = None
+) -> list:
     """The sum over blocks of ``function(*blocks)``, a list of arrays, added pairwise in block order.
 
     Arguments as in `map_rows`. The order of additions depends on n alone; partial sums take O(log n) memory.
     """
     n = arrays[0].shape[0] if arrays else n
     assert n is not None
+    cuts = _cuts(n, row_bytes)
+    results = _in_order(function, arrays, cuts, _entropy(rng))
+    if label is not None:
+        results = _shown(results, len(cuts), label)
     partial: list[tuple[int, list]] = []  # (level, sum): equal levels merge, like the carries of a binary counter
-    for result in _in_order(function, arrays, _cuts(n, row_bytes), _entropy(rng)):
+    for result in results:
         level = 0
         while partial and partial[-1][0] == level:
             _, before = partial.pop()

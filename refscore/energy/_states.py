@@ -58,14 +58,13 @@ def refuse_beyond(units: int, width: int, what: str, instead: str) -> None:
                          f"{_duration(terms)} at {RATE:.0e} terms a second: {instead}")
 
 
-def rows(start: int, stop: int, units: int) -> np.ndarray:
-    """States start, ..., stop - 1 of so many units, (stop - start, units) of float64."""
-    shifts = np.arange(units - 1, -1, -1)
-    return ((np.arange(start, stop)[:, None] >> shifts) & 1).astype(np.float64)
+def rows(numbers, units: int) -> np.ndarray:
+    """The states of these numbers (n,), of so many units, (n, units) of float64."""
+    return ((np.asarray(numbers)[:, None] >> np.arange(units - 1, -1, -1)) & 1).astype(np.float64)
 
 
 def index(states: np.ndarray) -> np.ndarray:
-    """The number of each row of 0 and 1, (n,) of int64: ``rows(i, i + 1, units)`` has the number i."""
+    """The number of each row of 0 and 1, (n,) of int64; `rows` undoes it."""
     units = states.shape[1]
     return states.astype(np.int64) @ (np.int64(1) << np.arange(units - 1, -1, -1))
 
@@ -77,10 +76,10 @@ def map_states(function: Callable, units: int, *, row_bytes: int, label: str | N
     return joined.reshape(2**units, *joined.shape[2:])
 
 
-def sum_states(function: Callable, units: int, *, row_bytes: int) -> list:
+def sum_states(function: Callable, units: int, *, row_bytes: int, label: str | None = None) -> list:
     """The sum over blocks of ``function(rows)``, a list of arrays."""
     starts, of_block = _walk(function, units, row_bytes)
-    return _blocks.sum_rows(of_block, starts, row_bytes=_blocks.BLOCK_BYTES)
+    return _blocks.sum_rows(of_block, starts, row_bytes=_blocks.BLOCK_BYTES, label=label)
 
 
 def log_sum_states(function: Callable, units: int, *, row_bytes: int, label: str | None = None) -> LogSum:
@@ -102,7 +101,7 @@ def _walk(function: Callable, units: int, row_bytes: int) -> tuple[np.ndarray, C
 
 
 def _of_block(function: Callable, units: int, size: int, start: np.ndarray):
-    return function(rows(int(start[0]), int(start[0]) + size, units))
+    return function(rows(np.arange(start[0], start[0] + size), units))
 
 
 def _wrapped(of_block: Callable, start: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ Nothing here draws samples except `RBM.sample`, which draws exactly.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -25,11 +26,9 @@ import numpy as np
 
 from refscore import _blocks, _validate
 from refscore.energy import _states
-from refscore.networks.activations import activation
 
 _INSTEAD = ("use fewer units in the smaller layer, or estimate: gradients by contrastive divergence, log Z by annealed importance "
             "sampling")
-_softplus = activation("softplus")
 _FACTORS = 1000  # so many factors, each at most 2, stay below the largest float64
 
 
@@ -65,7 +64,7 @@ class RBM:
     c: Any
 
     def __post_init__(self):
-        W, b, c = (np.array(a, dtype=np.float64) for a in (self.W, self.b, self.c))
+        W, b, c = (_validate.reals(a, name) for a, name in ((self.W, "W"), (self.b, "b"), (self.c, "c")))
         if W.ndim != 2 or not W.size:
             raise ValueError(f"W has shape {W.shape}: pass couplings of v >= 1 visible and m >= 1 hidden units, shape (v, m)")
         hint = ", or W.T if its rows are the hidden units" if (b.shape, c.shape) == (W.shape[1:], W.shape[:1]) else ""
@@ -88,32 +87,32 @@ class RBM:
         """[W, b, c]."""
         return [self.W, self.b, self.c]
 
-    @property
+    @cached_property
     def swapped(self) -> RBM:
         """The same machine with the roles of its layers exchanged, RBM(W', c, b)."""
         return RBM(self.W.T, self.c, self.b)
 
     def energy(self, x, z) -> np.ndarray:
         """-x'Wz - b'x - c'z row by row, (n,), for x (n, v) and z (n, m)."""
-        x, z = _states.binary(x, len(self.b), "x"), _states.binary(z, len(self.c), "z")
+        x, z = self._visible(x), self._hidden(z)
         if len(x) != len(z):
             raise ValueError(f"x has {len(x)} rows and z {len(z)}: pass one row of z per row of x")
-        return -np.einsum("ni,ni->n", x @ self.W, z) - x @ self.b - z @ self.c
+        return -((x @ self.W) * z).sum(axis=1) - x @ self.b - z @ self.c
 
     def free_energy(self, x) -> np.ndarray:
         """F(x) = -b'x - sum_j log(1 + exp(c_j + (W'x)_j)), (n,): p(x) = exp(-F(x))/Z."""
-        return self._rows(_free_energy, _states.binary(x, len(self.b)))
+        return -self.swapped._marginal(self._visible(x))[0]
 
     def hidden_mean(self, x) -> np.ndarray:
         """E[z|x] = sigma(c + W'x), (n, m)."""
-        return self._rows(_mean, _states.binary(x, len(self.b)))
+        return self.swapped._mean(self._visible(x))
 
     def visible_mean(self, z) -> np.ndarray:
         """E[x|z] = sigma(b + Wz), (n, v)."""
-        return self.swapped._rows(_mean, _states.binary(z, len(self.c), "z"))
+        return self._mean(self._hidden(z))
 
     def log_partition(self) -> tuple[float, float]:
-        """log Z = log sum_{x, z} exp(x'Wz + b'x + c'z), and a bound of its rounding error (first order in 2^-53)."""
+        """log Z = log sum_{x, z} exp(x'Wz + b'x + c'z), and a bound of its rounding error (to first order in 2^-53)."""
         value, error = self._log_z
         return value, error
 
@@ -123,106 +122,116 @@ class RBM:
 
     def hidden_logpdf(self, z) -> np.ndarray:
         """log p(z) = c'z + sum_i log(1 + exp(b_i + (Wz)_i)) - log Z, (n,)."""
-        z = _states.binary(z, len(self.c), "z")
-        return -self.swapped.free_energy(z) - self._log_z.value
+        return self._marginal(self._hidden(z))[0] - self._log_z.value
+
+    def logpdf_error(self, x) -> np.ndarray:
+        """Bound of the rounding error of `logpdf`, (n,)."""
+        value, size = self.swapped._marginal(self._visible(x))
+        return _states.ROUNDING * (size + np.abs(value) + abs(self._log_z.value)) + self._log_z.error
 
     def moments(self) -> Moments:
-        """E[x z'], E x and E z under the model, exact."""
+        """E[x z'], E x and E z under the model; every entry within three times the error of `log_partition`."""
         machine = self._enumerated
         of_block = partial(_moments, machine.W, machine.b, machine.c, self._log_z.value)
-        pairs, visible, hidden = _states.sum_states(of_block, len(machine.c), row_bytes=machine._row_bytes)
+        pairs, visible, hidden = machine._walk(_states.sum_states, of_block)
         return Moments(pairs, visible, hidden) if machine is self else Moments(pairs.T, hidden, visible)
 
     def log_likelihood(self, x, grad: bool = False) -> Any:
-        """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW, db, dc], E_data - E_model of (x z', x, z).
-
-        Gradients point where the likelihood grows.
-        """
-        x = _states.binary(x, len(self.b))
+        """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW, db, dc], E_data - E_model of (x z', x, z)."""
+        x = self._visible(x)
         value = float(self.logpdf(x).mean())
         if not grad:
             return value
-        data = _blocks.sum_rows(partial(_data_moments, self.W, self.c), x, row_bytes=8 * (len(self.b) + 4 * len(self.c)))
-        return value, [d / len(x) - m for d, m in zip(data, self.moments(), strict=True)]
+        data = _blocks.sum_rows(partial(_data_moments, self.W, self.c), x, row_bytes=self._row_bytes)
+        return value, [total / len(x) - mean for total, mean in zip(data, self.moments(), strict=True)]
 
     def sample(self, n: int, rng) -> np.ndarray:
-        """n independent exact draws of x, (n, v): the smaller layer from its 2^k states, the other one given it.
+        """n independent exact draws of x, (n, v): the smaller layer from the list of its states, the other one given it.
 
-        ``rng``: int seed or numpy Generator.
+        ``rng``: int seed or numpy Generator. Takes 16 bytes a state of the smaller layer.
         """
         n, rng = _validate.count(n, "n"), _validate.generator(rng)
         machine = self._enumerated
-        weights = np.exp(self._smaller_log_weights - self._log_z.value)
-        numbers = np.searchsorted(np.cumsum(weights) / weights.sum(), rng.random(n), side="right")
-        z = np.array([_states.rows(i, i + 1, len(machine.c))[0] for i in numbers])
-        if machine is not self:
-            return z
-        return (rng.random((n, len(self.b))) < self.visible_mean(z)).astype(np.float64)
+        of_block = partial(_probabilities, machine.W, machine.b, machine.c, self._log_z.value)
+        cumulative = np.cumsum(machine._walk(_states.map_states, of_block))
+        numbers = np.searchsorted(cumulative / cumulative[-1], rng.random(n), side="right")
+        states = _states.rows(numbers, len(machine.c))
+        return (rng.random((n, len(self.b))) < self._mean(states)).astype(np.float64) if machine is self else states
+
+    def _visible(self, x) -> np.ndarray:
+        return _states.binary(x, len(self.b), "x")
+
+    def _hidden(self, z) -> np.ndarray:
+        return _states.binary(z, len(self.c), "z")
+
+    def _mean(self, z: np.ndarray) -> np.ndarray:
+        return _blocks.map_rows(partial(_mean, self.W, self.b), z, row_bytes=self._row_bytes)
+
+    def _marginal(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return _blocks.map_rows(partial(_log_marginal, self.W, self.b, self.c), z, row_bytes=self._row_bytes)
 
     @cached_property
     def _enumerated(self) -> RBM:
-        """This machine, or with its layers exchanged, so that the hidden layer is the smaller one."""
+        """The machine whose hidden layer is the smaller one: this, or with its layers exchanged."""
         machine = self if len(self.c) <= len(self.b) else self.swapped
         _states.refuse_beyond(len(machine.c), len(machine.b), "the partition function", _INSTEAD)
         return machine
 
+    def _walk(self, over: Callable, function: Callable) -> Any:
+        """``function`` of all hidden states."""
+        units = len(self.c)
+        return over(function, units, row_bytes=self._row_bytes, label=f"2^{units} states of {len(self.b)} terms")
+
     @property
     def _row_bytes(self) -> int:
-        """Temporaries of a hidden state in a walk."""
-        return 8 * (4 * len(self.b) + 2 * len(self.c))
+        """Temporaries of a state: two arrays of each layer."""
+        return 16 * (len(self.b) + len(self.c))
 
     @cached_property
     def _log_z(self) -> _states.LogSum:
         machine = self._enumerated
-        walk = partial(_log_weights, machine.W, machine.b, machine.c)
-        label = f"2^{len(machine.c)} states"
-        return _states.log_sum_states(walk, len(machine.c), row_bytes=machine._row_bytes, label=label)
-
-    @property
-    def _smaller_log_weights(self) -> np.ndarray:
-        machine = self._enumerated
-        walk = partial(_log_weights, machine.W, machine.b, machine.c)
-        return _states.map_states(lambda z: walk(z)[0], len(machine.c), row_bytes=machine._row_bytes)
-
-    def _rows(self, function, x: np.ndarray) -> np.ndarray:
-        return _blocks.map_rows(partial(function, self.W, self.b, self.c), x, row_bytes=8 * (len(self.b) + 4 * len(self.c)))
+        return machine._walk(_states.log_sum_states, partial(_log_marginal, machine.W, machine.b, machine.c))
 
 
-def _free_energy(W, b, c, x) -> np.ndarray:
-    return -(x @ b) - _softplus(x @ W + c).sum(axis=1)
+def _log_marginal(W, b, c, z) -> tuple[np.ndarray, np.ndarray]:
+    """c'z + sum_i log(1 + e^{a_i}), a = b + Wz, for rows z, and a bound of its rounding error in units of 2^-53.
 
-
-def _mean(W, b, c, x) -> np.ndarray:
-    return _softplus.slope(x @ W + c)
-
-
-def _data_moments(W, c, x) -> list[np.ndarray]:
-    hidden = _softplus.slope(x @ W + c)
-    return [x.T @ hidden, x.sum(axis=0), hidden.sum(axis=0)]
-
-
-def _log_weights(W, b, c, z) -> tuple[np.ndarray, np.ndarray]:
-    """c'z + sum_i log(1 + e^{a_i}), a = b + Wz, for rows z, and its rounding error in units of 2^-53.
-
-    sum_i log(1 + e^-|a_i|) is the log of a product. _softplus has slope at most 1, so the error of a adds up to at most that
-    of sum_i |b_i| + sum_j |W_ij| z_j.
+    sum_i log(1 + e^-|a_i|) is the log of a product. The slope of log(1 + e^a) is at most 1, so the errors of a add up to at most
+    those of sum_i |b_i| + sum_j |W_ij| z_j, which is at least sum_i max(a_i, 0) too.
     """
     a = W @ z.T
     a += b[:, None]
-    value = np.maximum(a, 0).sum(axis=0)
-    np.abs(a, out=a)
-    np.exp(np.negative(a, out=a), out=a)
+    value = z @ c + np.maximum(a, 0).sum(axis=0)
+    np.exp(np.negative(np.abs(a, out=a), out=a), out=a)
     a += 1
     for start in range(0, len(b), _FACTORS):
         value += np.log(np.multiply.reduce(a[start:start + _FACTORS], axis=0))
-    value += z @ c
     size = np.abs(b).sum() + z @ (np.abs(W).sum(axis=0) + np.abs(c)) + len(b)
     return value, (len(b) + len(c) + 10) * size
 
 
+def _mean(W, b, z) -> np.ndarray:
+    """sigma(b + Wz) for rows z; 1/(1 + inf) is 0, as it should be."""
+    a = z @ W.T
+    a += b
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(a, out=a), out=a)
+    a += 1
+    return np.reciprocal(a, out=a)
+
+
+def _probabilities(W, b, c, log_z: float, z) -> np.ndarray:
+    return np.exp(_log_marginal(W, b, c, z)[0] - log_z)
+
+
 def _moments(W, b, c, log_z: float, z) -> list[np.ndarray]:
-    """Sums over rows z of p(z) E[x|z] z', p(z) E[x|z] and p(z) z."""
-    p = np.exp(_log_weights(W, b, c, z)[0] - log_z)
-    x = _softplus.slope(W @ z.T + b[:, None])
+    """Sums over rows z of p(z) times E[x|z] z', E[x|z] and z."""
+    p, x = _probabilities(W, b, c, log_z, z), _mean(W, b, z)
     weighted = p[:, None] * z
-    return [x @ weighted, x @ p, weighted.sum(axis=0)]
+    return [x.T @ weighted, p @ x, weighted.sum(axis=0)]
+
+
+def _data_moments(W, c, x) -> list[np.ndarray]:
+    """Sums over rows x of x E[z|x]', x and E[z|x]."""
+    z = _mean(W.T, c, x)
+    return [x.T @ z, x.sum(axis=0), z.sum(axis=0)]
