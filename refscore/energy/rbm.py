@@ -165,10 +165,10 @@ class RBM:
         return _states.binary(z, len(self.c), "z")
 
     def _mean(self, z: np.ndarray) -> np.ndarray:
-        return _blocks.map_rows(partial(_mean, self.W, self.b), z, row_bytes=self._row_bytes)
+        return _blocks.map_rows(partial(mean_given, self.W, self.b), z, row_bytes=self._row_bytes)
 
     def _marginal(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return _blocks.map_rows(partial(_log_marginal, self.W, self.b, self.c), z, row_bytes=self._row_bytes)
+        return _blocks.map_rows(partial(log_marginal, self.W, self.b, self.c), z, row_bytes=self._row_bytes)
 
     @cached_property
     def _enumerated(self) -> RBM:
@@ -190,10 +190,10 @@ class RBM:
     @cached_property
     def _log_z(self) -> _states.LogSum:
         machine = self._enumerated
-        return machine._walk(_states.log_sum_states, partial(_log_marginal, machine.W, machine.b, machine.c))
+        return machine._walk(_states.log_sum_states, partial(log_marginal, machine.W, machine.b, machine.c))
 
 
-def _log_marginal(W, b, c, z) -> tuple[np.ndarray, np.ndarray]:
+def log_marginal(W, b, c, z) -> tuple[np.ndarray, np.ndarray]:
     """c'z + sum_i log(1 + e^{a_i}), a = b + Wz, for rows z, and a bound of its rounding error in units of 2^-53.
 
     sum_i log(1 + e^-|a_i|) is the log of a product. The slope of log(1 + e^a) is at most 1, so the errors of a add up to at most
@@ -210,7 +210,7 @@ def _log_marginal(W, b, c, z) -> tuple[np.ndarray, np.ndarray]:
     return value, (len(b) + len(c) + 10) * size
 
 
-def _mean(W, b, z) -> np.ndarray:
+def mean_given(W, b, z) -> np.ndarray:
     """sigma(b + Wz) for rows z; 1/(1 + inf) is 0, as it should be."""
     a = z @ W.T
     a += b
@@ -221,17 +221,17 @@ def _mean(W, b, z) -> np.ndarray:
 
 
 def _probabilities(W, b, c, log_z: float, z) -> np.ndarray:
-    return np.exp(_log_marginal(W, b, c, z)[0] - log_z)
+    return np.exp(log_marginal(W, b, c, z)[0] - log_z)
 
 
 def _moments(W, b, c, log_z: float, z) -> list[np.ndarray]:
     """Sums over rows z of p(z) times E[x|z] z', E[x|z] and z."""
-    p, x = _probabilities(W, b, c, log_z, z), _mean(W, b, z)
+    p, x = _probabilities(W, b, c, log_z, z), mean_given(W, b, z)
     weighted = p[:, None] * z
     return [x.T @ weighted, p @ x, weighted.sum(axis=0)]
 
 
 def _data_moments(W, c, x) -> list[np.ndarray]:
     """Sums over rows x of x E[z|x]', x and E[z|x]."""
-    z = _mean(W.T, c, x)
+    z = mean_given(W.T, c, x)
     return [x.T @ z, x.sum(axis=0), z.sum(axis=0)]
