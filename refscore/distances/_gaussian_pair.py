@@ -6,6 +6,13 @@ covariances need not commute. All that distances ask for are the lam_i, the squa
 Laws that are nearly equal must keep the digits of what distinguishes them, so the excess e = lam - 1 is computed from the
 difference of the covariances, whose relative rounding survives whitening (Ostrowski's theorem); where they are far apart,
 lam = s^2 with s the singular values of L_q^{-1} L_p, which resolves small ones against large ones.
+
+Equal covariances C are the one-dimensional case along C^{-1/2} a, a = m_p - m_q, whatever C: all that is asked for is |delta|^2 =
+a'C^{-1}a, and for any y, with r = a - C y,
+
+    a'C^{-1}a = a'y + r'y + r'C^{-1}r,      0 <= r'C^{-1}r <= |r|^2/lambda_min,
+
+so that a y that solves C y = a to some digits leaves an error of twice as many.
 """
 
 from __future__ import annotations
@@ -17,7 +24,9 @@ import numpy as np
 from refscore.densities import GaussianMixture
 
 UNIT = 2.0**-53
+_EXTENDED = np.longdouble  # float64 on some machines
 _NEAR = 0.5
+_SINGULAR = "the covariance of {} is singular to rounding (no Cholesky factor): add to its diagonal"
 _UNKNOWN = 0.1  # relative error of an eigenvalue from which on nothing is handed out
 
 
@@ -39,7 +48,9 @@ def gaussian_pair(p: GaussianMixture, q: GaussianMixture) -> GaussianPair:
     """
     with np.errstate(over="ignore"):
         away = p.means[0] - q.means[0]
-    if max(p.covs.ndim, q.covs.ndim) == 3:
+    if p.covs.ndim == q.covs.ndim == 3 and np.array_equal(p.covs, q.covs):
+        found = _equal(p, away)
+    elif max(p.covs.ndim, q.covs.ndim) == 3:
         found = _full(_matrix(p), _matrix(q), away)
     else:
         found = _diagonal(p.covs[0], q.covs[0], away)
@@ -65,6 +76,26 @@ def _diagonal(a: np.ndarray, b: np.ndarray, away: np.ndarray) -> GaussianPair:
     # a difference and a quotient: relative to e where p is near, to lam elsewhere
     rounding = 2 * UNIT * np.minimum(1.0, np.abs(excess) / np.exp(np.clip(log_ratio, -600, 0)))
     return GaussianPair(excess, log_ratio, squares, repeats, rounding, (len(away).bit_length() + 8) * UNIT * float(squares.sum()))
+
+
+def _equal(p: GaussianMixture, away: np.ndarray) -> GaussianPair:
+    """One group without excess; sums in extended precision, whose unit counts where there is none."""
+    from scipy.linalg import cho_factor, cho_solve
+
+    dim, cov = len(away), p.covs[0]
+    scale = float(np.abs(away).max()) or 1.0
+    least = float(p.spectrum.min() - 4 * dim * UNIT * p.spectrum.max())
+    if not least > 0:
+        raise ValueError(_SINGULAR.format("p"))
+    y = cho_solve(cho_factor(cov, lower=True), away / scale)
+    wide_y, wide_a = y.astype(_EXTENDED), away.astype(_EXTENDED) / scale
+    r = wide_a - cov.astype(_EXTENDED) @ wide_y
+    size = float(np.abs(away / scale) @ np.abs(y) + np.abs(y) @ (np.abs(cov) @ np.abs(y)))
+    square = float((wide_a + r) @ wide_y)
+    error = float(r @ r) / least + (dim + 8) * float(np.finfo(_EXTENDED).eps) * size + 4 * UNIT * square
+    with np.errstate(over="ignore"):
+        return GaussianPair(np.zeros(1), np.zeros(1), np.array([square]) * scale * scale, np.array([float(dim)]), np.zeros(1),
+                            error * scale * scale)
 
 
 def _full(a: np.ndarray, b: np.ndarray, away: np.ndarray) -> GaussianPair:
@@ -94,7 +125,7 @@ def _factor(cov: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray, float]:
     try:
         root = np.linalg.cholesky(cov)
     except np.linalg.LinAlgError:
-        raise ValueError(f"the covariance of {name} is singular to rounding (no Cholesky factor): add to its diagonal") from None
+        raise ValueError(_SINGULAR.format(name)) from None
     inverse = np.linalg.inv(root)
     magnitude = np.abs(inverse) @ np.abs(root)
     norm2 = float(magnitude.sum(axis=0).max() * magnitude.sum(axis=1).max())  # |M|_2^2 <= |M|_1 |M|_inf

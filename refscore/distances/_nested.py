@@ -10,8 +10,9 @@ If B is a block of m Gaussian coordinates, then int min(a p_B, b q_B) by their t
 
     1/pi int a^s b^(1-s) phi_B(s)/cosh(v - i t) dv,    s(v) = 1/2 + (i/2) sinh(v - i t).
 
-Far out phi_B(s) goes like e^{h s} s^{-m/2}, h the sum of the extrema of all L_i: the contour is bent to where e^{(log a/b + h) s}
-decays.
+Far out phi_B(s) goes like e^{h s} s^{-m/2}, h the sum of the extrema of all L_i, and like e^{-|delta|^2 s (1 - s)/2} where L_i has
+none (equal variances): of the two bends, and for each pair of a and b, that one is taken on which the integrand stays smaller until
+it has died away. What it does beyond does not matter: there the contour may return to the line.
 
 Outside, Gauss-Legendre panels. I is analytic except where log q_A/p_A equals the value of L_B at an extremum (there two inner
 points meet), where it behaves like a power m/2 + 1 of the distance. Panels are cut there, and x = l + (r - l) sin^2(theta) makes
@@ -52,11 +53,10 @@ def of_two_coordinates(a: Pair, b: Pair) -> tuple[float, float]:
 
 def of_coordinate_and_block(outer: Pair, block: GaussianPair) -> tuple[float, float]:
     """TV and an error estimate, for a coordinate of any kind and a block of Gaussian ones."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        heights = -0.5 * (block.repeats * block.log_ratio + block.squares / block.excess)
-    height = float(np.clip(np.nan_to_num(heights, nan=0.0, posinf=1e12, neginf=-1e12).sum(), -1e12, 1e12))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        height = -0.5 * (block.repeats * block.log_ratio + block.squares / block.excess).sum(keepdims=True)
     transform = _hellinger.of_gaussians(block)
-    return _nested(outer, np.array([height]), lambda level: partial(_by_contour, transform, height, _SPACINGS[level]))
+    return _nested(outer, height[np.abs(height) < _FAR], lambda level: partial(_by_contour, transform, _SPACINGS[level]))
 
 
 def _nested(outer: Pair, heights: np.ndarray, inside: Callable) -> tuple[float, float]:
@@ -118,17 +118,19 @@ def _by_roots(inner: Pair, cuts: np.ndarray, log_a: np.ndarray, log_b: np.ndarra
     return np.abs(masses[0] - masses[1]).sum(axis=1) / 2
 
 
-def _by_contour(transform: Callable, height: float, spacing: float, log_a: np.ndarray, log_b: np.ndarray) -> np.ndarray:
+def _by_contour(transform: Callable, spacing: float, log_a: np.ndarray, log_b: np.ndarray) -> np.ndarray:
     """I for each pair of a and b, (n,): (a + b)/2 less the integral of the smaller."""
     v = spacing * np.arange(math.ceil(_DEEP / spacing))
     weights = np.where(v == 0, 1.0, 2.0) * spacing / math.pi
-    smaller = np.empty(len(log_a))
-    rightwards = log_a - log_b + height < 0
-    for rows, tilt in ((rightwards, _TILT), (~rightwards, -_TILT)):
+    smaller, peak = np.zeros(len(log_a)), np.full(len(log_a), np.inf)
+    gap, larger = (log_a - log_b)[:, None], np.maximum(log_a, log_b)[:, None]
+    for tilt in (_TILT, -_TILT):
         w = v - 1j * tilt
         s = 0.5 + 0.5j * np.sinh(w)
-        gap, base = (log_a - log_b)[rows, None], log_b[rows, None]
-        exponent = gap * s + transform(s)[0] + base
-        terms = np.exp(np.minimum(exponent.real, _FAR) + 1j * exponent.imag) / np.cosh(w)
-        smaller[rows] = terms.real @ weights
+        exponent = gap * s + transform(s)[0] + log_b[:, None]
+        dead = np.logical_or.accumulate(exponent.real < larger - _DEEP, axis=1)
+        size = np.where(dead, -np.inf, exponent.real)
+        rows = size.max(axis=1) < peak
+        terms = np.exp(np.minimum(size, _FAR)[rows] + 1j * exponent.imag[rows]) / np.cosh(w)
+        smaller[rows], peak[rows] = terms.real @ weights, size.max(axis=1)[rows]
     return (np.exp(log_a) + np.exp(log_b)) / 2 - smaller

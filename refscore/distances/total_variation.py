@@ -32,6 +32,7 @@ Line = GaussianMixture | PushForward
 
 _EPS = np.finfo(np.float64).eps
 _PER_STD = 8
+_SINGULAR = -50.0  # of log phi(1/2): 1 - TV <= phi(1/2)
 
 
 def total_variation(p: Any, q: Any) -> tuple[float, float]:
@@ -48,7 +49,8 @@ def total_variation(p: Any, q: Any) -> tuple[float, float]:
     TypeError
         For anything else.
     ValueError
-        For mixtures in more than one dimension; where float64 does not resolve one covariance against the other.
+        For mixtures in more than one dimension; where float64 does not resolve one covariance against the other; where the error
+        would be 1/2 or more.
 
     Notes
     -----
@@ -64,18 +66,27 @@ def total_variation(p: Any, q: Any) -> tuple[float, float]:
     if p.dim != q.dim:
         raise ValueError(f"p has dimension {p.dim} and q has dimension {q.dim}: they must agree")
     if (pairs := paired_factors(p, q)) is not None:
-        return _products(pairs)
+        return _known(*_products(pairs))
     if _equal(p, q):
         return 0.0, 0.0
     if _gaussian(p) and _gaussian(q):
-        return _gaussians(p, q)
+        return _known(*_gaussians(p, q))
     if p.dim == 1 and isinstance(p, Line) and isinstance(q, Line):
-        return _one_dimension(p, q)
+        return _known(*_one_dimension(p, q))
     raise ValueError(
         f"total variation in dimension {p.dim} is known for Gaussians and for products only: pass Product([...]) on both sides if "
         "the laws split in the same axes, project to one dimension (a lower bound), or bound it from above by Pinsker's inequality "
         "sqrt(KL/2), see kl"
     )
+
+
+def _known(value: float, error: float) -> tuple[float, float]:
+    """The rule of the room: 1/2 +- 1/2 is known of any two laws."""
+    if not error < 0.5:
+        raise ValueError(f"total variation came out as {value:.3g} with an error of {error:.1g}, which says nothing: a covariance "
+                         "is nearly singular, or a product resists its quadrature; bound it by Pinsker's inequality "
+                         "sqrt(KL/2), see kl, or from below by total variations of single coordinates")
+    return value, min(error, max(value, 1 - value))
 
 
 def _gaussian(law) -> bool:
@@ -93,8 +104,11 @@ def _gaussians(p: GaussianMixture, q: GaussianMixture) -> tuple[float, float]:
     pair = gaussian_pair(p, q)
     if not np.isfinite(pair.squares.sum()):  # means apart by 1e154 standard deviations of q, or p that much wider than q
         return 1.0, 4 * _EPS
+    affinity, doubt = _hellinger.log_affinity(pair)
+    if affinity + doubt < _SINGULAR:
+        return 1.0, 4 * _EPS
     value, error = _hellinger.total_variation_of(_hellinger.of_gaussians(pair))
-    return value, error + _hellinger.gaussian_doubt(pair)
+    return _hellinger.within(value, error + _hellinger.gaussian_doubt(pair), affinity, doubt)
 
 
 def _products(pairs: Counter) -> tuple[float, float]:

@@ -70,6 +70,18 @@ def test_a_gaussian_coordinate_and_the_others(dim, scale):
     assert abs(value - expected) <= error + bound and error < 1e-9
 
 
+@pytest.mark.parametrize("narrow", [1e-5, 0.3])
+def test_a_block_of_equal_variances(narrow):
+    """One turn makes a single coordinate of thirty that are shifted alike: no quadrature over a contour."""
+    p, q = Gaussian([0.0], 1.0), GaussianMixture([0.5, 0.5], [[1.0], [0.0]], [narrow, 1.0])
+    expected, bound = total_variation(Product([q, Gaussian([0.1 * 30**0.5], 1.0)]), Product([p, p]))
+    value, error = total_variation(Product([q] + [Gaussian([0.1], 1.0)] * 30), Product([p] * 31))
+    assert abs(value - expected) <= error + bound < 1e-10
+    nearly = Gaussian([0.1], 1.0 + 1e-11)  # extrema of log p/q far out, which nothing reaches
+    value, error = total_variation(Product([q] + [nearly] * 30), Product([p] * 31))
+    assert abs(value - expected) <= error + bound + 1e-9 and error < 1e-9
+
+
 @pytest.mark.parametrize("other", [(Gaussian([0.2], 0.5), Gaussian([0.1], 0.6)), (Gaussian([0.0], 0.6), Gaussian([0.4], 0.6))])
 def test_both_ways_of_the_inside(other):
     """A block of one coordinate, by the contour and by roots; with equal variances log p/q has no extremum."""

@@ -1,16 +1,22 @@
 """Total variation against 30-digit integrals, closed forms and inequalities."""
 
+import math
+import sys
+import warnings
+
 import mpmath as mp
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore.densities import Gaussian, GaussianMixture, PointSet, Product, PushForward, TruncatedGaussian
-from refscore.distances import _hellinger, _nested, _tapered, total_variation
+from refscore.distances import _gaussian_pair, _hellinger, _nested, _tapered, kl, total_variation
 from refscore.distances._gaussian_pair import gaussian_pair
 
 EPS = np.finfo(float).eps
+module = sys.modules["refscore.distances.total_variation"]  # the package's attribute is the function
 
 
 def mp_pdf(density):
@@ -113,6 +119,57 @@ def test_equal_covariances(dim, shift):
         delta = mp.sqrt((mp.matrix(away.tolist()).T * mp.inverse(mp.matrix(cov.tolist())) * mp.matrix(away.tolist()))[0])
         exact = mp.erf(delta / mp.sqrt(8))
     assert abs(mp.mpf(value) - exact) <= error <= 1e-14 * (1 + shift) * np.linalg.cond(cov) * float(exact)
+
+
+@pytest.mark.parametrize("extended", [np.longdouble, np.float64])
+def test_equal_covariances_of_any_condition(monkeypatch, extended):
+    """C = H diag(lam) H with H = I - vv'/128, v of ones and minus ones, and lam powers of 2: C, H and a = H b are exact, and so is
+    a'C^{-1}a = sum b^2/lam."""
+    monkeypatch.setattr(_gaussian_pair, "_EXTENDED", extended)
+    d = 256
+    v = np.where(np.arange(d) % 3, 1.0, -1.0)
+    k = np.arange(d) % 21
+    lam, b = 0.5**k, np.where(np.arange(d) % 2, 1.0, -0.5) * 0.5 ** (5 + k // 2)
+    cov = np.diag(lam) - (np.outer(v, lam * v) + np.outer(lam * v, v)) / 128 + np.outer(v, v) * lam.sum() / 128**2
+    p, q = Gaussian(b - v * (v @ b) / 128, cov), Gaussian(np.zeros(d), cov)
+    delta = np.sqrt((b * b / lam).sum())
+    value, error = total_variation(p, q)
+    assert abs(value - float(mp.erf(delta / mp.sqrt(8)))) <= error + EPS and error <= 1e-9
+    value, error = kl(p, q)
+    assert abs(value - delta**2 / 2) <= error <= 1e-9 * value
+
+
+def test_equal_covariances_with_a_poor_solver(monkeypatch):
+    """C y = a to five digits gives a'C^{-1}a to ten."""
+    cov, away = np.array([[0.04, 0.01], [0.01, 0.02]]), np.array([30.0, -50.0])
+    solve = scipy.linalg.cho_solve
+    monkeypatch.setattr(scipy.linalg, "cho_solve", lambda factor, b: solve(factor, b) * (1 + 1e-5))
+    pair = gaussian_pair(Gaussian(away, cov), Gaussian([0.0, 0.0], cov))
+    exact = (0.02 * 900 + 0.02 * 1500 + 0.04 * 2500) / 7e-4
+    off = abs(pair.squares[0] - exact)
+    assert 1e-11 * exact < off <= pair.squares_error <= 1e-9 * exact
+
+
+def test_an_error_stays_within_what_is_known():
+    """1 - phi(1/2) <= TV <= sqrt(1 - phi(1/2)^2) whatever the error of a road; 1/2 +- 1/2 is no answer."""
+    p, q = Gaussian([0.4, 0.0], [1.0, 2.0]), Gaussian([0.0, 0.3], 1.5)
+    value, error = total_variation(p, q)
+    affinity, doubt = _hellinger.log_affinity(gaussian_pair(p, q))
+    assert _hellinger.within(value, error, affinity, doubt) == (value, error)
+    middle, half = _hellinger.within(0.9, 7e8, affinity, doubt)
+    assert abs(value - middle) <= half < 0.5 and middle - half >= 0
+    near, far = _hellinger.within(0.3, 1.0, -1e-20, 0.0), _hellinger.within(0.3, 1.0, -50.0, 0.0)
+    assert near == pytest.approx((7.1e-11, 7.1e-11), rel=0.01) and far == pytest.approx((1.0, 0), abs=4 * EPS)
+    assert _hellinger.within(0.3, 1.0, -1e-3, 1.0) == pytest.approx((np.sqrt(-np.expm1(-2.002)) / 2,) * 2)
+
+
+@pytest.mark.parametrize("value, error", [(0.3, 0.5), (1.0, 7e8), (0.0, np.nan)])
+def test_what_says_nothing_is_refused(monkeypatch, value, error):
+    monkeypatch.setattr(module, "_one_dimension", lambda p, q: (value, error))
+    with pytest.raises(ValueError, match="says nothing.*Pinsker"):
+        total_variation(MIX, Gaussian([0.0], 1.0))
+    monkeypatch.setattr(module, "_one_dimension", lambda p, q: (0.6, 0.45))
+    assert total_variation(MIX, Gaussian([0.0], 1.0)) == (0.6, 0.45)
 
 
 @pytest.mark.parametrize("d", [1, 2, 3, 16, 1024, 10**5])
@@ -292,6 +349,11 @@ def test_extremes():
     for p, q in ((1e150, 0.0), (1e304, -1e304), (1e308, -1e308)):
         assert total_variation(Gaussian([p], 1e-20), Gaussian([q], 1e-20)) == (1.0, pytest.approx(0, abs=4 * EPS))
         assert total_variation(Gaussian([p, 0.0], [1e-20, 1.0]), Gaussian([q, 0.0], [1e-20, 1.0])) == (1.0, 4 * EPS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for variance in (1e-300, 1e-150, 1.0):  # 1e150, 1e75 and 1 standard deviations
+            value, error = total_variation(Gaussian([0.0], variance), Gaussian([1.0], variance))
+            assert value == pytest.approx(math.erf(1 / math.sqrt(8 * variance)), abs=error) and error <= 1e-14
     value, error = total_variation(Gaussian([1e150], 1e-20), Gaussian([0.0], 2e-20))
     assert 1 - value <= error <= 1e-12
     value, error = total_variation(Gaussian([0.0, 0.0], [1e-300, 1e300]), Gaussian([1.0, 0.0], [1e300, 1e-300]))
