@@ -52,7 +52,8 @@ class GaussianRBM:
         As `RBM`. `log_partition`, `logpdf` and `mixture` refuse too many hidden units.
 
     Source: systems G4; Cho, Ilin and Raiko, "Improved learning of Gaussian-Bernoulli restricted Boltzmann machines", 2011; as a
-    mixture: Melchior, Wang and Wiskott, "Gaussian-binary restricted Boltzmann machines for modeling natural image statistics", 2017.
+    mixture: Melchior, Wang and Wiskott, "Gaussian-binary restricted Boltzmann machines for modeling natural image statistics",
+    2017.
     """
 
     W: Any

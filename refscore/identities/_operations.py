@@ -22,6 +22,7 @@ METHODS = {  # object: its methods
     "model": "jvp vjp jacobian divergence jvp_gradient divergence_gradient energy",
     "activation": "slope curvature third",
     "flow": "log_likelihood",
+    "boltzmann machine": "log_partition hidden_logpdf free_energy hidden_mean visible_mean moments mixture",
 }
 UNDER_ANOTHER_NAME = {
     "forward": "__call__",

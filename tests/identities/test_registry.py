@@ -154,7 +154,7 @@ def test_operations_are_exchanged_by_name_only():
 
 def test_every_operation_reaches_the_package():
     """Each default calls a function or method that exists: no name is misspelt."""
-    from refscore import bounds, densities, distances, laws, networks, objectives, processes, samplers, training
+    from refscore import bounds, densities, distances, energy, laws, networks, objectives, processes, samplers, training
 
     g, x, ou = densities.Gaussian([0.3], [[2.0]]), np.array([[0.4], [-1.0]]), processes.OU(0.7, 1.2)
     model, v = networks.MLP((1, 4, 1), "tanh", 0), np.ones((2, 1))
@@ -172,6 +172,7 @@ def test_every_operation_reaches_the_package():
     hypotheses = dict(kl=0.3, lipschitz=1.5, score_error=0.1, dim=1, T=1.0, steps=20)
     refused = samplers.mala(g.score, g.logpdf, 0.1, 2)
     grids = [0.0, 0.4, 1.0], [0.0, 0.1, 0.4, 1.0]
+    rbm, soft = (kind([[0.5, -1.0]], [0.3], [0.1, 0.4]) for kind in (energy.RBM, energy.GaussianRBM))
     dw, dw_fine = samplers.wiener_increments(grids[0], np.ones((2, 2, 1))), np.ones((3, 2, 1))
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
@@ -285,6 +286,13 @@ def test_every_operation_reaches_the_package():
         (o.second_moment_along(0.8, 1, 0.3), bounds.second_moment_along(0.8, 1, 0.3)),
         (o.start_error(ou, g, 0.7), bounds.start_error(ou, g, 0.7)),
         (o.stop_error(ou, g, 0.1), bounds.stop_error(ou, g, 0.1)),
+        (o.log_partition(rbm), rbm.log_partition()),
+        (o.free_energy(rbm, v), rbm.free_energy(v)),
+        (o.hidden_mean(rbm, v), rbm.hidden_mean(v)),
+        (o.visible_mean(rbm, np.ones((1, 2))), rbm.visible_mean(np.ones((1, 2)))),
+        (o.hidden_logpdf(rbm, np.ones((1, 2))), rbm.hidden_logpdf(np.ones((1, 2)))),
+        (o.moments(rbm).pairs, rbm.moments().pairs),
+        (o.mixture(soft).means, soft.mixture().means),
     ]
     for left, right in same:
         np.testing.assert_array_equal(left, right)
