@@ -55,6 +55,18 @@ def test_terms_in_digits(betas, variance, data):
     assert (np.abs(found - np.array([float(y) for y in exact])) <= 64 * condition * EPS * size).all()
 
 
+@pytest.mark.parametrize("beta", [1e-3, 1e-6, 1e-9])
+def test_short_steps_keep_the_digits_of_the_constant(beta):
+    """The exact prediction leaves d/2 (r - 1 - log r), about d/4 (1 - r)^2: nothing of it may be a difference of parts near one."""
+    betas = [0.5, beta, beta]
+    process = DDPM(betas)
+    for i in (2, 3):
+        found = variational_loss(lambda x, j: Z, process, X0, i, Z, "beta", over_batch="none")
+        with mp.workdps(60):
+            exact = float(in_digits(betas, i, X0[0], Z[0], Z[0], "beta"))
+        assert found == pytest.approx(np.full(5, exact), rel=64 * EPS, abs=0)
+
+
 @pytest.mark.parametrize("betas", [linear_betas(), [0.3, 0.9, 0.999], [1e-9, 1e-12], linear_betas(300, 1e-3, 0.1)])
 def test_prior_in_digits(betas):
     process, weight = DDPM(betas), np.array([0.1, 0.4, 0.2, 0.0, 0.5])

@@ -113,6 +113,8 @@ def test_same_bits_for_any_number_of_threads_and_float32_stays(scheme):
     (lambda: steps("heun")[2], TypeError, "pass a slice"),
     (lambda: forward_sde(lambda x, t: x[:, :1], diffusion, TIMES).step(0, SQUARE, SQUARE), ValueError, "drift.*shape"),
     (lambda: forward_sde(drift, lambda x, t: x[:, 0], TIMES).step(0, SQUARE, SQUARE), ValueError, "noise that is diagonal"),
+    (lambda: forward_sde(drift, lambda x, t: x[0], TIMES).step(0, np.ones((3, 2)), np.ones((3, 2))), ValueError,
+     r"diffusion\(x, t\) has shape \(2,\): return a number, \(3, 1\) or \(3, 2\)"),
     (lambda: forward_sde(lambda x, t: 1e200 * x**3, diffusion, TIMES).path(np.ones((1, 1)), np.ones((4, 1, 1))), ValueError,
      "step 1 from t = 0.2 gives inf.*shorter steps"),
 ])

@@ -58,6 +58,7 @@ def test_a_grid_refined_by_itself_keeps_its_increments():
     (lambda: wiener_increments([0.0, 1.0], np.full((1, 3, 1), np.nan)), "noise.*finite"),
     (lambda: refined_increments([0.0, 0.3, 1.0], ONES, [0.0, 0.5, 1.0], ONES), r"times\[1\] = 0.3 is not among"),
     (lambda: refined_increments([0.0, 1.0], np.ones((1, 3, 1)), [0.0, 1.0, 2.0], ONES), "same ends"),
+    (lambda: summed_increments([0.0, 0.5, 1.0], ONES, [0.5, 1.0]), "fine runs from 0.0 to 1.0, times from 0.5 .*same ends"),
     (lambda: refined_increments([0.0, 1.0], np.ones((1, 3, 2)), [0.0, 0.5, 1.0], ONES), r"pass noise of shape \(2, 3, 2\)"),
     (lambda: summed_increments([0.0, 0.5, 1.0], np.ones((1, 3, 1)), [0.0, 1.0]), r"increments has shape \(1, 3, 1\)"),
 ])
