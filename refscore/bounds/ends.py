@@ -34,7 +34,7 @@ def stop_error(process, density: Any, t_min: float, *, rescaled: bool = False) -
     Raises as `refscore.distances.total_variation` does. Source: systems F7.
     """
     t_min = _validate.positive(t_min, "t_min", zero=True)
-    if isinstance(density, PointSet) and t_min > 0:
-        return 1.0, 0.0
     law = process.marginal(density, t_min)
+    if isinstance(density, PointSet):
+        return float(not isinstance(law, PointSet)), 0.0
     return total_variation(law.corrupted(1 / float(process.alpha(t_min)), 0.0) if rescaled else law, density)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from refscore import bounds, parallel
 from refscore.bounds.path_kl import _total_noise
 from refscore.densities import Gaussian, GaussianMixture, PointSet
-from refscore.processes import OU, VP, VPCosine, VPSchedule
+from refscore.processes import OU, VE, VP, VPCosine, VPSchedule
 
 SKEWED = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
 PROCESSES = {"standard": bounds.STANDARD, "OU(0.7, 1.3)": OU(0.7, 1.3), "VP": VP()}
@@ -121,7 +121,9 @@ def test_ends():
     assert bounds.stop_error(VP(), SKEWED, 0.0) == (0.0, 0.0)
     plain, better = (bounds.stop_error(OU(0.7, 0.2), SKEWED, 0.1, rescaled=flag)[0] for flag in (False, True))
     assert 0 < better < plain < 1
-    assert bounds.stop_error(VP(), PointSet([[0.0], [1.0]]), 1e-6) == (1.0, 0.0)
+    points = PointSet([[0.0], [1.0]])
+    assert bounds.stop_error(VP(), points, 1e-6) == bounds.stop_error(VE(0.1, 2.0), points, 0.0) == (1.0, 0.0)
+    assert bounds.stop_error(VP(), points, 0.0) == (0.0, 0.0)  # where there is no noise yet it is the data
 
 
 def test_bits_and_refusals():

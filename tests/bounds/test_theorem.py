@@ -96,6 +96,20 @@ def test_two_components_apart_know_their_maximum(seed):
     assert 1.1 * components < max(low, force) <= high <= 1.003 * force
 
 
+@pytest.mark.parametrize("T", np.linspace(0.3, 1.0, 8))
+def test_steps_in_time_do_not_outrun_the_certificate(T):
+    """Wide laws far apart shrink without noise: sup (log q_t)'' grows like e^{2t} up to T, as fast as it can, and is largest there."""
+    low, high = bounds.score_lipschitz(GaussianMixture([0.5, 0.5], [[-300.0], [300.0]], [1e4, 1e4]), T)
+    assert low <= high <= 1.0011 * low
+
+
+def test_of_three_components_the_widest_bends_least():
+    """A third, narrow and almost without weight, changes the score nowhere: the constant is that of the pair, (D/2)^2 - 1 half way."""
+    density = GaussianMixture([0.5 - 1e-12, 0.5 - 1e-12, 2e-12], [[-2.0], [2.0], [0.0]], [1.0, 1.0, 0.4])
+    low, high = bounds.score_lipschitz(density, 0.01)
+    assert low <= high <= 1.0011 * low and low == pytest.approx(3.0, rel=1e-6)
+
+
 @pytest.mark.parametrize("line", [(3.0, 0.7, 1.0, 2.0), (40.0, -9.0, 6.0, 3.0), (0.3, 50.0, 0.5, 8.0), (100.0, 0.0, 5.0, 5.0)])
 def test_the_maximum_over_the_log_ratio_is_certified(line):
     """Not below what a grid 100 times finer finds, and above it by no more than the grid's own error."""

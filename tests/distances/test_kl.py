@@ -114,6 +114,16 @@ def test_mixtures_against_mpmath(name):
     assert error <= 2e-10 * float(exact) + 2e-12 * float(mp.sqrt(exact))
 
 
+@pytest.mark.parametrize("more", [9e-13, -9e-13])
+def test_masses_are_taken_as_given(more):
+    """KL(p || (1 + e) q) = KL - log(1 + e) + e and KL((1 + e) p || q) = KL + e KL, both to e^2: on the same nodes, to a few eps."""
+    p, q = PAIRS["two mixtures"]
+    heavier = [GaussianMixture((1 + more) * law.weights, law.means, law.covs) for law in (p, q)]
+    value = kl(p, q)[0]
+    assert abs(kl(p, heavier[1])[0] - value) <= 16 * EPS
+    assert abs(kl(heavier[0], q)[0] - value * (1 + more)) <= 16 * EPS
+
+
 def test_far_from_the_origin():
     """At 1e8 nodes are rounded to 1e-8, and the error says so."""
     far = [GaussianMixture(law.weights, law.means + 1e8, law.covs) for law in PAIRS["two mixtures"]]

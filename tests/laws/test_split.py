@@ -148,6 +148,14 @@ def turned_against_each_other():
     return chain, Gaussian([0.0, 0.0], [[1.0, 0.5], [0.5, 2.0]])
 
 
+def coupled_where_the_chain_goes():
+    """The first step takes everything to 50, and only there do the coordinates see each other."""
+    def score(x, t):
+        return np.tanh(x) + (50.0 if t > 1 else 1e-3 * np.exp(-((x[:, ::-1] - 50) ** 2) / 2))
+
+    return Chain(score, [2.0, 1.0], [1.0, 1.0], [1.0, 1.0], [0.2, 0.2]), Gaussian([0.3, -0.2], [1.0, 1.5])
+
+
 def a_small_coupling():
     return Chain(lambda x, t: np.tanh(x) + 1e-7 * x[:, ::-1] ** 2, [1.0], [1.0], [0.2], [0.2]), GRID
 
@@ -158,6 +166,7 @@ def a_small_coupling():
         (not_along_one_line, "components differ along the axes|moves by .* with the other coordinates"),
         (not_symmetric, "Jacobian of the mean is not symmetric"),
         (turned_against_each_other, r"at step 0 a coordinate of the mean moves by \S+ with the other coordinates"),
+        (coupled_where_the_chain_goes, r"at step 1 a coordinate of the mean moves by 0.001 with the other coordinates"),
         (a_small_coupling, r"at step 0 a coordinate of the mean moves by \S+ with the other coordinates"),
     ],
 )
