@@ -153,6 +153,31 @@ def test_overflow_is_infinity_or_refused_never_nan():
             assert "rescale" in str(error)
 
 
+@pytest.mark.parametrize("K", [1, 2])
+def test_parts_beyond_float64_with_opposite_signs_are_refused(K):
+    """Along the axes of C^{-1} the score is (inf, -inf): turned back, their sum is no number."""
+    covs = np.full((K, 1, 1), 1e-300) * [[2.0, 1.0], [1.0, 2.0]]
+    density = GaussianMixture(np.full(K, 1 / K), np.arange(2.0 * K).reshape(K, 2), covs)
+    with pytest.raises(OverflowError, match=r"at x = \[1\.e\+20 0\.e\+00\] .*opposite signs.*rescale"):
+        density.score([[0.5, 0.5], [1e20, 0.0]])
+    assert density.logpdf([[1e20, 0.0]])[0] == -np.inf
+
+
+def test_a_component_out_of_reach_may_overflow():
+    """|x - m|/variance = 1e310 of a component whose posterior weight is 0: 0 times inf must not come in."""
+    density, x = GaussianMixture([0.5, 0.5], [[0.0], [1e10]], [1.0, 1e-300]), np.array([[0.3], [-0.2]])
+    np.testing.assert_array_equal(density.score_jacobian(x), np.full((2, 1, 1), -1.0))
+    np.testing.assert_array_equal(density.score_divergence(x), [-1.0, -1.0])
+    np.testing.assert_array_equal(density.score(x), -x)
+
+
+@pytest.mark.parametrize("K", [1, 2])
+def test_no_rows(K):
+    density, x = GaussianMixture(np.full(K, 1 / K), np.arange(2.0 * K).reshape(K, 2), np.ones(K)), np.empty((0, 2))
+    shapes = [f(x).shape for f in (density.logpdf, density.score, density.score_jacobian, density.score_divergence)]
+    assert shapes == [(0,), (0, 2), (0, 2, 2), (0,)]
+
+
 @pytest.mark.parametrize("far", [50.0, 1e3, 1e8])
 @pytest.mark.parametrize("kind", ["isotropic", "full"])
 def test_half_way_between_distant_components(far, kind):
