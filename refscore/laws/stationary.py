@@ -49,8 +49,10 @@ def stationary(chain: Chain, initial: GaussianMixture, rounds: int = 100) -> tup
     if hasattr(chain, "log_ratio"):
         raise TypeError("chain may refuse its steps: it settles at the density whose logpdf it was given, there is nothing to find")
     rounds = _validate.count(rounds, "rounds")
-    if not hasattr(chain, "means") and (fixed := _affine(chain, Gaussian(initial.mean, initial.cov))) is not None:
-        return fixed
+    if not hasattr(chain, "means") and (near := _affine(chain, Gaussian(initial.mean, initial.cov))) is not None:
+        # slopes seen from afar have lost digits: once more, from where the chain settles
+        if (fixed := _affine(chain, near[0])) is not None:
+            return fixed
     before: Any = law_with_error(chain, initial)[0]
     last, rate, left = 0.0, 0.0, np.inf
     for _ in range(rounds):
