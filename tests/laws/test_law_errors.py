@@ -8,10 +8,11 @@ from scipy.special import erf
 
 from refscore.densities import Gaussian, GaussianMixture, Product
 from refscore.distances import total_variation
-from refscore.laws import PanelLaw, affine, langevin_stationary, law, law_with_error, stationary
-from refscore.samplers import Chain, langevin
+from refscore.laws import PanelLaw, acceptance_rate, affine, langevin_stationary, law, law_with_error, metropolis, stationary
+from refscore.samplers import Chain, langevin, mala
 
 EPS = float(np.finfo(float).eps)
+TARGET = Gaussian([0.4], 0.7)
 MODES = GaussianMixture([0.3, 0.7], [[-1.0], [1.1]], [0.25, 0.36])
 SLOPES = [np.array([[0.2, 3.0], [0.0, 0.4]]), np.array([[0.5, 0.0], [-2.0, 0.1]]), np.array([[1.1, 0.7], [0.3, -0.6]])]
 NOISES = [0.3, 0.05, 0.7]
@@ -117,12 +118,51 @@ def test_stationary_laws_of_short_steps_or_far_away_lose_digits(far, step, dim):
     assert least < total_variation(found, exact)[0] <= error
 
 
-def test_expectations_on_panels_know_what_their_polynomials_leave():
-    """N(0, 1) on panels 1.5 wide, f = cos 24 x: the rule of 16 points is off by more than rounding, and says so."""
-    edges = np.linspace(-9, 9, 13)
-    u, _ = np.polynomial.legendre.leggauss(16)
-    x = (edges[1:] + edges[:-1])[:, None] / 2 + np.diff(edges)[:, None] / 2 * u
-    panels = PanelLaw(edges, np.exp(-x * x / 2) / np.sqrt(2 * np.pi))
-    value, error = panels.expectation(lambda x: np.cos(24 * x[:, 0]))
-    off = abs(value - np.exp(-288.0))
-    assert 1e-7 < off <= error
+def adjusted(step, n=1):
+    return mala(TARGET.score, TARGET.logpdf, step, n)
+
+
+def test_a_law_of_refusals_is_known_to_what_two_orders_differ_by(monkeypatch):
+    """Laws N(0, 1) and N(0.1, 1) from the two orders, 1e-3 from the first: the error is both."""
+    edges = np.linspace(-9, 9, 19)
+    x = (edges[1:] + edges[:-1])[:, None] / 2 + np.diff(edges)[:, None] / 2 * np.polynomial.legendre.leggauss(16)[0]
+
+    def run(kernel, steps, initial, order):
+        away = 0.0 if order == max(metropolis._ORDERS) else 0.1
+        return PanelLaw(edges, np.exp(-((x - away) ** 2) / 2) / np.sqrt(2 * np.pi)), 1e-3
+
+    monkeypatch.setattr(metropolis, "_run", run)
+    assert law_with_error(adjusted(0.3), TARGET)[1] == pytest.approx(1e-3 + erf(0.1 / np.sqrt(8)), rel=0.01)
+
+
+def test_what_is_left_of_the_acceptance_counts_at_every_step(monkeypatch):
+    """1e-4 of A that no polynomial finds: seven times in a law after seven steps, once in the rate."""
+    resolved = metropolis._resolved
+    monkeypatch.setattr(metropolis, "_resolved", lambda *given: (resolved(*given)[0], 1e-4))
+    assert law_with_error(adjusted(0.3, 7), TARGET)[1] == pytest.approx(7e-4, abs=1e-8)
+    assert acceptance_rate(adjusted(0.3), TARGET)[1] == pytest.approx(1e-4, abs=1e-8)
+
+
+def test_a_rate_is_known_to_what_two_orders_differ_by(monkeypatch):
+    monkeypatch.setattr(metropolis, "_accepted", lambda kernel, x, edges, order: np.full(len(x.x), order / 32))
+    rate, error = acceptance_rate(adjusted(0.3), TARGET)
+    assert rate == pytest.approx(0.5, abs=1e-12) and error == pytest.approx((16 - 12) / 32, abs=1e-12)
+
+
+def test_mass_that_is_lost_is_missed(monkeypatch):
+    """A kernel that loses a thousandth of what it takes, at both orders alike: what is missing after three steps is in the error."""
+    inflow = metropolis._inflow
+    monkeypatch.setattr(metropolis, "_inflow", lambda *given: inflow(*given) * (1 - 1e-3))
+    found, error = law_with_error(adjusted(0.3, 3), TARGET)
+    missing = 1 - found.cdf([[50.0]])[0]
+    assert 1e-3 < missing < 3e-3 and error == pytest.approx(missing, abs=1e-8)
+
+
+def test_panels_are_fine_where_the_chain_goes_not_only_where_it_starts():
+    """From a start without mass at p, A is resolved around p as from p itself."""
+    kernel = metropolis._kernel(mala(MODES.score, MODES.logpdf, 0.3, 1), MODES, "initial")
+    far = Gaussian([6.0], 0.3)
+    base = metropolis._base(kernel, far, 12)
+    from_p, from_far = (metropolis._resolved(kernel, start, base, 12)[0] for start in (MODES, far))
+    around = [int((np.abs(edges) < 3).sum()) for edges in (base, from_p, from_far)]
+    assert 1.5 * around[0] < 0.9 * around[1] <= around[2]
