@@ -86,7 +86,7 @@ def test_certified_constant_against_brute_force(seed, K):
 @given(seed=st.integers(0, 10**6))
 @settings(deadline=None, max_examples=12)
 def test_two_components_apart_know_their_maximum(seed):
-    """Between them the score is steeper than in either: certified is the maximum itself, to the steps in time and the force's grid."""
+    """Between them the score is steeper than in either: certified is the maximum, to the steps in time and the force's grid."""
     rng = np.random.default_rng(seed)
     apart = np.array([[-1.0], [1.0]]) * rng.uniform(1.5, 2.5) + rng.uniform(-1, 1)
     density = GaussianMixture(rng.dirichlet(np.full(2, 3.0)), apart, rng.uniform(0.5, 0.9, 2))
@@ -98,13 +98,13 @@ def test_two_components_apart_know_their_maximum(seed):
 
 @pytest.mark.parametrize("T", np.linspace(0.3, 1.0, 8))
 def test_steps_in_time_do_not_outrun_the_certificate(T):
-    """Wide laws far apart shrink without noise: sup (log q_t)'' grows like e^{2t} up to T, as fast as it can, and is largest there."""
+    """Wide laws far apart only shrink: sup (log q_t)'' grows like e^{2t} up to T, as fast as it can, and is largest there."""
     low, high = bounds.score_lipschitz(GaussianMixture([0.5, 0.5], [[-300.0], [300.0]], [1e4, 1e4]), T)
     assert low <= high <= 1.0011 * low
 
 
 def test_of_three_components_the_widest_bends_least():
-    """A third, narrow and almost without weight, changes the score nowhere: the constant is that of the pair, (D/2)^2 - 1 half way."""
+    """A third, narrow and almost without weight, changes nothing: the constant is that of the pair, (D/2)^2 - 1 half way."""
     density = GaussianMixture([0.5 - 1e-12, 0.5 - 1e-12, 2e-12], [[-2.0], [2.0], [0.0]], [1.0, 1.0, 0.4])
     low, high = bounds.score_lipschitz(density, 0.01)
     assert low <= high <= 1.0011 * low and low == pytest.approx(3.0, rel=1e-6)
