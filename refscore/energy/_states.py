@@ -25,11 +25,11 @@ import numpy as np
 from refscore import _blocks, _validate
 
 ROUNDING = 2.0**-53
-RATE = 1e8
-"""Terms a second that a walk takes for granted when it says how long it would last: two slow cores."""
+RATE = 2e8
+"""Terms a second that a walk takes for granted when it says how long it would last: one processor."""
 
 MOST_TERMS = 2.0**36
-"""Longer walks are refused: about ten minutes."""
+"""Longer walks are refused: about six minutes."""
 
 
 class LogSum(NamedTuple):
@@ -47,6 +47,14 @@ def binary(x, dim: int, name: str = "x") -> np.ndarray:
         i, j = (int(k) for k in np.argwhere(bad)[0])
         raise ValueError(f"{name}[{i}, {j}] is {x[i, j]:g}: units are 0 or 1; pass ({name} >= threshold).astype(float), "
                          f"or ({name} + 1) / 2 for units of -1 and 1")
+    return x
+
+
+def data(x, dim: int) -> np.ndarray:
+    """``x`` as `binary` has it, with at least one row: a mean is taken over rows."""
+    x = binary(x, dim)
+    if not len(x):
+        raise ValueError(f"x has no rows: pass data, shape (n, {dim}) with n >= 1")
     return x
 
 
@@ -118,7 +126,7 @@ def _log_sum(function: Callable, states: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def _duration(terms: float) -> str:
     seconds = terms / RATE
-    for unit, length in (("years", 3.15e7), ("days", 86400.0), ("hours", 3600.0)):
+    for unit, length in (("years", 3.15e7), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds > length:
             return f"{seconds / length:.2g} {unit}"
     return f"{seconds:.2g} seconds"

@@ -24,7 +24,7 @@ import numpy as np
 
 from refscore import _blocks
 from refscore.energy import _states
-from refscore.energy.rbm import RBM
+from refscore.energy.rbm import RBM, layers
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +53,13 @@ class DeepBoltzmannMachine:
     c2: Any
 
     def __post_init__(self):
-        W1, W2 = np.asarray(self.W1), np.asarray(self.W2)
-        if W1.ndim != 2 or W2.ndim != 2 or W1.shape[1] != W2.shape[0]:
-            raise ValueError(f"W1 has shape {W1.shape} and W2 {W2.shape}: pass (v, m1) and (m1, m2), the first hidden layer being "
-                             "the columns of W1 and the rows of W2")
-        first, second = RBM(W1, self.b, self.c1), RBM(W2, self.c1, self.c2)
-        for name, array in zip(("W1", "W2", "b", "c1", "c2"), (first.W, second.W, first.b, first.c, second.c), strict=True):
+        rows, columns = np.shape(self.W2)[:1], np.shape(self.W1)[-1:]
+        if rows != columns:
+            raise ValueError(f"W1 has shape {np.shape(self.W1)} and W2 {np.shape(self.W2)}: pass (v, m1) and (m1, m2), the first "
+                             "hidden layer being the columns of W1 and the rows of W2")
+        W1, b, c1 = layers(self.W1, self.b, self.c1, ("W1", "b", "c1"))
+        W2, _, c2 = layers(self.W2, self.c1, self.c2, ("W2", "c1", "c2"))
+        for name, array in zip(("W1", "W2", "b", "c1", "c2"), (W1, W2, b, c1, c2), strict=True):
             object.__setattr__(self, name, array)
 
     @property
@@ -73,6 +74,8 @@ class DeepBoltzmannMachine:
 
     def posterior(self, x) -> RBM:
         """The law of (z1, z2) given one x (v,): an RBM whose visible layer is z1."""
+        if np.ndim(x) != 1:
+            raise ValueError(f"x has shape {np.shape(x)}: pass one state ({len(self.b)},), for every x has a posterior of its own")
         x = _states.binary(np.asarray(x)[None], len(self.b))[0]
         return RBM(self.W2, self.c1 + x @ self.W1, self.c2)
 
@@ -118,7 +121,7 @@ class DeepBoltzmannMachine:
 
     def log_likelihood(self, x, grad: bool = False) -> Any:
         """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW1, dW2, db, dc1, dc2], E_data - E_model."""
-        x = _states.binary(x, len(self.b))
+        x = _states.data(x, len(self.b))
         value = float(self.logpdf(x).mean())
         if not grad:
             return value

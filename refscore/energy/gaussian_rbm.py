@@ -30,9 +30,10 @@ import numpy as np
 from refscore import _blocks, _validate
 from refscore.densities import GaussianMixture
 from refscore.energy import _states
-from refscore.energy.rbm import RBM, mean_given
+from refscore.energy.rbm import layers, mean_given
 
 _MOST_NUMBERS = 2**27  # of the means of a mixture: 1 GiB
+_FARTHEST = 1e150  # from zero, in units of sigma: products of two such numbers are finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +64,13 @@ class GaussianRBM:
 
     def __post_init__(self):
         object.__setattr__(self, "sigma", _validate.positive(self.sigma, "sigma"))
-        for name, array in zip(("W", "b", "c"), RBM(self.W, self.b, self.c).parameters, strict=True):
+        for name, array in zip("Wbc", layers(self.W, self.b, self.c), strict=True):
             object.__setattr__(self, name, array)
+        with np.errstate(over="ignore"):
+            largest = (np.abs(self.W).sum() + np.abs(self.b).sum()) / self.sigma
+        if not largest < _FARTHEST:
+            raise ValueError(f"the absolute values of W and b sum to {largest:.3g} times sigma = {self.sigma}: they must stay "
+                             f"below {_FARTHEST:g} of it, or squares overflow; raise sigma")
 
     @property
     def dim(self) -> int:
@@ -134,6 +140,10 @@ class GaussianRBM:
 
     def _of(self, function: Callable, x, width: int = 1) -> np.ndarray:
         x = _validate.batch(x, self.dim)
+        with np.errstate(over="ignore"):
+            farthest = max(x.max(initial=0.0), -x.min(initial=0.0)) / self.sigma
+        if not farthest <= _FARTHEST:
+            raise ValueError(f"x reaches {farthest:.3g} times sigma = {self.sigma}: pass points within {_FARTHEST:g} of it")
         row_bytes = 8 * (width + 3) * (self.dim + len(self.c))
         return _blocks.map_rows(partial(_in_units, function, self._scaled, self.sigma), x, row_bytes=row_bytes)
 

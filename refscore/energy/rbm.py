@@ -64,23 +64,8 @@ class RBM:
     c: Any
 
     def __post_init__(self):
-        W, b, c = (_validate.reals(a, name) for a, name in ((self.W, "W"), (self.b, "b"), (self.c, "c")))
-        if W.ndim != 2 or not W.size:
-            raise ValueError(f"W has shape {W.shape}: pass couplings of v >= 1 visible and m >= 1 hidden units, shape (v, m)")
-        hint = ", or W.T if its rows are the hidden units" if (b.shape, c.shape) == (W.shape[1:], W.shape[:1]) else ""
-        for name, array, layer, units in (("b", b, "visible", W.shape[0]), ("c", c, "hidden", W.shape[1])):
-            if array.shape != (units,):
-                raise ValueError(f"{name} has shape {array.shape}, but W {W.shape} has {units} {layer} units: "
-                                 f"pass one bias a {layer} unit, shape ({units},){hint}")
-        for name, array in (("W", W), ("b", b), ("c", c)):
-            _validate.finite(array, name)
-            array.flags.writeable = False
+        for name, array in zip("Wbc", layers(self.W, self.b, self.c), strict=True):
             object.__setattr__(self, name, array)
-        with np.errstate(over="ignore"):
-            largest = sum(np.abs(array).sum() for array in (W, b, c))
-        if not largest < 1e300:
-            raise ValueError(f"the parameters' absolute values sum to {largest:.3g}: energies must stay "
-                             "below 1e300, scale W, b, c down")
 
     @property
     def parameters(self) -> list[np.ndarray]:
@@ -138,7 +123,7 @@ class RBM:
 
     def log_likelihood(self, x, grad: bool = False) -> Any:
         """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW, db, dc], E_data - E_model of (x z', x, z)."""
-        x = self._visible(x)
+        x = _states.data(x, len(self.b))
         value = float(self.logpdf(x).mean())
         if not grad:
             return value
@@ -191,6 +176,27 @@ class RBM:
     def _log_z(self) -> _states.LogSum:
         machine = self._enumerated
         return machine._walk(_states.log_sum_states, partial(log_marginal, machine.W, machine.b, machine.c))
+
+
+def layers(W, b, c, names: tuple[str, str, str] = ("W", "b", "c")) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Couplings (v, m) and biases (v,), (m,) of two layers, checked, copied and write-protected."""
+    arrays = W, b, c = tuple(_validate.reals(array, name) for array, name in zip((W, b, c), names, strict=True))
+    if W.ndim != 2 or not W.size:
+        raise ValueError(f"{names[0]} has shape {W.shape}: pass couplings of v >= 1 and m >= 1 units, shape (v, m)")
+    hint = f", or {names[0]}.T if its rows are the hidden units" if (b.shape, c.shape) == (W.shape[1:], W.shape[:1]) else ""
+    for name, array, side, units in ((names[1], b, "rows", W.shape[0]), (names[2], c, "columns", W.shape[1])):
+        if array.shape != (units,):
+            raise ValueError(f"{name} has shape {array.shape}, but {names[0]} {W.shape} has {units} {side}: "
+                             f"pass one bias for each of them, shape ({units},){hint}")
+    for name, array in zip(names, arrays, strict=True):
+        _validate.finite(array, name)
+        array.flags.writeable = False
+    with np.errstate(over="ignore"):
+        largest = sum(np.abs(array).sum() for array in arrays)
+    if not largest < 1e300:
+        raise ValueError(f"the absolute values of {', '.join(names)} sum to {largest:.3g}: energies must stay below 1e300, scale "
+                         "them down")
+    return W, b, c
 
 
 def log_marginal(W, b, c, z) -> tuple[np.ndarray, np.ndarray]:
