@@ -17,6 +17,9 @@ from refscore import _validate
 from refscore.densities import Gaussian, PointSet
 from refscore.distances import total_variation
 
+_NOTHING_LEFT = 1e-140
+"""alpha below which the variance of x/alpha exceeds float64."""
+
 
 def start_error(process, density: Any, T: float) -> tuple[float, float]:
     """TV(p_T, N(0, sigma_T^2 I)) and its absolute error: one dimension, or what else `total_variation` takes.
@@ -31,10 +34,14 @@ def start_error(process, density: Any, T: float) -> tuple[float, float]:
 def stop_error(process, density: Any, t_min: float, *, rescaled: bool = False) -> tuple[float, float]:
     """TV(p_{t_min}, p_0) and its absolute error; with ``rescaled`` that of x/alpha_{t_min}.
 
-    Raises as `refscore.distances.total_variation` does. Source: systems F7.
+    Raises as `refscore.distances.total_variation` does; ValueError where alpha_{t_min} has vanished and is to be divided by.
+    Source: systems F7.
     """
     t_min = _validate.positive(t_min, "t_min", zero=True)
-    law = process.marginal(density, t_min)
+    law, alpha = process.marginal(density, t_min), float(process.alpha(t_min))
     if isinstance(density, PointSet):
         return float(not isinstance(law, PointSet)), 0.0
-    return total_variation(law.corrupted(1 / float(process.alpha(t_min)), 0.0) if rescaled else law, density)
+    if rescaled and alpha < _NOTHING_LEFT:
+        raise ValueError(f"alpha is {alpha} at t_min = {t_min}: x/alpha is beyond float64, and nothing is left of the data; "
+                         "pass an earlier t_min, or rescaled=False")
+    return total_variation(law.corrupted(1 / alpha, 0.0) if rescaled else law, density)

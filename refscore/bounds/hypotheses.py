@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -41,7 +42,8 @@ _SLACK = 1e-3
 
 _SPACING = 0.01
 _RANGE = 60.0  # of l; beyond it u < 1e-26
-_ON_A_LINE = 801
+_NEARLY_ALIKE = np.linspace(-20, 20, 801)  # of l
+_FAR = 1e50
 _COARSE = 0.8
 """Spacing of the lattice on which rounding errors are averaged: a factor, not a digit, is asked of them."""
 
@@ -99,7 +101,7 @@ def score_lipschitz(density: Any, T: float) -> Lipschitz:
     if len(density.means) == 1:
         return Lipschitz(steepest, steepest)
     attained, highest, t = _attained(ends[1]), 0.0, 0.0
-    while t < T:
+    while t <= T:
         law = STANDARD.marginal(density, t)
         K = _curvature(law)
         attained, highest = max(attained, _attained(law)), max(highest, K)
@@ -113,17 +115,24 @@ def score_lipschitz(density: Any, T: float) -> Lipschitz:
 
 def _curvature(law: GaussianMixture) -> float:
     """A bound on the largest eigenvalue of grad^2 log p, over all x."""
+    K, least = len(law.means), 1 / law.spectrum.max(axis=1)
+    total = -float(least.min()) if K > 2 else 0.0
+    for j, k, A, b, at_zero in _log_ratios(law):
+        line = _squared_gradient(A, b, at_zero)
+        total += math.inf if line is None else _maximum(*line, *((least[j], least[k]) if K == 2 else (0.0, 0.0)))
+    return float(total)
+
+
+def _log_ratios(law: GaussianMixture) -> Iterator[tuple[int, int, np.ndarray, np.ndarray, float]]:
+    """j, k and the l_jk = at_zero + b.x + x'Ax/2 as (A, b, at_zero), for every pair."""
     K, d = len(law.means), law.dim
     covs = law.covs if law.covs.ndim == 3 else np.eye(d) * law.covs.reshape(K, -1)[:, None, :]
-    precisions, least = np.linalg.inv(covs), 1 / law.spectrum.max(axis=1)
+    precisions = np.linalg.inv(covs)
     at_zero = np.log(law.weights) + Gaussian(np.zeros(d), 1.0).logpdf(np.zeros((1, d)))  # of every log w_k N(0; m_k, C_k)
     at_zero = at_zero - 0.5 * (np.linalg.slogdet(covs)[1] + np.einsum("ki,kij,kj->k", law.means, precisions, law.means))
     pulls = np.einsum("kij,kj->ki", precisions, law.means)
-    total = -float(least.min()) if K > 2 else 0.0
-    for j, k in itertools.combinations(np.flatnonzero(law.weights > 0), 2):
-        line = _squared_gradient(precisions[k] - precisions[j], pulls[j] - pulls[k], at_zero[j] - at_zero[k])
-        total += math.inf if line is None else _maximum(*line, *((least[j], least[k]) if K == 2 else (0.0, 0.0)))
-    return float(total)
+    for j, k in itertools.combinations(np.flatnonzero(law.weights > 0).tolist(), 2):
+        yield j, k, precisions[k] - precisions[j], pulls[j] - pulls[k], at_zero[j] - at_zero[k]
 
 
 def _squared_gradient(A: np.ndarray, b: np.ndarray, at_zero: float) -> tuple[float, float] | None:
@@ -150,12 +159,31 @@ def _maximum(p: float, q: float, P: float, Q: float) -> float:
 
 
 def _attained(law: GaussianMixture) -> float:
-    """The largest |grad^2 log p| on the lines through all pairs of centres, and far out, where like widths meet again."""
-    far = np.geomspace(0.5, 1e4, _ON_A_LINE)
-    part = np.concatenate([np.linspace(0, 1, _ON_A_LINE), 0.5 - far, 0.5 + far])[:, None]
-    pairs = itertools.combinations(law.means, 2)
-    x = np.concatenate([one + part * (other - one) for one, other in pairs])
-    return float(np.abs(np.linalg.eigvalsh(law.score_jacobian(x))).max())
+    """The largest |grad^2 log p| where two components count alike, r_j r_k not negligible, on two lines through the centre of one:
+    to that of the other, and in the direction in which their precisions differ most; and at the centres."""
+    largest = _steepest(law, law.means)
+    for j, k, A, b, at_zero in _log_ratios(law):
+        spectrum, axes = np.linalg.eigh(A)
+        centre = law.means[j]
+        for along in (law.means[k] - centre, axes[:, np.argmax(np.abs(spectrum))]):
+            if along.any():
+                along = along / np.linalg.norm(along)
+                slope, level = (A @ centre + b) @ along, at_zero + b @ centre + centre @ A @ centre / 2
+                reach = _roots(along @ A @ along / 2, slope, level - _NEARLY_ALIKE)
+                largest = max(largest, _steepest(law, centre + reach[:, None] * along))
+    return largest
+
+
+def _steepest(law: GaussianMixture, x: np.ndarray) -> float:
+    return float(np.abs(np.linalg.eigvalsh(law.score_jacobian(x))).max(initial=0.0))
+
+
+def _roots(a: float, b: float, c: np.ndarray) -> np.ndarray:
+    """The real roots of a r^2 + b r + c, for every c, and the extremum."""
+    with np.errstate(all="ignore"):
+        q = -0.5 * (b + math.copysign(1.0, b) * np.sqrt(b * b - 4 * a * c))
+        roots = np.concatenate([np.append(q, -b / 2) / a, c / q])
+    return roots[np.abs(roots) < _FAR]
 
 
 def _mixture(density: Any) -> None:

@@ -110,7 +110,7 @@ def _by_roots(inner: Pair, cuts: np.ndarray, log_a: np.ndarray, log_b: np.ndarra
     left, right, level = cuts[piece], cuts[piece + 1], np.broadcast_to(wanted[:, None], piece.shape)
     through = (heights[piece] - level) * (heights[piece + 1] - level) < 0
     target, points = level[through], left.copy()
-    points[through] = bisect(lambda y: _ratio(inner, y) - target, left[through], right[through], halvings=52)
+    points[through] = bisect(lambda y: _ratio(inner, y) - target, left[through], right[through])
     y = np.sort(np.concatenate([points, np.broadcast_to(cuts, (len(wanted), len(cuts)))], axis=1), axis=1)
     masses = []
     for law, log_scale in zip(inner, (log_a, log_b), strict=True):

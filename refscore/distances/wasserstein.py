@@ -32,7 +32,6 @@ from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT
 
 _LEVELS = 4
-_HALVINGS = 64
 _TOLERANCE = 1e-14
 _MOST_POINTS = 10_000
 
@@ -113,7 +112,7 @@ def _quantiles(p: Any, q: Any) -> tuple[float, float]:
     for level in range(_LEVELS):
         nodes, weights = _quadrature.panels(z, 2**level)
         low, high = np.maximum(ends[0], nodes - ends[3]), np.minimum(ends[1], nodes - ends[2])
-        x = bisect(lambda x, z=nodes: _excess(p, q, x, z - x), low, high, _HALVINGS)
+        x = bisect(lambda x, z=nodes: _excess(p, q, x, z - x), low, high)
         square, blur = _cost(p, q, x, nodes - x, weights)
         change, before = abs(square - before), square
         if change <= _TOLERANCE * square:
@@ -143,7 +142,7 @@ def _excess(p: Any, q: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _partner(p: Any, q: Any, x: np.ndarray) -> np.ndarray:
     """y with G(y) = F(x), within the range of q."""
     low, high = q.grid(1.0)[[0, -1]]
-    return bisect(lambda y: _excess(p, q, x, y), np.full(x.shape, low), np.full(x.shape, high), _HALVINGS)
+    return bisect(lambda y: _excess(p, q, x, y), np.full(x.shape, low), np.full(x.shape, high))
 
 
 # ---- point sets ------------------------------------------------------------------------------------------------------

@@ -126,6 +126,15 @@ def test_ends():
     assert bounds.stop_error(VP(), points, 0.0) == (0.0, 0.0)  # where there is no noise yet it is the data
 
 
+@pytest.mark.parametrize("process, t", [(VPCosine(), 1.0), (OU(1.0, 1.0), 800.0), (OU(1.0, 1.0), 730.0), (OU(1.0, 1.0), 340.0)])
+def test_nothing_is_rescaled_where_the_signal_has_vanished(process, t):
+    with pytest.raises(ValueError, match=rf"alpha is .* at t_min = {t}.*pass an earlier t_min, or rescaled=False"):
+        bounds.stop_error(process, SKEWED, t, rescaled=True)
+    assert 0 < bounds.stop_error(process, SKEWED, t)[0] < 1
+    value, error = bounds.stop_error(OU(1.0, 1.0), SKEWED, 300.0, rescaled=True)
+    assert 1 - value <= error < 1e-12
+
+
 def test_bits_and_refusals():
     times = np.linspace(1.0, 0.0, 4)
 

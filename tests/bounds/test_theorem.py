@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import bounds, parallel
-from refscore.bounds.hypotheses import _curvature, _maximum
+from refscore.bounds.hypotheses import _curvature, _maximum, _roots
 from refscore.densities import Gaussian, GaussianMixture, PointSet
 
 SKEWED = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
@@ -44,6 +44,17 @@ def test_terms_by_hand():
         moved, shrunk = h - (1 - mp.exp(-2 * h)) / 2, h - 2 * (1 - mp.exp(-h)) + (1 - mp.exp(-2 * h)) / 2
         assert sharp.discretisation == pytest.approx(float(mp.sqrt(20 * (12 * moved + 6 * shrunk))), rel=1e-13)
     assert (sharp.initialisation, sharp.score) == (terms.initialisation, terms.score)
+
+
+@pytest.mark.parametrize("h", [1e-12, 1e-6, 1e-3, 0.7, 5.0, 300.0])
+@pytest.mark.parametrize("L", [1e-8, 1.0, 1e3])
+def test_the_sharper_bound_keeps_its_digits(h, L):
+    """Its closed form at 60 digits."""
+    found = bounds.martingale_bound(kl=0.0, lipschitz=L, score_error=0.0, dim=3, T=10 * h, steps=10).discretisation
+    with mp.workdps(60):
+        h = mp.mpf(10 * h) / 10
+        moved, shrunk = h - (1 - mp.exp(-2 * h)) / 2, h - 2 * (1 - mp.exp(-h)) + (1 - mp.exp(-2 * h)) / 2
+        assert found == pytest.approx(float(mp.sqrt(5 * 3 * (mp.mpf(L) ** 2 * moved + L * shrunk))), rel=1e-14)
 
 
 @pytest.mark.parametrize(
@@ -118,6 +129,32 @@ def test_the_maximum_over_the_log_ratio_is_certified(line):
     r = 1 / (1 + np.exp(-l))
     force = float((r * (1 - r) * np.maximum(p + q * l, 0) - P * r - Q * (1 - r)).max())
     assert force <= _maximum(*line) <= force + 1e-4 * (p + abs(q) + P + Q)
+
+
+@pytest.mark.parametrize("away", [0.0, 1e-6, 0.05])
+@pytest.mark.parametrize("d", [1, 2])
+def test_components_inside_one_another(away, d):
+    """Where two count alike, not half way between their centres; t = 0 counts, whatever T."""
+    means = np.zeros((2, d))
+    means[0, 0] = away
+    density = GaussianMixture([0.5, 0.5], means, [1e-4, 1.0])
+    x = np.zeros((400_001, d))
+    x[:, 0] = np.linspace(-0.2, 0.2, len(x))
+    force = float(np.abs(np.linalg.eigvalsh(density.score_jacobian(x))).max())
+    for T in (0.0, 1e-9, 1.0):
+        low, high = bounds.score_lipschitz(density, T)
+        assert 0.999 * force <= low <= high and force <= high
+        assert d > 1 or high <= 1.003 * force
+
+
+@pytest.mark.parametrize("A, b, c", [(0.0, 2.0, 1.0), (1e-30, -2.0, 1.0), (3.0, 0.0, -1.0), (2.0, 7.0, 1e-12), (0.0, 0.0, 1.0)])
+def test_where_the_components_count_alike(A, b, c):
+    """Every root of A r^2 + b r + c that float64 holds; none where there is none."""
+    found = _roots(A, b, np.array([c]))
+    wanted = mp.polyroots([c, b, A], extraprec=200, asc=True) if A else [mp.mpf(-c) / b] if b else []
+    for root in wanted:
+        assert min(abs(found - float(root))) <= 4e-16 * abs(root) or abs(root) > 1e50
+    assert len(found) == len(wanted) + bool(A)
 
 
 def test_gaussians_exactly():

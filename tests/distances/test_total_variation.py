@@ -372,6 +372,16 @@ def test_extremes():
     assert value == pytest.approx(1e-8 * 2 * np.exp(-0.5) / np.sqrt(2 * np.pi), rel=1e-5)
 
 
+@pytest.mark.parametrize("wide", [1.1, 1e8, 1e14, 1e130])
+@pytest.mark.parametrize("shift", [0.0, 3.0])
+def test_widths_far_apart(wide, shift):
+    """The sign changes between the last grid point of the narrow law and the next of the wide one; Gaussians, one in disguise."""
+    law = GaussianMixture([0.5, 0.5], [[shift], [shift]], [wide**2, wide**2])
+    value, error = total_variation(Gaussian([0.0], 1.0), law)
+    exact, bound = total_variation(Gaussian([0.0], 1.0), Gaussian([shift], wide**2))
+    assert abs(value - exact) <= error + bound < 1e-12
+
+
 def test_thousands_of_components():
     """3001 Gaussians on a lattice with spacing half their width make one Gaussian, to 2 exp(-2 pi^2 4) = 1e-34."""
     step = 0.01
