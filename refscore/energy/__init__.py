@@ -4,6 +4,9 @@ rbm                     RBM                    restricted Boltzmann machine: Z, 
 gaussian_rbm            GaussianRBM            its visible units Gaussian: score without Z, and the same law as a Gaussian mixture
 deep_boltzmann_machine  DeepBoltzmannMachine   two hidden layers
 digits                  binary_digits          8 x 8 images of handwritten digits, 0 and 1
+mrf                     DenoisingMRF           binary images seen with noise: Z, marginals, best image, draws by the transfer matrix
+enumeration             all_images             the same from a list of all images, when these are small
+sweeps                  PixelGibbs             Gibbs sampling of their pixels; icm, mean_field
 
 Every ``log_partition()`` returns (value, error). What cannot be enumerated is refused, with the number of states and the
 time that it would take.
@@ -11,7 +14,13 @@ time that it would take.
 
 from refscore.energy.deep_boltzmann_machine import DeepBoltzmannMachine
 from refscore.energy.digits import binary_digits
+from refscore.energy.enumeration import Images, all_images
 from refscore.energy.gaussian_rbm import GaussianRBM
+from refscore.energy.mrf import DenoisingMRF
 from refscore.energy.rbm import RBM
+from refscore.energy.sweeps import PixelGibbs, icm, mean_field, mean_field_bound
 
-__all__ = ["RBM", "DeepBoltzmannMachine", "GaussianRBM", "binary_digits"]
+__all__ = [
+    "RBM", "DeepBoltzmannMachine", "DenoisingMRF", "GaussianRBM", "Images", "PixelGibbs", "all_images", "binary_digits", "icm",
+    "mean_field", "mean_field_bound",
+]

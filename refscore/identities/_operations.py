@@ -34,6 +34,15 @@ UNDER_ANOTHER_NAME = {
     "flow_drift": "drift",
     "flow_integrate": "integrate",
     "flow_steps": "steps",
+    "mrf_log_weight": "log_weight",
+    "mrf_conditional": "conditional",
+    "mrf_log_partition": "log_partition",
+    "mrf_log_evidence": "log_evidence",
+    "mrf_marginals": "marginals",
+    "mrf_agreements": "agreements",
+    "mrf_map": "map",
+    "mrf_transform": "transform",
+    "mrf_gibbs": "gibbs",
 }
 FUNCTIONS = {  # room: its functions
     "densities": "nonnegative",
@@ -45,6 +54,7 @@ FUNCTIONS = {  # room: its functions
     "variational_loss variational_bound prior_loss",
     "samplers": "reverse_drift reverse_sde langevin annealed_langevin probability_flow ddpm ddim sgld decreasing_steps "
     "predictor_corrector snr_steps mala wiener_increments refined_increments summed_increments forward_sde",
+    "energy": "all_images icm mean_field mean_field_bound",
     "laws": "law stationary langevin_stationary langevin_bias minibatch_moments acceptance_rate",
     "distances": "total_variation fisher fisher_information kl wasserstein2",
     "training": "minibatch train train_step",
