@@ -35,9 +35,11 @@ def all_images(mrf: DenoisingMRF) -> Images:
     height, width = mrf.shape
     pixels = height * width
     if pixels > MOST_PIXELS:
-        raise ValueError(f"an image of {height} x {width} = {pixels} pixels is one of 2^{pixels} = {2.0**pixels:.2g}, which would fill "
-                         f"{2.0**pixels * pixels / 1e9:.2g} GB: at most {MOST_PIXELS} pixels; the methods of DenoisingMRF go further")
-    images = _states.rows(0, 2**pixels, pixels).astype(np.uint8)
+        raise ValueError(
+            f"an image of {height} x {width} = {pixels} pixels is one of 2^{pixels} = {2.0**pixels:.2g}, which would fill "
+            f"{2.0**pixels * pixels / 1e9:.2g} GB: at most {MOST_PIXELS} pixels; the methods of DenoisingMRF go further"
+        )
+    images = _states.rows(np.arange(2**pixels), pixels).astype(np.uint8)
     log_weights = np.zeros(2**pixels)
     for i in range(pixels):
         r, c = divmod(i, width)

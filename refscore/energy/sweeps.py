@@ -165,8 +165,10 @@ def _logit(mrf: DenoisingMRF, spins: np.ndarray, pixels: tuple[slice, slice]) ->
 
 def _around(spins: np.ndarray, pixels: tuple[slice, slice]) -> np.ndarray:
     """The sum of the four neighbours of some pixels, in images with a border."""
+    rows, columns = pixels
     up, down, left, right = (
-        spins[(..., *(slice(s.start + d, s.stop + d, s.step) for s, d in zip(pixels, shift, strict=True)))] for shift in _SHIFTS
+        spins[..., slice(rows.start + i, rows.stop + i, rows.step), slice(columns.start + j, columns.stop + j, columns.step)]
+        for i, j in _SHIFTS
     )
     total = up + down
     total += left

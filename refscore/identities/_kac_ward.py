@@ -3,7 +3,8 @@ r"""The Ising model without field on a planar graph, as a determinant: a road to
 In spins, Z = 2^N cosh(K)^E P(t), t = tanh K, P(t) = sum over the sets of bonds with an even number at every pixel of t^(number);
 and [Kac & Ward 1952; Sherman 1960; proof by Lis 2016]
 
-    P(t)^2 = det(I - t Lambda),       Lambda_{ef} = e^{i angle(e, f)/2} where the directed bond e ends where f starts, f not e reversed,
+    P(t)^2 = det(I - t Lambda),       Lambda_{ef} = e^{i angle(e, f)/2} where the directed bond e ends where f starts,
+                                      f not e reversed,
 
 with angle(e, f) in {0, +-pi/2} by which one turns on the grid. With bonds that weigh e^J where two pixels agree, K = J/2 and each
 bond contributes e^{J/2} besides.

@@ -174,8 +174,22 @@ def test_every_operation_reaches_the_package():
     grids = [0.0, 0.4, 1.0], [0.0, 0.1, 0.4, 1.0]
     rbm, soft = (kind([[0.5, -1.0]], [0.3], [0.1, 0.4]) for kind in (energy.RBM, energy.GaussianRBM))
     dw, dw_fine = samplers.wiener_increments(grids[0], np.ones((2, 2, 1))), np.ones((3, 2, 1))
+    mrf, image, q = energy.DenoisingMRF([[0, 1], [1, 1]], 0.4, 0.9), np.eye(2), np.full((2, 2), 0.3)
     same = [
         (o.logpdf(g, x), g.logpdf(x)),
+        (o.mrf_log_weight(mrf, image), mrf.log_weight(image)),
+        (o.mrf_conditional(mrf, image), mrf.conditional(image)),
+        (o.mrf_log_partition(mrf), mrf.log_partition()),
+        (o.mrf_log_evidence(mrf), mrf.log_evidence()),
+        (o.mrf_marginals(mrf), mrf.marginals()),
+        (o.mrf_agreements(mrf)[0], mrf.agreements()[0]),
+        (o.mrf_map(mrf), mrf.map()),
+        (o.mrf_transform(mrf, q[None]), mrf.transform(q[None])),
+        (o.mrf_gibbs(mrf, 2).simulate(image, 1), mrf.gibbs(2).simulate(image, 1)),
+        (o.all_images(mrf).log_weights, energy.all_images(mrf).log_weights),
+        (o.icm(mrf), energy.icm(mrf)),
+        (o.mean_field(mrf), energy.mean_field(mrf)),
+        (o.mean_field_bound(mrf, q), energy.mean_field_bound(mrf, q)),
         (o.score(g, x), g.score(x)),
         (o.score_jacobian(g, x), g.score_jacobian(x)),
         (o.score_divergence(g, x), g.score_divergence(x)),
