@@ -87,6 +87,12 @@ class Components:
         """tr C_k^{-1}, (K,)."""
         return (1.0 / self.spectrum).sum(axis=1) * (self.means.shape[1] / self.spectrum.shape[1])
 
+    def root(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """C_k^{1/2}, whose columns lie along the axes, and its inverse, (d, d)."""
+        stds = np.broadcast_to(np.sqrt(self.spectrum[k]), self.means.shape[1])
+        axes = np.eye(len(stds)) if self.axes is None else self.axes[k]
+        return axes * stds, (axes / stds).T
+
     @cached_property
     def reach(self) -> float:
         """How far below the strongest a component may lie and still matter: e^-50, more for a narrow (steep) one."""
@@ -253,18 +259,31 @@ class Components:
     def log_ratio(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
         """l_k - l_j for rows x, the common parts cancelled by hand; -inf where it leaves even the extended range.
 
-        (x - m_j) + (x - m_k) cancels half way between two components, so it is summed with its rounding errors.
+        (x - m_j) + (x - m_k) cancels half way between two components, so it is summed with its rounding errors. Where
+        one is much narrower than the other, what is to cancel may be far larger than l_k and l_j: then they are subtracted.
         """
         middle = _sum_of_differences(x, self.means[j], self.means[k])
         value = _inner(self.solve(k, self.means[k] - self.means[j]), middle)
         if not self.alike:
             u = x - self.means[j]
             value = value + _inner(self.widen(k, j, self.solve(j, u)), self.solve(k, u))
+            apart = self.log_height_at(j, x)[1] - self.log_height_at(k, x)[1]
+            value = np.where(self._size_together(x, k, j) > self._size_apart(x, k, j), apart, value)
         value = (self.log_weights[k] - self.log_weights[j]) - (self.half_log_det[k] - self.half_log_det[j]) + 0.5 * value
         return np.where(np.isnan(value), -np.inf, value)
 
     def log_ratio_size(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
         """Sum of the |terms| of `log_ratio`, with |Q| (1/lambda) |Q|' for P: what its rounding is proportional to."""
+        size = self._size_together(x, k, j)
+        if not self.alike:
+            apart = self._size_apart(x, k, j)
+            size = np.where(size > apart, apart, size)
+        return 0.5 * size + self.height_size[k] + self.height_size[j]
+
+    def _size_apart(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
+        return sum((self.solve_magnitude(i, x - self.means[i]) * np.abs(x - self.means[i])).sum(axis=1) for i in (k, j))
+
+    def _size_together(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
         u, delta = x - self.means[j], self.means[k] - self.means[j]
         middle = np.abs(_sum_of_differences(x, self.means[j], self.means[k]))
         middle += UNIT * (np.abs(u) + np.abs(x - self.means[k]))
@@ -272,7 +291,7 @@ class Components:
         if not self.alike:
             g, steep = self.solve_magnitude(j, u), self.solve_magnitude(k, u)
             size += (self.widen(k, j, g, magnitude=True) * steep).sum(axis=1)
-        return 0.5 * size + self.height_size[k] + self.height_size[j]
+        return size
 
     def step(self, x: np.ndarray, k: np.ndarray, j: np.ndarray) -> np.ndarray:
         """s_k - s_j for rows x, the common parts cancelled by hand."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _blocks, _quadrature, _validate
-from refscore.densities import _grid, _rows
+from refscore.densities import _cells, _expectation, _grid, _rows
 from refscore.densities._components import Components
 
 _VARIANCES = 1e-304, 1e304  # so that neither a variance nor its inverse leaves the range of float64
@@ -179,15 +179,17 @@ class GaussianMixture:
             parts.log_weights, alpha * parts.means, covs, spectrum, parts.axes, alpha * (alpha * parts.defect),
             parts.mean_ulps + (0 if _is_power_of_two(alpha) else 1), parts.cov_ulps + 4))
 
-    def nodes(self, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+    def nodes(self, spacing: float, laws=()) -> tuple[np.ndarray, np.ndarray]:
         """Nodes (N, d) and weights (N,) with sum w f(x) ~ E f: a lattice of the given spacing in every whitened component.
 
-        ``spacing`` in standard deviations, at most 0.9. How fine it must be depends on f: halve it and compare.
+        ``spacing`` in standard deviations, at most 0.9. How fine it must be depends on f: halve it and compare. Where components of
+        ``laws`` are much narrower than one of p in which they lie, that one has boxes in place of the lattice, as in `expectation`.
         """
-        spacing = _spacing(spacing)
-        u, w = _quadrature.normal_lattice(self.dim, spacing)
-        x = [self.placed(k, u) for k in range(len(self.means))]
-        return np.concatenate(x), np.outer(self.weights, w).ravel()
+        narrow = _cells.narrow_within(self, tuple(laws))
+        u, w = _quadrature.normal_lattice(self.dim, _spacing(spacing))
+        found = [_cells.nodes(narrow[k]) if k in narrow else (u, w) for k in range(len(self.means))]
+        x = [self.placed(k, at) for k, (at, _) in enumerate(found)]
+        return np.concatenate(x), np.concatenate([weight * shares for weight, (_, shares) in zip(self.weights, found, strict=True)])
 
     def joint_nodes(self, alpha: float, sigma: float, spacing: float, degree: int = 2) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Nodes (x0, noise, weights) of the joint law of data and noise, x~ = alpha x0 + sigma noise.
@@ -210,86 +212,38 @@ class GaussianMixture:
             x0.append(mean + self._rotate(k, alpha * lam / root * u - sigma * np.sqrt(lam) / root * e))
         return np.concatenate(x0), np.concatenate(noise), np.outer(self.weights, w).ravel()
 
-    def expectation(self, f, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000):
-        """E f(x) and an error estimate, by the trapezoidal rule on ever finer lattices (`_quadrature`).
+    def expectation(self, f, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000, laws=None):
+        """E f(x) and an error estimate: by lattices in every component, by boxes where something much narrower lies within.
 
         Parameters
         ----------
         f : callable, (n, d) -> (n, ...)
-            Smooth on the scale of the components: analytic around the real axis, without features much narrower than
-            half a standard deviation of the component they lie in (a spike between the nodes is not seen).
+            Smooth on the scale of the components: analytic around the real axis, without features much narrower than half a
+            standard deviation of the component they lie in (a spike between the nodes is not seen) other than those of ``laws``.
         tolerance : float
-            Lattices are refined until the error estimate is below ``tolerance`` times E|f|, or ``max_nodes`` is reached.
+            Nodes are added until the error estimate is below ``tolerance`` times E|f|, or ``max_nodes`` is reached.
         max_nodes : int
-            The largest lattice.
+            The largest lattice, and the number of nodes in all boxes.
+        laws : sequence of densities, optional
+            Those that f is built from; p itself by default. Components that lie within one of p more than sixteen times as wide are
+            resolved there (`_cells`). Pass () for an f that does not vary on their scale, such as a polynomial.
 
         Returns
         -------
         value, error : arrays of f's trailing shape (floats for scalar f)
-            The error is an estimate. For smooth f the changes c0, c1, c2 of the last four lattices, relative to E|f|, fall
-            faster than geometrically, c' < c^1.2. As in `_quadrature.refined`, a change that is small by accident counts for
-            c^sqrt(2), and the rate of decay may fall by half: with r = max(c2/c1, c1/c0) <= 0.9, what is left is taken to be
-            2 c2 sqrt(r)/(1 - r); otherwise (kinks, jumps) ten times the largest of them. To it come rounding and what f has
-            in the outermost shell of the lattice, which is widened until that is rounding. A RuntimeWarning says when the
-            estimate is above ``tolerance``.
+            The error is an estimate, see `_expectation` and `_cells`. A RuntimeWarning says when it is above ``tolerance``.
 
         Raises
         ------
         ValueError
-            When even coarse lattices need more than ``max_nodes`` nodes (dimension too high), or f returns a wrong shape.
+            When even coarse lattices or boxes need more than ``max_nodes`` nodes (dimension too high, or thin components
+            askew within wide ones), or f returns a wrong shape.
         """
-        tiny, eps = np.finfo(float).tiny, np.finfo(float).eps
-        spacing, radius, values, changes = 0.8, _quadrature.RADIUS, [], []
-        while len(self.means) * _quadrature.lattice_size(self.dim, spacing, radius) <= max_nodes:
-            value, size, shell = self._lattice_sum(f, spacing, radius)
-            rounding = 64 * eps * size
-            if (shell > rounding).any() and radius < 24:  # f grows so fast that its integral reaches further out
-                radius *= 4 / 3
-                continue
-            values.append(value)
-            if len(values) > 1:
-                changes.append(np.abs(value - values[-2]))
-            if len(changes) > 2:
-                c0, c1, c2 = (np.maximum(c / (size + tiny), 64 * eps) for c in changes[-3:])
-                smooth = ((c1 <= c0**1.2) | (c1 < 1e-13)) & ((c2 <= c1**1.2) | (c2 < 1e-13))
-                kinked = 10 * np.maximum(c0, np.maximum(c1, c2))
-                c1 = np.maximum(c1, c0 ** math.sqrt(2))
-                c2 = np.maximum(c2, c1 ** math.sqrt(2))
-                rate = np.minimum(0.9, np.maximum(c2 / c1, c1 / c0))
-                left = np.where(smooth, 2 * c2 * np.sqrt(rate) / (1 - rate), kinked)
-                error = rounding + shell + size * left
-                if (error <= tolerance * size).all():
-                    break
-            spacing /= math.sqrt(2)
-        if len(changes) < 3:
-            needed = len(self.means) * _quadrature.lattice_size(self.dim, 0.28)
-            raise ValueError(f"quadrature of {len(self.means)} components in dimension {self.dim} needs about {needed:.0e} nodes: "
-                             "raise max_nodes, or average f over sample(n, rng) and report the standard error")
+        value, error, size = _expectation.expectation(self, f, (self,) if laws is None else tuple(laws), tolerance, max_nodes)
         if not (error <= tolerance * size).all():
             warnings.warn(f"expectation: the error estimate {np.max(error):.1e} is above tolerance {tolerance:.0e} times E|f|: "
                           "f is not smooth on the scale of the density, or max_nodes is too small", RuntimeWarning, stacklevel=2)
         return _scalar(value), _scalar(error)
-
-    def _lattice_sum(self, f, spacing: float, radius: float):
-        """Sums of w f and w |f| over all nodes, and of w |f| over the outermost shell, of width one."""
-        u, w = _quadrature.normal_lattice(self.dim, spacing, radius)
-        outer = (u * u).sum(axis=1) > (radius - 1) ** 2
-        total = size = shell = np.zeros(())
-        step = 1 << 16
-        for k in range(len(self.means)):
-            for start in range(0, len(u), step):
-                x = self.placed(k, u[start:start + step])
-                y = np.asarray(f(x), dtype=np.float64)
-                if y.ndim < 1 or len(y) != len(x):
-                    raise ValueError(f"f returned shape {y.shape} for {len(x)} points: return shape ({len(x)}, ...)")
-                _validate.finite(y, "f(x)")
-                columns = np.ascontiguousarray(y.reshape(len(y), -1).T)  # so that NumPy sums pairwise
-                columns *= self.weights[k] * w[start:start + step]
-                total = total + columns.sum(axis=1)
-                np.abs(columns, out=columns)
-                size = size + columns.sum(axis=1)
-                shell = shell + columns[:, outer[start:start + step]].sum(axis=1)
-        return tuple(a.reshape(y.shape[1:]) for a in (total, size, shell))
 
     def placed(self, k: int, u: np.ndarray) -> np.ndarray:
         """m_k + C_k^{1/2} u, (n, d), for standard coordinates u along the axes of component k; narrow ones keep their digits."""

@@ -85,6 +85,14 @@ class PushForward:
         x, slope, bend = self._preimage(y)
         return (self.base.score(x) - (bend / slope)[:, None]) / slope[:, None]
 
+    def logpdf_error(self, y) -> np.ndarray:
+        """An estimate of |logpdf(y) - its exact value|, (n,): of the base, of the slope of the map, and of the preimage."""
+        x, slope, bend = self._preimage(y)
+        panel = np.clip(np.searchsorted(self._map.edges, x[:, 0], side="right") - 1, 0, len(self._map.slope_error) - 1)
+        moved = 8 * _panels.EPS * (np.abs(np.asarray(y)[:, 0]) / slope + np.abs(x[:, 0]))
+        steep = np.abs(self.base.score(x)[:, 0]) + np.abs(bend / slope)
+        return self.base.logpdf_error(x) + self._map.slope_error[panel] + moved * steep
+
     def cdf(self, y) -> np.ndarray:
         """P(Y <= y), (n,)."""
         return self.base.cdf(self._preimage(y)[0])
@@ -100,6 +108,11 @@ class PushForward:
     def expectation(self, f, **options) -> tuple:
         """E f(y) and an error estimate, by `GaussianMixture.expectation` of f(m(x)), with its options."""
         return self.base.expectation(lambda x: f(self._image(x)), **options)
+
+    def nodes(self, spacing: float) -> tuple[np.ndarray, np.ndarray]:
+        """Nodes (N, 1) and weights (N,) with sum w f(y) ~ E f: images of those of the base."""
+        x, weights = self.base.nodes(spacing)
+        return self._image(x), weights
 
     def grid(self, per_std: float) -> np.ndarray:
         """Sorted points that resolve the law: images of those of the base."""

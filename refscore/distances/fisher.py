@@ -19,7 +19,6 @@ import numpy as np
 
 from refscore import _quadrature, _validate
 from refscore.densities import GaussianMixture, PointSet
-from refscore.distances._blind import warn_of_narrow_components
 
 _EPS = float(np.finfo(np.float64).eps)
 _COARSE = 0.8
@@ -36,8 +35,8 @@ def fisher(p: Any, q: Any, *, half: bool = True, tolerance: float = 1e-11, max_n
     half : bool
         The convention, see the module.
     tolerance, max_nodes :
-        Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed, and where a
-        component lies within another a hundred times as wide, which lattices may pass over.
+        Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed. Components of
+        either law that lie within much wider ones are resolved, or refused.
 
     Returns
     -------
@@ -112,9 +111,9 @@ def _mean_square(p, laws, tolerance: float, max_nodes: int) -> tuple[float, floa
         corners = p.placed(0, _quadrature.simplex(p.dim))  # by the axes: a Cholesky factor of C loses narrow directions
         value = float(square(corners).mean())
         return value, float(rounding(corners, p.dim + 8).mean() + (p.dim + 8) * _EPS * value)
-    warn_of_narrow_components(*laws)
-    value, error = p.expectation(square, tolerance=tolerance, max_nodes=max_nodes)
-    x, w = p.nodes(_COARSE)
+    seen = {"laws": laws} if isinstance(p, GaussianMixture) else {}
+    value, error = p.expectation(square, tolerance=tolerance, max_nodes=max_nodes, **seen)
+    x, w = p.nodes(_COARSE, **seen)
     return value, error + 2 * float(w @ rounding(x))
 
 

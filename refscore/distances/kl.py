@@ -25,7 +25,6 @@ import numpy as np
 
 from refscore import _validate
 from refscore.densities import DegenerateGaussian, GaussianMixture, PointSet
-from refscore.distances._blind import warn_of_narrow_components
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT, gaussian_pair, log_gap
 
@@ -43,8 +42,8 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
         quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p; products
         in the same axes, of any dimension.
     tolerance, max_nodes :
-        Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed, and where a
-        component lies within another a hundred times as wide, which lattices may pass over.
+        Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed. Components of
+        either law that lie within much wider ones are resolved, or refused.
 
     Returns
     -------
@@ -64,7 +63,9 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
         if isinstance(law, (PointSet, DegenerateGaussian)):
             raise ValueError(f"{name} is {type(law).__name__}, which has no density: KL is infinite. Pass "
                              f"{name}.corrupted(alpha, sigma) with sigma > 0, the law of alpha x + sigma z")
-        if not all(hasattr(law, member) for member in ("dim", "logpdf", "score")):
+        if isinstance(law, type):
+            raise TypeError(f"{name} is the class {law.__name__}: pass one of its laws, such as Gaussian([0.0], 1.0)")
+        if not all(hasattr(law, member) for member in ("dim", "logpdf", "logpdf_error", "score")):
             raise TypeError(f"{name} is {type(law).__name__}: pass a density, such as a Gaussian or a GaussianMixture")
     if p.dim != q.dim:
         raise ValueError(f"p has dimension {p.dim} and q has dimension {q.dim}: they must agree")
@@ -78,7 +79,6 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
     if not hasattr(p, "nodes") or not hasattr(p, "expectation"):
         raise TypeError(f"p is {type(p).__name__}, which has no quadrature nodes: as q it will do; as p pass one that has "
                         "nodes(spacing), or average p.logpdf(x) - q.logpdf(x) over x = p.sample(n, rng)")
-    warn_of_narrow_components(p, q)
     if not mixtures:
         return _plain(p, q, tolerance, max_nodes)
     with warnings.catch_warnings():
@@ -131,13 +131,14 @@ def _average(measure, p, q, g, slope, tolerance: float, max_nodes: int) -> tuple
         steep = np.abs(p.score(x) - q.score(x)).sum(axis=1) * np.abs(x).max(axis=1)
         return slope(u) * (p.logpdf_error(x) + q.logpdf_error(x) + 4 * UNIT * steep)
 
+    seen = {"laws": (p, q)} if isinstance(measure, GaussianMixture) else {}
     if measure.dim > 1:  # refuses what is too large before any lattice is laid out
-        measure.expectation(lambda x: np.zeros(len(x)), max_nodes=max_nodes)
-    x, w = measure.nodes(_COARSE)
+        measure.expectation(lambda x: np.zeros(len(x)), max_nodes=max_nodes, **seen)
+    x, w = measure.nodes(_COARSE, **seen)
     lost = 2 * float(w @ rounding(x))
     size = float(w @ np.abs(g(_log_ratio(p, q, x))))
     tolerance = max(tolerance, 10 * lost / size) if size > 0 else 1.0
-    value, error = measure.expectation(lambda x: g(_log_ratio(p, q, x)), tolerance=tolerance, max_nodes=max_nodes)
+    value, error = measure.expectation(lambda x: g(_log_ratio(p, q, x)), tolerance=tolerance, max_nodes=max_nodes, **seen)
     return value, error + lost
 
 

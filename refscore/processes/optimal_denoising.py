@@ -78,7 +78,7 @@ def denoising_error(
         return scale * (scale * law.score_spread(x))
 
     value, error = law.expectation(lambda x: within + between(x), tolerance=tolerance, max_nodes=max_nodes)
-    x, w = law.nodes(_COARSE)
+    x, w = law.nodes(_COARSE, laws=(law,))
     square = between(x)
     step = 2 * _EPS * np.linalg.norm(x, axis=1)  # nodes are rounded
     e = scale * (np.linalg.norm(law.score_error(x), axis=1) + step * np.abs(law.score_jacobian(x)).sum(axis=(1, 2)))
