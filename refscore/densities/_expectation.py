@@ -2,9 +2,9 @@ r"""E f(x) for Gaussian mixtures, component by component: by the trapezoidal rul
 
 The lattice (`refscore._quadrature`) is right for every f that is smooth on the scale of the component. For such f the changes c0,
 c1, c2 of the last four lattices, relative to E|f|, fall faster than geometrically, c' < c^1.2. As in `_quadrature.refined`, a
-change that is small by accident counts for c^sqrt(2), and the rate of decay may fall by half: with r = max(c2/c1, c1/c0) <= 0.9, what is
-left is taken to be 2 c2 sqrt(r)/(1 - r); otherwise (kinks, jumps) ten times the largest of them. To it come rounding and what f has
-in the outermost shell of the lattice, which is widened until that is rounding.
+change that is small by accident counts for c^sqrt(2), and the rate of decay may fall by half: with r = max(c2/c1, c1/c0) <= 0.9,
+what is left is taken to be 2 c2 sqrt(r)/(1 - r); otherwise (kinks, jumps) ten times the largest of them. To it come rounding and
+what f has in the outermost shell of the lattice, which is widened until that is rounding.
 
 Components within which f has something much narrower are left to `_cells`.
 """
