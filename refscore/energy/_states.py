@@ -39,9 +39,12 @@ class LogSum(NamedTuple):
     error: float
 
 
-def binary(x, dim: int, name: str = "x") -> np.ndarray:
-    """``x`` as an (n, dim) array of float64 in which every entry is 0 or 1; otherwise the first bad place is named."""
-    x = _validate.batch(x, dim, name)
+def binary(x, dim: int, name: str = "x", dtype=np.float64) -> np.ndarray:
+    """``x`` as an (n, dim) array in which every entry is 0 or 1; otherwise the first bad place is named.
+
+    ``dtype=None`` keeps float32 as it is.
+    """
+    x = _validate.batch(x, dim, name, dtype)
     bad = (x != 0) & (x != 1)
     if bad.any():
         i, j = (int(k) for k in np.argwhere(bad)[0])

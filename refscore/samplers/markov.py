@@ -37,9 +37,12 @@ class MarkovChain(ABC):
         if not isinstance(rng, np.random.Generator):
             _validate.generator(rng)
             rng = np.random.default_rng([_STREAM, int(rng)])
-        row_bytes = _ROW_ARRAYS * x0.shape[1] * x0.itemsize
         label = f"simulating {len(x0)} rows, {len(self)} steps"
-        return _blocks.map_rows(self._simulate_block, x0, row_bytes=row_bytes, rng=rng, label=label)
+        return _blocks.map_rows(self._simulate_block, x0, row_bytes=self._row_bytes(x0), rng=rng, label=label)
+
+    def _row_bytes(self, x: np.ndarray) -> int:
+        """Bytes of temporaries that a row needs."""
+        return _ROW_ARRAYS * x.shape[1] * x.itemsize
 
     def _simulate_block(self, x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
         x = x.copy()

@@ -307,6 +307,16 @@ def test_every_operation_reaches_the_package():
         (o.hidden_logpdf(rbm, np.ones((1, 2))), rbm.hidden_logpdf(np.ones((1, 2)))),
         (o.moments(rbm).pairs, rbm.moments().pairs),
         (o.mixture(soft).means, soft.mixture().means),
+        (o.gibbs(rbm, 3).simulate(v, 1), energy.gibbs(rbm, 3).simulate(v, 1)),
+        (o.gibbs_matrix(rbm), energy.gibbs_matrix(rbm)),
+        (o.gibbs_spectrum(rbm), energy.gibbs_spectrum(rbm)),
+        (o.spectral_gap(rbm), energy.spectral_gap(rbm)),
+        (o.gibbs_law(rbm, v, 2), energy.gibbs_law(rbm, v, 2)),
+        (o.mixing_bound(rbm, v, 2), energy.mixing_bound(rbm, v, 2)),
+        (o.contrastive_gradient(rbm, v, v[:1])[1], energy.contrastive_gradient(rbm, v, v[:1])[1]),
+        (o.cd_gradient(rbm, v, 2, 1)[0], energy.cd_gradient(rbm, v, 2, 1)[0]),
+        (o.pcd_gradient(rbm, v, v, 2, 1)[1], energy.pcd_gradient(rbm, v, v, 2, 1)[1]),
+        (o.expected_cd_gradient(rbm, v, 2)[0], energy.expected_cd_gradient(rbm, v, 2)[0]),
     ]
     for left, right in same:
         np.testing.assert_array_equal(left, right)
