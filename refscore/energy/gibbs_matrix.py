@@ -9,8 +9,8 @@ that T leaves p(x) alone. Moreover T is similar to M M' with
 
     M(x, z) = p(x, z)/sqrt(p(x) p(z)) = sqrt(p(z | x) p(x | z)),
 
-so its eigenvalues are the squares of M's singular values: 1 = l_1 >= l_2 >= ... >= 0, the first for sqrt p(x), and the same, but for
-zeros, whether one looks at the visible or at the hidden layer (M'M). The singular values are the correlations between functions
+so its eigenvalues are the squares of M's singular values: 1 = l_1 >= l_2 >= ... >= 0, the first for sqrt p(x), and the same, but
+for zeros, whether one looks at the visible or at the hidden layer (M'M). The singular values are the correlations between functions
 of x and functions of z, sqrt l_2 the largest one there is. From a law q the distance to p shrinks at least like
 
     TV(q T^k, p) <= 1/2 sqrt(chi2(q T^k, p)) <= 1/2 l_2^k sqrt(chi2(q, p)),      chi2(q, p) = sum_x q^2/p - 1.
@@ -103,8 +103,8 @@ def start_law(rbm: RBM, start) -> np.ndarray:
         return np.bincount(_states.index(x), minlength=2**units) / len(x)
     law = _validate.finite(_validate.reals(start, "start"), "start")
     if law.shape != (2**units,) or (law < 0).any() or abs(law.sum() - 1) > 1e-9:
-        raise ValueError(f"start has shape {law.shape} and sum {law.sum():.6g}: pass the probabilities of the 2^{units} visible states, "
-                         f"or rows of 0 and 1, shape (n, {units})")
+        raise ValueError(f"start has shape {law.shape} and sum {law.sum():.6g}: pass the probabilities of the 2^{units} visible "
+                         f"states, or rows of 0 and 1, shape (n, {units})")
     return law
 
 
@@ -140,6 +140,6 @@ def _refuse_beyond(rbm: RBM, most: int) -> None:
     v, m = len(rbm.b), len(rbm.c)
     if v > most:
         held = f"2^{2 * v} pairs of states" if most == _MOST_IN_A_MATRIX else f"2^{v} states"
-        raise ValueError(f"a layer of {v} units has {held}, which are held all at once: pass a machine with at most {most} units in it, "
-                         "or simulate, gibbs(rbm, n_sweeps)")
+        raise ValueError(f"a layer of {v} units has {held}, which are held all at once: pass a machine with at most {most} units "
+                         "in it, or simulate, gibbs(rbm, n_sweeps)")
     _states.refuse_beyond(v + m, 1, "a sweep's law", "simulate, gibbs(rbm, n_sweeps)")

@@ -47,7 +47,8 @@ def test_simulation_has_the_law_of_the_matrix(dtype):
 
 def test_same_bits_for_any_threads_and_splits():
     rng = np.random.default_rng(0)
-    rbm, x = RBM(0.1 * rng.standard_normal((60, 40)), rng.standard_normal(60), rng.standard_normal(40)), rng.integers(0, 2, (1500, 60))
+    rbm = RBM(0.1 * rng.standard_normal((60, 40)), rng.standard_normal(60), rng.standard_normal(40))
+    x = rng.integers(0, 2, (1500, 60))
     with _blocks.parallel(threads=1):
         one = gibbs(rbm, 3).simulate(x, 7)
     with _blocks.parallel(threads=3):
@@ -70,7 +71,8 @@ def test_certain_units():
 def test_stacked_machine():
     """The even layers (x, z2) of a deep machine: stationary under its chain."""
     rng = np.random.default_rng(3)
-    deep = DeepBoltzmannMachine(rng.standard_normal((3, 2)), rng.standard_normal((2, 2)), *(rng.standard_normal(n) for n in (3, 2, 2)))
+    W1, W2, biases = rng.standard_normal((3, 2)), rng.standard_normal((2, 2)), (rng.standard_normal(n) for n in (3, 2, 2))
+    deep = DeepBoltzmannMachine(W1, W2, *biases)
     p = np.exp(deep.stacked.logpdf(binary_rows(5)))
     np.testing.assert_allclose(p @ gibbs_matrix(deep.stacked), p, atol=1e-15)
     with pytest.raises(TypeError, match="rbm is DeepBoltzmannMachine: .* its property stacked"):
