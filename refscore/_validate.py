@@ -23,11 +23,36 @@ def batch(x, dim: int | None = None, name: str = "x", dtype=np.float64) -> np.nd
     return finite(array, name)
 
 
+def shown(value) -> str:
+    """``value`` as messages show it: an array of more than six entries by its ends and its shape."""
+    array = np.asarray(value)
+    if array.size <= 6:
+        return f"{value}" if np.ndim(value) == 0 else f"{array.tolist()}"
+    flat = array.ravel()
+    return f"[{', '.join(map(str, flat[:3].tolist()))}, ..., {flat[-1].item()}] of shape {array.shape}"
+
+
+def of_time(function, t: np.ndarray, name: str) -> np.ndarray:
+    """function(t) at times t (n,), as finite non-negative numbers (n,)."""
+    mend = "pass a function of arrays, such as lambda t: 1 + 0 * t for a constant; np.vectorize makes one of a function of numbers"
+    try:
+        values = np.asarray(function(t), dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name}(t) fails for t of shape {t.shape} ({error}): {mend}") from error
+    if values.shape != t.shape:
+        raise ValueError(f"{name}(t) has shape {values.shape} for t of shape {t.shape}: {mend}")
+    bad = ~(np.isfinite(values) & (values >= 0))
+    if bad.any():
+        at = int(np.argmax(bad))
+        raise ValueError(f"{name}(t) is {values[at]} at t = {t[at]}: it must be finite and at least 0")
+    return values
+
+
 def reals(value, name: str) -> np.ndarray:
     """``value`` as an array of float64 of any shape, NaN and inf included."""
     array = np.asarray(value)
     if array.size and array.dtype.kind not in "fiub":
-        raise TypeError(f"{name} is {value!r}, of dtype {array.dtype}: pass real numbers")
+        raise TypeError(f"{name} is {shown(value)}, of dtype {array.dtype}: pass real numbers")
     return array.astype(np.float64)
 
 
@@ -42,7 +67,7 @@ def finite(array: np.ndarray, name: str) -> np.ndarray:
 def positive(value, name: str, *, zero: bool = False) -> float:
     """``value`` as a positive (``zero=True``: non-negative) finite float."""
     if not isinstance(value, numbers.Real) and not (isinstance(value, np.ndarray) and value.ndim == 0):
-        raise TypeError(f"{name} is {type(value).__name__} {value!r}: pass one real number")
+        raise TypeError(f"{name} is {type(value).__name__} {shown(value)}: pass one real number")
     number = float(value)
     if not np.isfinite(number) or number < 0 or (number == 0 and not zero):
         raise ValueError(f"{name} is {number}: it must be finite and {'at least 0' if zero else 'greater than 0'}")
@@ -52,7 +77,7 @@ def positive(value, name: str, *, zero: bool = False) -> float:
 def count(value, name: str, *, least: int = 1) -> int:
     """``value`` as an integer of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):
-        raise TypeError(f"{name} is {type(value).__name__} {value!r}: pass an integer of at least {least}")
+        raise TypeError(f"{name} is {type(value).__name__} {shown(value)}: pass an integer of at least {least}")
     if value < least:
         raise ValueError(f"{name} is {value}: pass an integer of at least {least}")
     return int(value)

@@ -80,7 +80,8 @@ def path_kl(
                         "corrupted(alpha, sigma) of a point set")
     times = _validate.finite(np.atleast_1d(_validate.reals(times, "times")), "times")
     if times.ndim != 1 or len(times) < 2 or not (np.diff(times) < 0).all() or times[-1] < 0:
-        raise ValueError(f"times = {times}: pass at least two strictly decreasing times, such as np.linspace(3, 0, 49)")
+        raise ValueError(f"times = {_validate.shown(times)}: pass at least two strictly decreasing times, "
+                         "such as np.linspace(3, 0, 49)")
     options = {"tolerance": tolerance, "max_nodes": max_nodes}
     t, s = times[:-1], times[1:]
     a, b, _ = process.exponential_step(t, s)

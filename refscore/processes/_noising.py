@@ -123,7 +123,7 @@ class Noising(ABC):
     def _time(self, t, name: str = "t") -> np.ndarray:
         array = np.asarray(t)
         if array.dtype.kind not in "fiu":
-            raise TypeError(f"{name} is {t!r}: pass a real number, or an array of shape (n,)")
+            raise TypeError(f"{name} is {_validate.shown(t)}: pass a real number, or an array of shape (n,)")
         array = array.astype(np.float64)
         _validate.times(array, array.size, name)
         if (array > self.t_max).any():
@@ -140,7 +140,7 @@ class Noising(ABC):
         if s.ndim and t.ndim and s.shape != t.shape:
             raise ValueError(f"s has shape {s.shape} and t has shape {t.shape}: pass scalars or equal shapes (n,)")
         if (s > t).any():
-            raise ValueError(f"s = {s} is later than t = {t}: pass s <= t (time 0 is data)")
+            raise ValueError(f"s = {_validate.shown(s)} is later than t = {_validate.shown(t)}: pass s <= t (time 0 is data)")
         return s, t
 
     def _nonzero(self, scale, t: np.ndarray, name: str, what: str):

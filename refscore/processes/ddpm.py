@@ -29,6 +29,9 @@ import numpy as np
 from refscore import _validate
 from refscore.processes._noising import Noising, like
 
+_SOME, _NEAR_ONE = 10, 0.9
+"""Ten or more betas that start above it and run down are alphas: no schedule that keeps a signal does."""
+
 
 class DDPM(Noising):
     """The chain x_i = sqrt(1 - beta_i) x_{i-1} + sqrt(beta_i) z; index 0 is data, indices are scalars or (n,).
@@ -43,7 +46,8 @@ class DDPM(Noising):
     Raises
     ------
     ValueError, TypeError
-        For other betas; in its methods for an index that is not one of 0, ..., N.
+        For other betas, and for alphas = 1 - betas in their place (ten or more, from above 0.9 down); in its methods for an index
+        that is not one of 0, ..., N.
 
     Source: [b, sec. 2], [c]; Ho et al. 2020. systems E4.
     """
@@ -60,6 +64,10 @@ class DDPM(Noising):
         if betas[0] == 0:
             raise ValueError("betas[0] is 0: x_1 would be the data, without noise to predict and without conditional score; "
                              "leave steps that do nothing out of the beginning")
+        if len(betas) >= _SOME and betas[0] > _NEAR_ONE and betas[-1] < betas[0] and (np.diff(betas) <= 0).all():
+            raise ValueError(f"betas run down from {betas[0]} to {betas[-1]}: the first step would wipe the signal out and "
+                             "the others do ever less, so these look like alphas; pass betas = 1 - alphas (of products alpha-bar, "
+                             "1 - alpha_bar/np.append(1, alpha_bar[:-1]))")
         betas.flags.writeable = False
         self.betas = betas
         self._terms = -np.log1p(-betas)
@@ -74,7 +82,8 @@ class DDPM(Noising):
         """
         times = _validate.finite(np.atleast_1d(_validate.reals(times, "times")), "times")
         if times.ndim != 1 or len(times) < 2 or times[0] != 0 or not (np.diff(times) > 0).all():
-            raise ValueError(f"times = {times}: pass at least two increasing times from 0 on, such as np.linspace(0, 1, 1001)")
+            raise ValueError(f"times = {_validate.shown(times)}: pass at least two increasing times from 0 on, "
+                             "such as np.linspace(0, 1, 1001)")
         if isinstance(process, type) or not hasattr(process, "transition"):
             raise TypeError(f"process is {process!r}: pass a VP process, such as VP()")
         alpha, variance = process.transition(times[:-1], times[1:])
@@ -135,9 +144,14 @@ class DDPM(Noising):
         x0 = like(x0, xt, "x0", "xt")
         _validate.times(index, len(xt), "index")
         index = self._step(index)
+        if previous is not None:
+            _validate.times(previous, len(xt), "previous")
         previous = index - 1 if previous is None else self._index(previous, "previous")
-        if np.any(previous >= index):
-            raise ValueError(f"previous = {previous} is not below index = {index}: the posterior is that of an earlier state")
+        if (later := np.ravel(previous >= index)).any():
+            row = int(np.argmax(later))
+            given, of = (int(np.broadcast_to(value, later.shape)[row]) for value in (previous, index))
+            raise ValueError(f"previous = {given} is not below index = {of}" + (f" in row {row}" if later.size > 1 else "") +
+                             ": the posterior is that of an earlier state")
         a, added = self.transition(previous, index)
         known = self.variance(previous)
         total = added + a * a * known  # sigma_index^2, as a sum of positive terms; exactly ``added`` when previous is 0

@@ -159,10 +159,10 @@ class Path(GaussianPath):
         return _quadrature.integrals(lambda u, i: factor(u, low[i], high[i]) * self._variance_rate(u), low, high, noise)[0]
 
     def _alpha(self, t: np.ndarray) -> np.ndarray:
-        return _values(self.signal, t, "alpha")
+        return _validate.of_time(self.signal, t, "alpha")
 
     def _sigma(self, t: np.ndarray) -> np.ndarray:
-        return _values(self.noise, t, "sigma")
+        return _validate.of_time(self.noise, t, "sigma")
 
     @staticmethod
     def _at(function: Callable, t: np.ndarray) -> np.ndarray:
@@ -197,14 +197,3 @@ class Path(GaussianPath):
             at = t[np.argmax(~np.isfinite(slope))]
             raise ValueError(f"the slope at t = {at} cannot be told from values: pass alpha_slope and sigma_slope")
         return slope, error
-
-
-def _values(function: Callable, t: np.ndarray, name: str) -> np.ndarray:
-    values = np.asarray(function(t), dtype=np.float64)
-    if values.shape != t.shape:
-        raise ValueError(f"{name}(t) has shape {values.shape} for t of shape {t.shape}: pass a function of arrays, such as "
-                         "lambda t: 1 + 0 * t for a constant")
-    if not (np.isfinite(values) & (values >= 0)).all():
-        at = int(np.argmax(~(np.isfinite(values) & (values >= 0))))
-        raise ValueError(f"{name}(t) is {values[at]} at t = {t[at]}: pass finite values, at least 0")
-    return values

@@ -82,9 +82,17 @@ class ConvertedScore:
     source: Noising
     target: GaussianPath
 
+    def __post_init__(self):
+        if not callable(self.score):
+            raise TypeError(f"score is {self.score!r}: pass a callable score(x, u), such as MarginalScore(target, density)")
+        for name, kind in (("source", Noising), ("target", GaussianPath)):
+            if not isinstance(value := getattr(self, name), kind):
+                raise TypeError(f"{name} is {value!r}: pass a process, such as VP()")
+
     def __call__(self, x, t) -> np.ndarray:
         """The score of the source's law at time t, (n, d)."""
         x = _validate.batch(x, dtype=None)
+        _validate.times(t, len(x))
         u, scale = time_change(self.source, self.target, t)
         scale = scale[:, None] if np.ndim(scale) else scale
         return np.asarray(self.score(x / scale, u)) / scale

@@ -1,7 +1,7 @@
 """The variance-exploding process dX = g(t) dW with a geometric noise level on [0, 1] (Song et al. 2021, eq. 9 and app. C).
 
 sigma(t) = sigma_min (sigma_max/sigma_min)^t,  g(t)^2 = d sigma(t)^2/dt = 2 L sigma(t)^2,  L = log(sigma_max/sigma_min), alpha = 1;
-with h = t - s:   V(s, t) = sigma(t)^2 - sigma(s)^2 = sigma(s)^2 (e^{2 L h} - 1),   a = 1,   b = v = V(s, t).
+with h = t - s:   V(s, t) = sigma(t)^2 - sigma(s)^2 = sigma(t)^2 (1 - e^{-2 L h}),   a = 1,   b = v = V(s, t).
 
 Where does it start? The SDE adds sigma(t)^2 - sigma_min^2 by time t, the ladder sigma(t)^2: two processes go by the name.
 
@@ -73,7 +73,7 @@ class VE(GaussianPath):
         return np.zeros(np.broadcast_shapes(np.shape(s), np.shape(t)))
 
     def _transition_std(self, s, t):
-        return self._level(s) * np.sqrt(np.expm1(2 * self._log_ratio * (t - s)))
+        return self._level(t) * np.sqrt(-np.expm1(-2 * self._log_ratio * (t - s)))  # the level at s times e^{L h} may overflow
 
     def _frozen_score_weight(self, s, t):
         return np.square(self._transition_std(s, t))

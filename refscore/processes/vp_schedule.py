@@ -2,6 +2,7 @@
 
 Its clock B(s, t) = int_s^t beta comes by Gauss-Legendre quadrature on panels that are halved until the sum of the halves agrees
 with the whole: steps and kinks end up between panels, an integrable singularity such as t^{-1/2} in a row of ever smaller ones.
+There, where 0 is the singular point, the row is continued to the smallest floats, so that B(0, t) keeps its digits however short t.
 A reading of the clock is the sum of two ends of panels and of the whole panels between them, all terms non-negative, so that short
 times lose no digits. What the nodes cannot see is a spike between them.
 """
@@ -18,6 +19,7 @@ from refscore.processes.variance_preserving import VariancePreserving
 
 _EPS = float(np.finfo(np.float64).eps)
 _WORST = 1e-10
+_SINGULAR, _SMALLEST = 1e-9, 1e-290
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,8 +54,12 @@ class VPSchedule(VariancePreserving):
         if not callable(self.schedule):
             raise TypeError(f"schedule is {self.schedule!r}: pass a function of arrays, such as lambda t: 0.1 + 19.9 * t")
         object.__setattr__(self, "t_max", _validate.positive(self.t_max, "t_max"))
-        edges, parts, error = self._panels()
-        total = float(parts.sum())
+        with np.errstate(over="ignore", invalid="ignore"):
+            edges, parts, error = self._panels()
+            total = float(parts.sum())
+        if not np.isfinite(32 * total):
+            raise ValueError(f"schedule: the integral of beta up to {self.t_max} exceeds float64; pass a weaker schedule, "
+                             "or an earlier t_max")
         if not total > 0:
             raise ValueError("schedule is 0 everywhere: there would be no noise; pass beta(t) > 0 somewhere")
         if not error <= _WORST * total:
@@ -70,21 +76,19 @@ class VPSchedule(VariancePreserving):
         return self._schedule(t.reshape(-1)).reshape(t.shape)[()]
 
     def _schedule(self, t: np.ndarray) -> np.ndarray:
-        beta = np.asarray(self.schedule(t), dtype=np.float64)
-        if beta.shape != t.shape:
-            raise ValueError(f"schedule(t) has shape {beta.shape} for t of shape {t.shape}: pass a function of arrays; "
-                             "np.vectorize makes one of a function of numbers")
-        if not (np.isfinite(beta) & (beta >= 0)).all():
-            bad = np.argmax(~(np.isfinite(beta) & (beta >= 0)))
-            raise ValueError(f"schedule(t) is {beta[bad]} at t = {t[bad]}: beta is a rate, finite and at least 0")
-        return beta
+        return _validate.of_time(self.schedule, t, "schedule")
 
     def _panels(self) -> tuple[np.ndarray, np.ndarray, float]:
         """Edges of the panels, the integral over each, and how far off they are together."""
         start = self.t_max * np.linspace(0, 1, 8) ** 1.2  # uneven: periods and symmetries must not look resolved
         pieces, error = _quadrature.adaptive(lambda t, _: self._schedule(t), start[:-1], start[1:])
         order = np.argsort(pieces.edges)
-        return np.append(pieces.edges[order], self.t_max), pieces.values[order], float(error.sum())
+        edges, values = np.append(pieces.edges[order], self.t_max), pieces.values[order]
+        if edges[1] < _SINGULAR * self.t_max:
+            near = np.ldexp(edges[1], -np.arange(int(np.log2(edges[1] / _SMALLEST)), -1, -1))
+            near = np.concatenate([[0.0], near])
+            edges, values = np.concatenate([near, edges[2:]]), np.concatenate([self._integral(near[:-1], near[1:]), values[1:]])
+        return edges, values, float(error.sum())
 
     def _integral(self, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         return _quadrature.gauss(lambda t, _: self._schedule(t), low, high)

@@ -2,6 +2,7 @@
 
 A table that carries a `Picture` is drawn where pages are written; everywhere else its rows speak. Matplotlib draws,
 loaded when there is something to draw; the same table gives the same text, and several of them can stand in one page.
+A title names the curves for those who cannot see them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+from markupsafe import escape
 
 from refscore.report.outcome import Table
 
@@ -51,7 +53,9 @@ def svg(table: Table) -> str:
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
     drawing = text.getvalue()
-    drawing = drawing[drawing.index("<svg"):]
+    said = escape(f"{table.title}: {', '.join(picture.y)} against {picture.x}" + (", both axes logarithmic" if picture.log else ""))
+    drawing = f'<svg role="img" aria-label="{said}"{drawing[drawing.index("<svg") + 4:]}'
+    drawing = drawing.replace(">", f"><title>{said}</title>", 1)
     return re.sub(r"<metadata>.*?</metadata>\s*", "", drawing, flags=re.DOTALL)
 
 

@@ -22,17 +22,22 @@ from refscore.samplers.markov import MarkovChain, noise_like, only_slices
 
 def check_score(score) -> None:
     """Refuse what cannot be called as ``score(x, t)``."""
-    if not callable(score):
-        raise TypeError(f"score is {score!r}: pass a callable score(x, t), such as MarginalScore(process, density)")
+    check_callable(score, "score", "MarginalScore(process, density)", "a density's own score knows no time")
+
+
+def check_callable(function, name: str, example: str, why: str) -> None:
+    """Refuse what cannot be called as ``name(x, t)``; ``why`` says what it is mistaken for."""
+    if not callable(function):
+        raise TypeError(f"{name} is {function!r}: pass a callable {name}(x, t), such as {example}")
     try:
-        signature = inspect.signature(score)
+        signature = inspect.signature(function)
     except (TypeError, ValueError):  # it does not say what it asks for
         return
     try:
         signature.bind(None, None)
     except TypeError as error:
-        raise TypeError(f"score{signature} cannot be called as score(x, t) ({error}): a density's own score knows no time; pass "
-                        "MarginalScore(process, density), or lambda x, t: ...") from error
+        raise TypeError(f"{name}{signature} cannot be called as {name}(x, t) ({error}): {why}; pass {example}, or "
+                        "lambda x, t: ...") from error
 
 
 @dataclass(frozen=True, eq=False)

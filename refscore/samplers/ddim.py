@@ -68,10 +68,14 @@ def ddim(process: Noising, eps_model: Callable, indices=None, eta: float = 0.0, 
         indices = np.arange(len(process), -1, -1)
     indices = np.atleast_1d(_validate.reals(indices, "indices"))
     if indices.ndim != 1 or len(indices) < 2 or not (np.diff(indices) < 0).all():
-        raise ValueError(f"indices = {indices}: pass at least two strictly decreasing indices, such as [1000, 750, 500, 250, 0]")
+        raise ValueError(f"indices = {_validate.shown(indices)}: pass at least two strictly decreasing indices, "
+                         "such as [1000, 750, 500, 250, 0]")
     eta = _validate.positive(eta, "eta", zero=True)
     if eta > 1:
         raise ValueError(f"eta is {eta}: above 1 the noise would exceed the posterior's; pass 0 <= eta <= 1")
+    if not isinstance(process, Noising):
+        raise TypeError(f"process is {process!r}: pass a DDPM, or a process such as VP()")
+    process._time(indices, "indices")
     t, s = indices[:-1], indices[1:]
     shrink, added = process.transition(s, t)
     if (shrink == 0).any():

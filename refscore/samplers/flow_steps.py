@@ -37,7 +37,8 @@ class FlowSteps:
         times = _validate.finite(np.atleast_1d(_validate.reals(self.times, "times")), "times").copy()
         gaps = np.diff(times)
         if times.ndim != 1 or not len(times) or not ((gaps > 0).all() or (gaps < 0).all()):
-            raise ValueError(f"times = {times}: pass strictly increasing or decreasing times, such as np.linspace(1, 0, 50)")
+            raise ValueError(f"times = {_validate.shown(times)}: pass strictly increasing or decreasing times, "
+                             "such as np.linspace(1, 0, 50)")
         for t in (times.min(), times.max()):
             self.flow.checked_time(t, "times")
         _validate.choice(self.method, "method", tuple(runge_kutta.METHODS))

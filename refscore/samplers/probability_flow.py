@@ -26,6 +26,7 @@ from refscore.samplers import runge_kutta
 from refscore.samplers.chain import check_score
 from refscore.samplers.flow_likelihood import LogLikelihood, along, of_shape
 from refscore.samplers.flow_steps import FlowSteps
+from refscore.samplers.reverse_sde import check_process
 
 
 def probability_flow(process: GaussianPath, score: Callable) -> ProbabilityFlow:
@@ -52,9 +53,7 @@ class ProbabilityFlow:
     score: Callable
 
     def __post_init__(self):
-        missing = [name for name in ("rate", "diffusion") if not callable(getattr(self.process, name, None))]
-        if missing:
-            raise TypeError(f"process is {self.process!r}, without {' and '.join(missing)}: pass an SDE, such as VP()")
+        check_process(self.process)
         check_score(self.score)
 
     def drift(self, x, t: float) -> np.ndarray:
@@ -151,10 +150,17 @@ class ProbabilityFlow:
         try:
             score = self.score(x, t)
         except ValueError as error:
-            if t > 0:
+            if t > 0 or not self._well_at(x, min(1.0, self.process.t_max) / 2):
                 raise
             raise ValueError(f"{error} (the score at t = 0; where data have none stop before, as with t_min=1e-4)") from error
         return of_shape(score, x.shape, f"score(x, {t})")
+
+    def _well_at(self, x: np.ndarray, t: float) -> bool:
+        try:
+            self.score(x, t)
+        except ValueError:
+            return False
+        return True
 
     def with_score(self, x, score, t: float):
         """-r(t) x - 1/2 g(t)^2 score: the drift from x and the score, its divergence from d and the score's divergence."""
@@ -162,7 +168,10 @@ class ProbabilityFlow:
 
     def checked_time(self, t, name: str) -> float:
         """``t`` as a time of the process."""
-        if t == np.inf:
+        if np.ndim(t):
+            raise TypeError(f"{name} has shape {np.shape(t)}: pass one time for all rows; steps(times) takes a grid of times, and "
+                            "rows with times of their own take a call each")
+        if t == np.inf == self.process.t_max:
             raise ValueError(f"{name} is inf, as {type(self.process).__name__} has no last time: pass {name}, such as {name}=3.0")
         t = _validate.positive(t, name, zero=True)
         if t > self.process.t_max:

@@ -24,6 +24,16 @@ from refscore.processes._gaussian_path import GaussianPath
 from refscore.samplers.chain import Chain
 
 
+def check_process(process) -> None:
+    """Refuse what is no SDE: a chain, or a class in place of one of its processes."""
+    missing = [name for name in ("rate", "diffusion") if not callable(getattr(process, name, None))]
+    if missing:
+        raise TypeError(f"process is {process!r}, without {' and '.join(missing)}: pass an SDE, such as VP(); "
+                        "ddpm and ddim sample a chain")
+    if isinstance(process, type):
+        raise TypeError(f"process is the class {process.__name__}: pass a process, such as {process.__name__}(...)")
+
+
 def reverse_drift(process: GaussianPath, score: Callable, x, t) -> np.ndarray:
     """-f(x, t) + g(t)^2 score(x, t), shape (n, d): drift of the reverse SDE per unit of DECREASING time.
 
@@ -55,11 +65,15 @@ def reverse_sde(process: GaussianPath, score: Callable, times, scheme: str = "eu
     -------
     Chain
         N kernels; step k leads from times[k] to times[k+1].
+
+    Raises TypeError for a process that is no SDE, ValueError for times that do not decrease or are none of the process.
     """
+    check_process(process)
     _validate.choice(scheme, "scheme", ("euler_maruyama", "exponential"))
     times = _validate.finite(np.atleast_1d(np.asarray(times, dtype=np.float64)), "times")
     if times.ndim != 1 or len(times) < 2 or not (np.diff(times) < 0).all() or times[-1] < 0:
-        raise ValueError(f"times = {times}: pass at least two strictly decreasing times, such as np.linspace(3, 0, 49)")
+        raise ValueError(f"times = {_validate.shown(times)}: pass at least two strictly decreasing times, "
+                         "such as np.linspace(3, 0, 49)")
     t, s = times[:-1], times[1:]
     if scheme == "exponential":
         return Chain(score, t, *process.exponential_step(t, s))

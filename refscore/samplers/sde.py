@@ -22,6 +22,7 @@ import numpy as np
 
 from refscore import _validate
 from refscore.samplers import wiener
+from refscore.samplers.chain import check_callable
 from refscore.samplers.markov import MarkovChain, noise_like, only_slices
 
 SCHEMES = ("euler_maruyama", "milstein", "heun")
@@ -38,10 +39,11 @@ class SDESteps(MarkovChain):
     slope: Callable | None = None
 
     def __post_init__(self):
-        for name in ("drift", "diffusion", "slope"):
+        examples = {"drift": "process.drift", "diffusion": "lambda x, t: process.diffusion(t)", "slope": "lambda x, t: 1.0"}
+        for name, example in examples.items():
             value = getattr(self, name)
-            if not callable(value) and not (name == "slope" and value is None):
-                raise TypeError(f"{name} is {value!r}: pass a callable {name}(x, t)")
+            if name != "slope" or value is not None:
+                check_callable(value, name, example, "a coefficient is one of x and t, a process's diffusion of t alone")
         _validate.choice(self.scheme, "scheme", SCHEMES)
         if (self.slope is not None) != (self.scheme == "milstein"):
             fix = "pass slope(x, t), the derivatives d g_i/d x_i" if self.slope is None else "leave slope out"
@@ -68,9 +70,9 @@ class SDESteps(MarkovChain):
     def path(self, x0, increments) -> np.ndarray:
         """The states at all times, (N + 1, n, d), along the path with ``increments`` (N, n, d); float32 stays float32."""
         x = _validate.batch(x0, name="x0", dtype=None)
-        if len(increments) != len(self):
-            raise ValueError(f"increments are {len(increments)} for {len(self)} steps: pass shape ({len(self)}, n, d), as "
-                             "wiener_increments(times, noise) gives them")
+        if np.ndim(increments) != 3 or len(increments) != len(self):
+            raise ValueError(f"increments have shape {np.shape(increments)}: pass shape ({len(self)}, n, d), one entry for "
+                             f"each of the {len(self)} steps, as wiener_increments(times, noise) gives them")
         states = np.empty((len(self) + 1, *x.shape), x.dtype)
         states[0] = x
         for k, increment in enumerate(increments):

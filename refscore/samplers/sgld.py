@@ -192,7 +192,8 @@ def sgld(
     """
     steps = _validate.finite(np.atleast_1d(_validate.reals(steps, "steps")), "steps")
     if steps.ndim != 1 or not len(steps) or not (steps > 0).all():
-        raise ValueError(f"steps = {steps}: pass positive step sizes, shape (n_steps,), such as decreasing_steps(0.1, 1, 0.6, 100)")
+        raise ValueError(f"steps = {_validate.shown(steps)}: pass positive step sizes, shape (n_steps,), "
+                         "such as decreasing_steps(0.1, 1, 0.6, 100)")
     full = kernels(PosteriorScore(datum_score, data, prior_score), np.zeros(len(steps)), steps, convention)
     return MinibatchChain(full, batch)
 

@@ -79,7 +79,8 @@ def increasing(times, name: str = "times") -> np.ndarray:
     """``times`` as an (N + 1,) array, when they increase strictly."""
     times = _validate.finite(np.atleast_1d(_validate.reals(times, name)), name)
     if times.ndim != 1 or len(times) < 2 or not (np.diff(times) > 0).all():
-        raise ValueError(f"{name} = {times}: pass at least two strictly increasing times, such as np.linspace(0, 1, 51)")
+        raise ValueError(f"{name} = {_validate.shown(times)}: pass at least two strictly increasing times, "
+                         "such as np.linspace(0, 1, 51)")
     return times
 
 

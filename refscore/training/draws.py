@@ -156,6 +156,9 @@ class DenoisingProcess:
     weight: str | Callable = "sigma2"
 
     def __post_init__(self):
+        if hasattr(self.process, "__len__"):
+            raise TypeError(f"process is {self.process!r}, which has indices and no times: pass NoisePrediction(process), or a "
+                            "process in continuous time, such as VP()")
         if _validate.positive(self.t_max, "t_max") <= _validate.positive(self.t_min, "t_min", zero=True):
             raise ValueError(f"t_max is {self.t_max}, t_min {self.t_min}: time runs from t_min up to t_max")
         _named(self.weight)

@@ -206,3 +206,17 @@ REFUSED = [
 def test_refusals_name_the_argument_and_the_way_out(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_posteriors_of_an_earlier_state_row_by_row():
+    process, x = DDPM(linear_betas(100)), np.arange(6.0).reshape(3, 2)
+    mean, variance = process.posterior(x, 2 * x, 50, [1, 20, 49])
+    for row, previous in enumerate((1, 20, 49)):
+        one = process.posterior(x[row : row + 1], 2 * x[row : row + 1], 50, previous)
+        assert np.array_equal(one[0][0], mean[row]) and one[1][0] == variance[row]
+    with pytest.raises(ValueError, match=r"previous has shape \(2,\): .* shape \(3,\)"):
+        process.posterior(x, x, 50, [1, 2])
+    with pytest.raises(ValueError, match="previous = 6 is not below index = 6 in row 1:"):
+        process.posterior(x, x, [5, 6, 7], [1, 6, 3])
+    with pytest.raises(ValueError, match="previous = 7 is not below index = 7: the posterior"):
+        process.posterior(x, x, 7, 7)

@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from refscore.processes import OU, VE, VP, Path, SubVP, VPCosine, VPSchedule
+from refscore.processes import DDPM, OU, VE, VP, Path, SubVP, VPCosine, VPSchedule, cosine_betas, linear_betas
 
 LOW, HIGH, S = mp.mpf(0.1), mp.mpf(20), mp.mpf(0.008)
 L = mp.log(mp.mpf(50) / mp.mpf(0.01))
@@ -162,3 +162,52 @@ def test_sub_vp_steps_up_to_where_the_rule_changes(t):
         B = 10 * mp.mpf(t)
         b = mp.quad(lambda y: mp.exp(y / 2) * (1 - mp.exp(-2 * y)), [0, B])
     assert SubVP(10.0, 10.0).exponential_step(t, 0.0)[1] == pytest.approx(float(b), rel=1e-14)
+
+
+@pytest.mark.parametrize("power", [0.5, 0.9, 0.1])
+def test_a_singular_schedule_keeps_its_digits_near_the_data(power):
+    """int_0^t (1 - p) u^-p du = t^(1 - p), relative to itself however short t."""
+    process = VPSchedule(lambda t: (1 - power) * t**-power)
+    for t in (1e-200, 1e-80, 1e-30, 1e-12, 1e-3, 1.0):
+        clock = t ** (1 - power)
+        assert process.sigma(t) ** 2 == pytest.approx(-np.expm1(-clock), rel=1e-13)
+        assert process.transition(t / 2, t)[1] == pytest.approx(-np.expm1(-clock * (1 - 0.5 ** (1 - power))), rel=1e-13)
+
+
+@pytest.mark.parametrize(
+    "schedule, error, message",
+    [
+        (lambda t: np.full_like(t, 1e308), ValueError, "integral of beta up to 1.0 exceeds float64; pass a weaker schedule"),
+        (lambda t: 0.1 if t < 0.5 else 1.0, TypeError, r"schedule\(t\) fails for t of shape .* np.vectorize"),
+        (lambda t: math.sin(t), TypeError, r"schedule\(t\) fails for t of shape .* np.vectorize"),
+    ],
+)
+def test_schedules_beyond_float64_or_of_numbers_are_refused(schedule, error, message):
+    with pytest.raises(error, match=message):
+        VPSchedule(schedule)
+
+
+@pytest.mark.parametrize("s", [0.0, 0.25, 0.75])
+def test_the_widest_noise_levels(s):
+    """sigma_max/sigma_min = 1e155, whose square exceeds float64."""
+    process = VE(1e-3, 1e152)
+    assert process.transition(s, 1.0)[1] == pytest.approx(1e304, rel=1e-13)
+    assert process.exponential_step(1.0, s)[1] == pytest.approx(1e304, rel=1e-13)
+    assert process.transition(s, s)[1] == 0
+
+
+@pytest.mark.parametrize("betas", [linear_betas(1000), linear_betas(10), cosine_betas(12), linear_betas(10, 1e-3, 0.5)])
+def test_alphas_in_the_place_of_betas_are_refused(betas):
+    for alphas in (1 - betas, np.cumprod(1 - betas)):
+        if alphas[0] > 0.9:
+            with pytest.raises(ValueError, match="look like alphas; pass betas = 1 - alphas"):
+                DDPM(alphas)
+    back = 1 - np.cumprod(1 - betas) / np.append(1, np.cumprod(1 - betas)[:-1])
+    np.testing.assert_allclose(DDPM(back).betas, DDPM(betas).betas, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "betas", [cosine_betas(2), [0.95, 0.9], np.full(20, 0.95), np.linspace(0.5, 0.99, 20), np.linspace(0.5, 0.1, 20)]
+)
+def test_odd_schedules_are_schedules(betas):
+    assert len(DDPM(betas)) == len(betas)

@@ -90,3 +90,15 @@ def test_time_0_goes_to_time_0():
 def test_what_cannot_be_matched_is_refused(source, target, t, message):
     with pytest.raises(ValueError, match=message):
         time_change(source, target, t)
+
+
+def test_converted_scores_name_what_is_wrong():
+    score = ConvertedScore(lambda x, t: -x, OU(1.0, 1.0), VP())
+    with pytest.raises(ValueError, match=r"t has shape \(2,\): pass .* shape \(3,\)"):
+        score(np.zeros((3, 2)), [0.1, 0.2])
+    with pytest.raises(TypeError, match="score is 3: pass a callable"):
+        ConvertedScore(3, OU(1.0, 1.0), VP())
+    with pytest.raises(TypeError, match="source is <class .*OU'>: pass a process"):
+        ConvertedScore(lambda x, t: -x, OU, VP())
+    with pytest.raises(TypeError, match="target is DDPM.*: pass a process"):
+        ConvertedScore(lambda x, t: -x, OU(1.0, 1.0), DDPM([0.1]))

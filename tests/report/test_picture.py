@@ -50,3 +50,11 @@ def test_bad_input_is_refused():
         Table("t", ("h", "TV"), [], Picture("h", ("TVD",)))
     with pytest.raises(ValueError, match="has no picture"):
         svg(Table("t", ("h",), []))
+
+
+def test_it_says_in_words_what_it_shows():
+    table = Table("A < B & \"C\"", ("h", "one", "two"), [(0.1, 1.0, 2.0), (0.2, 3.0, 4.0)], Picture("h", ("one", "two"), log=True))
+    root = ET.fromstring(svg(table))
+    said = 'A < B & "C": one, two against h, both axes logarithmic'
+    assert root.get("role") == "img" and root.get("aria-label") == said
+    assert root[0].tag == SVG + "title" and root[0].text == said

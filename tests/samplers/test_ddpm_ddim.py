@@ -141,7 +141,7 @@ MODEL_REFUSED = [
     (lambda: ddpm(CHAINS["one"], wavy, predicts="noise"), ValueError, "predicts is 'noise': choose one of 'score', 'eps'"),
     (lambda: ddpm(CHAINS["one"], lambda x, i: x[:, :1]).mean(0, np.ones((2, 2))), ValueError, r"eps_model\(x, 1\) has shape"),
     (lambda: ddpm(CHAINS["one"], lambda x, i: x / 0).mean(0, np.ones((2, 2))), ValueError, r"eps_model\(x, 1\)\[0, 0\] is inf"),
-    (lambda: reverse_sde(CHAINS["one"], wavy, [1, 0]), AttributeError, "a DDPM has no diffusion"),
+    (lambda: reverse_sde(CHAINS["one"], wavy, [1, 0]), TypeError, "an SDE, such as .* ddpm and ddim sample a chain"),
     (lambda: ddim(VP(), wavy), ValueError, "indices is None, and process is VP"),
     (lambda: ddim(CHAINS["linear"], wavy, [3]), ValueError, "pass at least two strictly decreasing indices"),
     (lambda: ddim(CHAINS["linear"], wavy, [3, 3, 0]), ValueError, "strictly decreasing"),
