@@ -1,4 +1,4 @@
-"""Errors of distances, part by part: a case in which nothing else would cover what the value is off by, or a number that must come back."""
+"""Errors of distances, part by part: a case in which nothing else would cover what the value is off by."""
 
 import importlib
 import math
@@ -59,7 +59,7 @@ def test_covariances_whose_smallest_eigenvalue_comes_out_negative():
 
 
 def test_roots_that_a_grid_overlooks_show_on_every_other_point(monkeypatch):
-    """Sixteen teeth, 0.27 apart and 0.06 wide, on a grid of half a point in a standard deviation: roots are missed, and it is said."""
+    """Sixteen teeth, 0.27 apart and 0.06 wide, on a grid of half a point in one standard deviation: roots are missed."""
     teeth = GaussianMixture(np.full(16, 1 / 16), np.linspace(-2, 2, 16)[:, None], np.full(16, 0.0625**2))
     exact = total_variation(Gaussian([0.1], 1.0), teeth)[0]
     monkeypatch.setattr(importlib.import_module("refscore.distances.total_variation"), "_PER_STD", 0.5)
