@@ -52,8 +52,8 @@ def _pair(d: int, seed: int, change: float | None = None) -> tuple[Gaussian, Gau
     r"\delta\bigr] = \int_0^\infty E_{p_t}\|s_{p_t} - s_{q_t}\|^2\, dt",
     source="[e], theorem of Chen et al. 2023; Barron 1986 (de Bruijn's identity for relative entropy)",
     method="whitened excesses against trace and determinants, and against the series in traces of powers near equality; quadrature "
-    "against Fisher divergences along the OU process, which agree with panels, against panels on the line, and against the sum over "
-    "coordinates",
+    "against Fisher divergences along the OU process, which agree with panels, against panels on the line, and against the sum "
+    "over coordinates",
     catches=(
         "kl_to_gamma_reversed", "kl_symmetrised", "kl_without_half", "kl_log_det_sign", "kl_dimension_forgotten", "kl_in_bits",
         "kl_means_in_units_of_p", "kl_of_moments", "kl_of_diagonals", "fisher_under_the_other_law", "fisher_norm_not_squared",
