@@ -43,6 +43,7 @@ def test_within_the_stated_error_of_50_digits(sizes, strength):
         assert abs(value - log_z) <= error < 1e-12 * (1 + abs(value))
         want = [exact.log_sum(t for (a, _, _), t in states.items() if a == tuple(row)) - log_z for row in x]
         assert (exact.differences(dbm.logpdf(x), want) <= dbm.logpdf_error(x)).all()
+        assert (exact.differences(dbm.free_energy(x), [-log_z - t for t in want]) <= dbm.logpdf_error(x) - error).all()
         p = {triple: mp.exp(t - log_z) for triple, t in states.items()}
         for k, got in enumerate(dbm.moments()):
             below, above = ((0, 1), (1, 2), (0, None), (1, None), (2, None))[k]
@@ -50,6 +51,18 @@ def test_within_the_stated_error_of_50_digits(sizes, strength):
                 units = [(below, at[0])] + ([(above, at[1])] if above else [])
                 mean = mp.fsum(w for triple, w in p.items() if all(triple[layer][unit] for layer, unit in units))
                 assert abs(got[at] - mean) <= 3 * error
+
+
+def test_error_of_a_density_whose_terms_nearly_cancel():
+    """b'x = -(W1'x) up to a number near 1: log p is small, its terms near 1e6, and the bound is that of the terms."""
+    W1, x = np.array([[1e6 / 3], [1e6 / 7], [1e6 / 11]]), binary_rows(3)
+    dbm = DeepBoltzmannMachine(W1, [[0.7]], -W1[:, 0] - 0.3, [0.3], [0.1])
+    with mp.workdps(exact.DIGITS):
+        states = table(dbm)
+        free = [-exact.log_sum(t for (a, _, _), t in states.items() if a == tuple(row)) for row in x]
+    errors = exact.differences(dbm.free_energy(x), free)
+    assert np.abs(dbm.free_energy(x)).max() < 10 and errors.max() > 1e-12
+    assert (errors <= dbm.logpdf_error(x) - dbm.log_partition()[1]).all() and (dbm.logpdf_error(x) < 1e-7).all()
 
 
 def test_conditional_means_and_energy():

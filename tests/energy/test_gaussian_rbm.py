@@ -50,6 +50,19 @@ def test_against_50_digits(v, m, sigma, unit):
         assert abs(value - log_z) <= error < 1e-12 * size
 
 
+def test_log_partition_of_weights_that_nearly_cancel():
+    """g(z) = c'z + (Wz)'(2b + Wz)/2 is a small difference of numbers near 1e6: the bound is that of the numbers."""
+    seen = []
+    for seed in range(5):
+        rbm = machine(3, 1, 1.0, seed, strength=1e3)
+        rbm = GaussianRBM(rbm.W, rbm.b, -(rbm.W**2 / 2 + rbm.b[:, None] * rbm.W).sum(axis=0) - 1, 1.0)
+        value, error = rbm.log_partition()
+        with mp.workdps(exact.DIGITS):
+            seen.append(float(abs(value - by_definition(rbm, rbm.b)[2])) / error)
+        assert error < 1e-7
+    assert 1e-3 < max(seen) <= 1
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 3), st.integers(1, 4), st.integers(0, 99), st.sampled_from([0.3, 1.0, 4.0]))
 def test_the_mixture_is_the_same_law(v, m, seed, sigma):
@@ -116,6 +129,7 @@ def test_the_same_bits_for_any_number_of_threads():
         (lambda: GaussianRBM([[1.0]], [0.0], [0.0], 0.0), "sigma is 0.0"),
         (lambda: GaussianRBM([[1e100]], [0.0], [0.0], 1e-100), r"sum to 1e\+200 times sigma"),
         (lambda: machine(2, 2, 1e-10).score([[1e145, 0.0]]), r"x reaches 1e\+155 times sigma"),
+        (lambda: machine(2, 2, 1e-10).score([[0.0, -1e145]]), r"x reaches 1e\+155 times sigma"),
         (lambda: machine(2, 2, 1.0).score([[np.nan, 0.0]]), r"x\[0, 0\] is nan"),
         (lambda: machine(2, 2, 1.0).score([[1.0]]), "x has 1 columns, but the dimension here is 2"),
         (lambda: machine(2, 2, 1.0).visible_mean([[0.5, 1.0]]), r"z\[0, 0\] is 0.5"),
