@@ -204,7 +204,7 @@ def test_parameters_are_copied_and_fixed():
     [
         ((np.ones((3, 2)), np.ones(2), np.ones(3)), ValueError,
          r"^b has shape \(2,\), but W \(3, 2\) has 3 rows.* shape \(3,\), or W.T if its rows are the hidden units$"),
-        ((np.ones((3, 2)), np.ones(3), np.ones(4)), ValueError, r"c has shape \(4,\), but W \(3, 2\) has 2 columns.* shape \(2,\)$"),
+        ((np.ones((3, 2)), np.ones(3), np.ones(4)), ValueError, r"c has shape \(4,\), but W \(3, 2\) has 2 columns.*shape \(2,\)$"),
         ((np.ones(3), np.ones(3), np.ones(1)), ValueError, r"W has shape \(3,\): pass couplings"),
         ((np.ones((0, 2)), np.ones(0), np.ones(2)), ValueError, r"W has shape \(0, 2\)"),
         (([[1.0, np.nan]], [1.0], [1.0, 2.0]), ValueError, r"W\[0, 1\] is nan"),
