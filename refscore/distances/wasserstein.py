@@ -30,6 +30,7 @@ from refscore.densities import GaussianMixture, PointSet, PushForward
 from refscore.distances._bisection import bisect
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT
+from refscore.distances._masses import mass_below
 
 _LEVELS = 4
 _TOLERANCE = 1e-14
@@ -117,15 +118,28 @@ def _quantiles(p: Any, q: Any) -> tuple[float, float]:
         change, before = abs(square - before), square
         if change <= _TOLERANCE * square:
             break
-    value = math.sqrt(square)
+    value, blur = math.sqrt(square), blur + _mismatch(p, q)
     return value, blur + math.sqrt(change) * min(1.0, math.sqrt(change) / (value or 1.0)) + 16 * UNIT * value
+
+
+def _mismatch(p: Any, q: Any) -> float:
+    """What it costs that the weights of one law add up to more than the other's: that mass, across a gap in the middle."""
+    low, high = p.grid(1.0)[[0, -1]]
+    sums = mass_below(p, np.array([low]))[0] - mass_below(q, np.array([low]))[0]
+    missing = abs(float(sums.sum()))
+    if missing == 0:
+        return 0.0
+    level = 0.5 + 8 * max(missing, UNIT) * np.array([-1.0, 1.0])
+    x = bisect(lambda x: p.cdf(x[:, None]) - level, np.full(2, low), np.full(2, high))
+    return math.sqrt(missing) * float(x[1] - x[0])
 
 
 def _cost(p: Any, q: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """The integral, and what F and G known to a few eps leave open: mass that crosses a gap costs the square root of it."""
     log_f, log_g = p.logpdf(x[:, None]), q.logpdf(y[:, None])
     mass = weights * np.exp(log_f + log_g - np.logaddexp(log_f, log_g))
-    tail = np.minimum(p.cdf(x[:, None]), p.sf(x[:, None]))
+    (first, a), (second, b) = mass_below(p, x), mass_below(q, y)
+    tail = np.abs(a) + np.abs(b) + np.abs((first[0] - second[0]).sum(axis=1))
     with np.errstate(over="ignore"):
         blur = 16 * UNIT * (np.abs(x) + np.abs(y) + tail * np.exp(-np.logaddexp(log_f, log_g)))
     blur = np.minimum(blur, x[-1] - x[0] + y[-1] - y[0])
@@ -133,10 +147,11 @@ def _cost(p: Any, q: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
 
 
 def _excess(p: Any, q: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """F(x) - G(y), by the smaller tails."""
-    x, y = x[:, None], y[:, None]
-    below = p.cdf(x), q.cdf(y)
-    return np.where(below[0] + below[1] > 1, q.sf(y) - p.sf(x), below[0] - below[1])
+    """F(x) - G(y): weights of components first, which cancel exactly between modes, then tails; from the nearer end."""
+    (first, a), (second, b) = mass_below(p, x), mass_below(q, y)
+    from_below, from_above = ((i[side] - j[side]).sum(axis=1) for i, j, side in ((first, second, 0), (second, first, 1)))
+    middle = first[0].sum(axis=1) + a + second[0].sum(axis=1) + b > 1
+    return np.where(middle, from_above, from_below) + (a - b)
 
 
 def _partner(p: Any, q: Any, x: np.ndarray) -> np.ndarray:

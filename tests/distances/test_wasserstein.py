@@ -179,3 +179,23 @@ def test_refusals():
         wasserstein2(PointSet(np.eye(2), [0.4, 0.6]), PointSet(np.eye(2)))
     with pytest.raises(ValueError, match="more than float64 can hold"):
         wasserstein2(Gaussian([1e308], 1.0), Gaussian([-1e308], 1.0))
+
+
+@pytest.mark.parametrize("far", [1e2, 1e4, 1e6, 1e8])
+@pytest.mark.parametrize("weight", [0.5, 0.3])
+def test_far_modes_of_which_one_moves_by_one(weight, far):
+    """sqrt of the weight of the mode that moves: F is the weight of the other one to all digits between the modes."""
+    p, q = (GaussianMixture([weight, 1 - weight], [[-far], [far + step]], [1.0, 1.0]) for step in (0.0, 1.0))
+    value, error = wasserstein2(p, q)
+    assert abs(value - np.sqrt(1 - weight)) <= error <= 1e-12 + 1e-14 * far
+
+
+def test_mass_that_crosses_a_wide_gap():
+    """A tenth of it, to 2e6 away, and weights whose sums differ by rounding."""
+    p = GaussianMixture([0.5, 0.5], [[-1e6], [1e6]], [1.0, 1.0])
+    value, error = wasserstein2(p, GaussianMixture([0.4, 0.6], [[-1e6], [1e6]], [1.0, 1.0]))
+    assert abs(value - 2e6 * np.sqrt(0.1)) <= error + 2.0 and error < 1.0  # the quantiles within the modes take away 0.9
+    parts = [0.1] * 5 + [0.5 - 2.0**-54]
+    q = GaussianMixture(parts, [[-1e6]] * 5 + [[1e6]], [1.0] * 6)
+    value, error = wasserstein2(p, q)
+    assert value <= error
