@@ -99,7 +99,7 @@ def log_sum_states(function: Callable, units: int, *, row_bytes: int, label: str
     largest, mass, sizes = _blocks.map_rows(of_block, starts, row_bytes=_blocks.BLOCK_BYTES, label=label)
     top = largest.max()
     scale = np.exp(largest - top)
-    total = float(scale @ mass)
+    total = float((scale * mass).sum())  # pairwise: one state may be a block, and blocks many
     value = float(top + np.log(total))
     size = float(scale @ sizes) / total + 3 * units + 64 + 2 * abs(value)
     return LogSum(value, size * ROUNDING)

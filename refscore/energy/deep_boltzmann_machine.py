@@ -42,8 +42,7 @@ class DeepBoltzmannMachine:
     ValueError
         As `RBM`; W2 whose rows are not the columns of W1.
 
-    Source: systems G4; [e, "Restricted Boltzmann machine": stacked]; Salakhutdinov and Hinton, "Deep Boltzmann machines", 2009,
-    sec. 3.
+    Source: systems G4; [e, RBM: stacked]; Salakhutdinov and Hinton, "Deep Boltzmann machines", 2009, sec. 3.
     """
 
     W1: Any

@@ -56,7 +56,7 @@ class RBM:
         Shapes that disagree, entries that are not finite or so large that an energy overflows. Methods that need Z refuse when
         the smaller layer has too many states to walk over, those that take states when these are not 0 or 1.
 
-    Source: systems G4; [e, "Restricted Boltzmann machine"]; Smolensky 1986; Hinton 2002.
+    Source: systems G4; [e, RBM]; Smolensky 1986; Hinton 2002.
     """
 
     W: Any
@@ -115,7 +115,7 @@ class RBM:
         return _states.ROUNDING * (size + np.abs(value) + abs(self._log_z.value)) + self._log_z.error
 
     def moments(self) -> Moments:
-        """E[x z'], E x and E z under the model; every entry within three times the error of `log_partition`."""
+        """E[x z'], E x and E z under the model; entries to about three times the error of `log_partition`."""
         machine = self._enumerated
         of_block = partial(_moments, machine.W, machine.b, machine.c, self._log_z.value)
         pairs, visible, hidden = machine._walk(_states.sum_states, of_block)

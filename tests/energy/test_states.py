@@ -1,5 +1,6 @@
 """The walk over all states of binary units: order, blocks, sums of exponentials of any size."""
 
+import contextlib
 import itertools
 import math
 import re
@@ -54,6 +55,22 @@ def test_log_sum_of_terms_of_any_size(shift, row_bytes):
         return 1000.0 * (_states.index(rows) == 77), np.full(len(rows), 1000.0)
 
     assert _states.log_sum_states(one, units, row_bytes=row_bytes).value == 1000.0
+
+
+def test_whoever_waits_sees_how_far_it_is(monkeypatch):
+    """Each walk with a label moves a bar of that name through all blocks."""
+    seen = []
+
+    @contextlib.contextmanager
+    def bar(total, label):
+        yield lambda done: seen.append((label, done, total))
+
+    monkeypatch.setattr(_blocks, "progress", bar)
+    walks = {"map": _states.map_states, "sum": _states.sum_states, "log sum": _states.log_sum_states}
+    results = {"map": lambda z: z[:, 0], "sum": lambda z: [z], "log sum": lambda z: (z[:, 0], z[:, 0])}
+    for name, walk in walks.items():
+        walk(results[name], 3, row_bytes=_blocks.BLOCK_BYTES // 2, label=name)
+    assert seen == [(name, done, 4) for name in walks for done in (1, 2, 3, 4)]
 
 
 @pytest.mark.parametrize("row_bytes", [8, _blocks.BLOCK_BYTES // 4, _blocks.BLOCK_BYTES])
