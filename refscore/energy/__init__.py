@@ -1,5 +1,9 @@
 """Unnormalised models, p = e^{-E}/Z, in sizes in which Z and everything else is exact (systems G).
 
+ebm                     EnergyModel            any energy on R^d, d <= 3, or a box: Z by quadrature; its score needs none, in any d
+binary                  BinaryEnergyModel      any energy on {0,1}^v: Z by enumeration
+energies                QuadraticEnergy, SumEnergy, AnalyticEnergy
+negatives               contrastive_step       samples of a chain in place of the model's: CD-k, PCD
 rbm                     RBM                    restricted Boltzmann machine: Z, marginals, conditionals, likelihood and its gradient
 gaussian_rbm            GaussianRBM            its visible units Gaussian: score without Z, and the same law as a Gaussian mixture
 deep_boltzmann_machine  DeepBoltzmannMachine   two hidden layers
@@ -15,19 +19,24 @@ Every ``log_partition()`` returns (value, error). What cannot be enumerated is r
 time that it would take.
 """
 
+from refscore.energy.binary import BinaryEnergyModel
 from refscore.energy.contrastive import cd_gradient, contrastive_gradient, expected_cd_gradient, pcd_gradient
 from refscore.energy.deep_boltzmann_machine import DeepBoltzmannMachine
 from refscore.energy.digits import binary_digits
+from refscore.energy.ebm import EnergyModel
+from refscore.energy.energies import AnalyticEnergy, QuadraticEnergy, SumEnergy
 from refscore.energy.enumeration import Images, all_images
 from refscore.energy.gaussian_rbm import GaussianRBM
 from refscore.energy.gibbs import GibbsChain, gibbs
 from refscore.energy.gibbs_matrix import gibbs_law, gibbs_matrix, gibbs_spectrum, mixing_bound, spectral_gap
 from refscore.energy.mrf import DenoisingMRF
+from refscore.energy.negatives import contrastive_step
 from refscore.energy.rbm import RBM
 from refscore.energy.sweeps import PixelGibbs, icm, mean_field, mean_field_bound
 
 __all__ = [
-    "RBM", "DeepBoltzmannMachine", "DenoisingMRF", "GaussianRBM", "GibbsChain", "Images", "PixelGibbs", "all_images",
-    "binary_digits", "cd_gradient", "contrastive_gradient", "expected_cd_gradient", "gibbs", "gibbs_law", "gibbs_matrix",
-    "gibbs_spectrum", "icm", "mean_field", "mean_field_bound", "mixing_bound", "pcd_gradient", "spectral_gap",
+    "RBM", "AnalyticEnergy", "BinaryEnergyModel", "DeepBoltzmannMachine", "DenoisingMRF", "EnergyModel", "GaussianRBM", "GibbsChain",
+    "Images", "PixelGibbs", "QuadraticEnergy", "SumEnergy", "all_images", "binary_digits", "cd_gradient", "contrastive_gradient",
+    "contrastive_step", "expected_cd_gradient", "gibbs", "gibbs_law", "gibbs_matrix", "gibbs_spectrum", "icm", "mean_field",
+    "mean_field_bound", "mixing_bound", "pcd_gradient", "spectral_gap",
 ]

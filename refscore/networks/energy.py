@@ -181,6 +181,10 @@ class Energy:
         """[W1, b1, W2, b2, ...], read-only."""
         return self.model.parameters
 
+    def with_parameters(self, arrays: Sequence) -> Energy:
+        """The energy of the same network with other parameters."""
+        return Energy(self.model.with_parameters(arrays))
+
     def __call__(self, x, t=None) -> np.ndarray:
         """E(x), (n,)."""
         self.model.checked(x, t)

@@ -32,7 +32,7 @@ def contrastive_divergence(
 
     Parameters
     ----------
-    model : an EnergyMLP.
+    model : an EnergyMLP, an EnergyModel or a BinaryEnergyModel.
     x : (n, d) array, data.
     negatives : (m, d) array, samples of the model; they are constants of the gradient.
     t : a scalar, for an energy that takes time.
@@ -48,7 +48,8 @@ def contrastive_divergence(
     """
     energy = getattr(model, "energy", None)
     if energy is None or not hasattr(energy, "parameter_gradient"):
-        raise TypeError(f"model is {model!r}, without an energy: pass an EnergyMLP; the score of a free network has none")
+        raise TypeError(f"model is {model!r}, without an energy: pass an EnergyMLP, or an EnergyModel; the score of a free "
+                        "network has none")
     if not isinstance(grad, (bool, np.bool_)):
         raise TypeError(f"grad is {grad!r}: pass True or False")
     if t is not None and np.ndim(t):
@@ -62,5 +63,6 @@ def contrastive_divergence(
     weights = np.concatenate(
         [_validate.row_weights(sample_weight, len(x)), -_validate.row_weights(negative_weight, len(negatives), "negative_weight")]
     )
-    value = float(weights @ energy(both, t))
-    return (value, energy.parameter_gradient(both, weights, t)) if grad else value
+    time = () if t is None else (t,)
+    value = float(weights @ energy(both, *time))
+    return (value, energy.parameter_gradient(both, weights, *time)) if grad else value
