@@ -35,7 +35,8 @@ from refscore.energy.rbm import RBM
 from refscore.energy.sweeps import PixelGibbs, icm, mean_field, mean_field_bound
 
 __all__ = [
-    "RBM", "AnalyticEnergy", "BinaryEnergyModel", "DeepBoltzmannMachine", "DenoisingMRF", "EnergyModel", "GaussianRBM", "GibbsChain",
+    "RBM", "AnalyticEnergy", "BinaryEnergyModel", "DeepBoltzmannMachine", "DenoisingMRF", "EnergyModel", "GaussianRBM",
+    "GibbsChain",
     "Images", "PixelGibbs", "QuadraticEnergy", "SumEnergy", "all_images", "binary_digits", "cd_gradient", "contrastive_gradient",
     "contrastive_step", "expected_cd_gradient", "gibbs", "gibbs_law", "gibbs_matrix", "gibbs_spectrum", "icm", "mean_field",
     "mean_field_bound", "mixing_bound", "pcd_gradient", "spectral_gap",

@@ -212,8 +212,8 @@ class EnergyModel(Normalised):
         with np.errstate(over="ignore", invalid="ignore"):
             value = -np.asarray(self.energy(x))
         if value.shape != (len(x),) or value.dtype.kind != "f":
-            raise ValueError(f"energy returned shape {value.shape}, dtype {value.dtype}, for {len(x)} points: return a real number a "
-                             "point")
+            raise ValueError(f"energy returned shape {value.shape}, dtype {value.dtype}, for {len(x)} points: return a real "
+                             "number a point")
         bad = np.isnan(value) | (value == np.inf)
         if bad.any():
             at = int(np.argmax(bad))
