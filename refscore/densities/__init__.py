@@ -6,6 +6,7 @@ unnormalized, truncated_gaussian, beta, nonnegative           on pieces of the l
 corrupted_density                                             what noise makes of those
 product                                                       independent coordinates, a box with faces
 push_forward                                                  smooth increasing maps of mixtures on the line
+panel_law                                                     polynomials on panels of the line
 """
 
 from refscore.densities.beta import Beta
@@ -15,6 +16,7 @@ from refscore.densities.gaussian import Gaussian
 from refscore.densities.gaussian_mixture import GaussianMixture
 from refscore.densities.laplace import Laplace
 from refscore.densities.nonnegative import nonnegative
+from refscore.densities.panel_law import PanelLaw
 from refscore.densities.point_set import PointSet
 from refscore.densities.product import Product
 from refscore.densities.push_forward import PushForward
@@ -30,6 +32,7 @@ __all__ = [
     "Gaussian",
     "GaussianMixture",
     "Laplace",
+    "PanelLaw",
     "PointSet",
     "Product",
     "PushForward",

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _validate
-from refscore.densities import DegenerateGaussian, GaussianMixture, PointSet
+from refscore.densities import DegenerateGaussian, GaussianMixture, PanelLaw, PointSet
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT, gaussian_pair, log_gap
 
@@ -39,8 +39,8 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
     ----------
     p, q : densities of the same dimension
         Gaussians of any covariances in any dimension, in closed form; otherwise p must have nodes: mixtures as far as
-        quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p; products
-        in the same axes, of any dimension.
+        quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p or by panels;
+        products in the same axes, of any dimension.
     tolerance, max_nodes :
         Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed. Components of
         either law that lie within much wider ones are resolved, or refused.
@@ -147,6 +147,7 @@ def _log_ratio(p, q, x: np.ndarray) -> np.ndarray:
     if np.isneginf(log_q).any():
         where = x[np.isneginf(log_q)][0]
         raise ValueError(f"q vanishes, or is below the range of float64, at x = {where}, where p does not: KL(p || q) "
-                         "is infinite or too large. Pass laws of the same support, such as those of noisy data, "
-                         "q.corrupted(alpha, sigma)")
+                         "is infinite or too large. " + ("A PanelLaw has no mass outside its panels: take it as p"
+                         if isinstance(q, PanelLaw) else "Pass laws of the same support, such as those of noisy data, "
+                         "q.corrupted(alpha, sigma)"))
     return p.logpdf(x) - log_q

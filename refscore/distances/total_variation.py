@@ -20,14 +20,15 @@ from typing import Any
 
 import numpy as np
 
-from refscore.densities import Gaussian, GaussianMixture, Product, PushForward
+from refscore.densities import Gaussian, GaussianMixture, PanelLaw, Product, PushForward
 from refscore.densities._grid import NEGLIGIBLE
+from refscore.densities.panel_law import gauss
 from refscore.distances import _hellinger, _nested, _tapered
 from refscore.distances._bisection import bisect
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import gaussian_pair
 
-Line = GaussianMixture | PushForward
+Line = GaussianMixture | PushForward | PanelLaw
 """What has logpdf, score, cdf and sf on the line, and a grid that resolves it."""
 
 _EPS = np.finfo(np.float64).eps
@@ -40,9 +41,10 @@ def total_variation(p: Any, q: Any) -> tuple[float, float]:
 
     Parameters
     ----------
-    p, q : Gaussian, GaussianMixture, PushForward or Product
+    p, q : Gaussian, GaussianMixture, PushForward, PanelLaw or Product
         Gaussians in any dimension, which keep relative accuracy however close they are; otherwise one-dimensional; or a product of
-        such factors, and a product or a mixture that splits in the same axes.
+        such factors, and a product or a mixture that splits in the same axes. Beside a PanelLaw any density on the line that is
+        smooth on its panels, such as the Laplace law at which MALA settles.
 
     Raises
     ------
@@ -59,10 +61,10 @@ def total_variation(p: Any, q: Any) -> tuple[float, float]:
 
     Source: [e], the theorem of Chen et al. 2023 bounds this distance; systems H5, H6.
     """
-    for name, density in (("p", p), ("q", q)):
-        if not isinstance(density, Line | Product):
-            raise TypeError(f"{name} is {type(density).__name__}: pass a Gaussian, a GaussianMixture, a PushForward or "
-                            "a Product of them")
+    for name, density, other in (("p", p, q), ("q", q, p)):
+        if not isinstance(density, Line | Product) and not (isinstance(other, PanelLaw) and hasattr(density, "logpdf")):
+            raise TypeError(f"{name} is {type(density).__name__}: pass a Gaussian, a GaussianMixture, a PushForward, a "
+                            "PanelLaw or a Product of them")
     if p.dim != q.dim:
         raise ValueError(f"p has dimension {p.dim} and q has dimension {q.dim}: they must agree")
     if (pairs := paired_factors(p, q)) is not None:
@@ -73,6 +75,10 @@ def total_variation(p: Any, q: Any) -> tuple[float, float]:
         return _known(*_gaussians(p, q))
     if p.dim == 1 and isinstance(p, Line) and isinstance(q, Line):
         return _known(*_one_dimension(p, q))
+    if p.dim == 1 and not isinstance(p, Product) and not isinstance(q, Product):
+        (p, missing), (q, also_missing) = _on_panels(p, q), _on_panels(q, p)
+        value, error = _one_dimension(p, q)
+        return _known(value, error + missing + also_missing)
     raise ValueError(
         f"total variation in dimension {p.dim} is known for Gaussians and for products only: pass Product([...]) on both sides if "
         "the laws split in the same axes, project to one dimension (a lower bound), or bound it from above by Pinsker's inequality "
@@ -140,6 +146,15 @@ def _products(pairs: Counter) -> tuple[float, float]:
     return value, error + left_out
 
 
+def _on_panels(density: Any, other: Any) -> tuple[Line, float]:
+    """A density that knows no more than logpdf, by polynomials on the panels of the other; and its mass outside of them."""
+    if isinstance(density, Line):
+        return density, 0.0
+    nodes, weights = gauss(other.edges, other.values.shape[1])
+    values = np.exp(density.logpdf(nodes[:, None]))
+    return PanelLaw(other.edges, values.reshape(other.values.shape)), abs(1 - float(weights @ values))
+
+
 def _one_dimension(p: Line, q: Line) -> tuple[float, float]:
     x = np.unique(np.concatenate([p.grid(_PER_STD), q.grid(_PER_STD)]))
     gap = _LogRatio(p, q)
@@ -150,14 +165,16 @@ def _one_dimension(p: Line, q: Line) -> tuple[float, float]:
 
 
 def _left_out(density: Line) -> float:
-    """What the weights lack to one, components too light for the grid, the error of the map."""
+    """What the weights lack to one, components too light for the grid, the error of map or polynomials."""
+    if isinstance(density, PanelLaw):
+        return 2 * density.error
     weights = (density.base if isinstance(density, PushForward) else density).weights
     return float(abs(weights.sum() - 1) + weights[weights <= NEGLIGIBLE].sum() + 2 * getattr(density, "error", 0.0))
 
 
 _NOISE = 256 * _EPS
-"""Bound on 1/2 int |p - q| over the region where rounding hides the sign of p - q; what hides it in a `PushForward`, the error
-of its map, costs as much as the error of the law itself."""
+"""Bound on 1/2 int |p - q| over the region where rounding hides the sign of p - q; what hides it in a `PushForward` or a
+`PanelLaw`, the error of its map or polynomials, costs as much as the error of the law itself."""
 
 
 class _LogRatio:
@@ -175,7 +192,9 @@ class _LogRatio:
         log_p, log_q = self._p.logpdf(x[:, None]), self._q.logpdf(x[:, None])
         with np.errstate(invalid="ignore"):  # where one density only is past float64, the sign is clear
             ratio = log_p - log_q
-        return ratio, np.where(np.isinf(ratio), 0.0, 8 * _EPS * (4 + np.abs(log_p) + np.abs(log_q)))
+        noise = 8 * _EPS * (4 + np.abs(log_p) + np.abs(log_q))
+        noise += sum(law.logpdf_error(x[:, None]) for law in (self._p, self._q) if isinstance(law, PanelLaw))
+        return ratio, np.where(np.isinf(ratio), 0.0, noise)
 
     def slope(self, x: np.ndarray) -> np.ndarray:
         if not len(x):

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _quadrature
-from refscore.densities import GaussianMixture, PointSet, PushForward
+from refscore.densities import GaussianMixture, PanelLaw, PointSet, PushForward
 from refscore.distances._bisection import bisect
 from refscore.distances._factors import paired_factors
 from refscore.distances._gaussian_pair import UNIT
@@ -43,7 +43,7 @@ def wasserstein2(p: Any, q: Any) -> tuple[float, float]:
     Parameters
     ----------
     p, q : laws of the same dimension
-        Gaussians in any dimension; Gaussians, mixtures and push-forwards on the line; products of them in the same axes;
+        Gaussians in any dimension; Gaussians, mixtures, push-forwards and panel laws on the line; products of them in the same axes;
         point sets: any two on the line, in several dimensions with equally many points (up to 10^4) of equal weights.
 
     Raises
@@ -65,7 +65,7 @@ def wasserstein2(p: Any, q: Any) -> tuple[float, float]:
         return _on_a_line(p, q) if p.dim == 1 else _assignment(p, q)
     if isinstance(p, GaussianMixture) and isinstance(q, GaussianMixture) and len(p.means) == len(q.means) == 1:
         return _gaussians(p, q)
-    if p.dim == 1 and isinstance(p, GaussianMixture | PushForward) and isinstance(q, GaussianMixture | PushForward):
+    if p.dim == 1 and all(isinstance(law, GaussianMixture | PushForward | PanelLaw) for law in (p, q)):
         return _quantiles(p, q)
     raise ValueError(f"W_2 of {type(p).__name__} and {type(q).__name__} in dimension {p.dim} is not known here: pass Gaussians, "
                      "two point sets (samples of both laws, with the error of sampling), laws on the line, or products of them")

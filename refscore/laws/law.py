@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from refscore.densities import GaussianMixture, PointSet, Product, PushForward
+from refscore.densities import GaussianMixture, PanelLaw, PointSet, Product, PushForward
 from refscore.laws import affine, grid, metropolis, minibatch, split
-from refscore.laws.panel_law import PanelLaw
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import Chain, MetropolisChain

@@ -5,11 +5,12 @@ L(x, y) = log p(y) + log q(y, x) - log p(x) - log q(x, y), and what is refused s
 
     p_{k+1}(y) = int p_k(x) q(x, y) a(x, y) dx + (1 - A(y)) p_k(y),      A(x) = int q(x, z) a(x, z) dz.
 
-The law has a density but is no mixture: values at Gauss-Legendre nodes of panels (`panel_law`). Where L changes sign a has a kink,
+The law has a density but is no mixture: values at Gauss-Legendre nodes of panels (`PanelLaw`). Where L changes sign a has a kink,
 which no rule of high order may straddle. L(x, x) = 0, so that there is always one at y = x; the others, roots of L(x, y)/(y - x),
 are bracketed between nodes (or found beside a dip) and bisected. A panel that holds kinks is cut there, and on the pieces p_k is
 taken from its polynomial. As y moves kinks meet and vanish, which leaves A and p_{k+1} with singularities like (y - y_0)^{3/2} at
-places that do not depend on k: panels are halved until A is resolved on each.
+places that do not depend on k: panels are halved until A is resolved on each. Where m jumps, as at the kink of a Laplace law's
+log p, so do a, A and p_{k+1}: panels end there.
 
 Error: everything is done again with a lower order; the difference, what is missing from the mass, and what a polynomial leaves of
 A. What it cannot see are features of log p or m between the nodes of both.
@@ -17,12 +18,16 @@ A. What it cannot see are features of log p or m between the nodes of both.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from refscore.densities import GaussianMixture
-from refscore.laws.panel_law import PanelLaw, crossings, gauss, lagrange, tails
+from refscore import _blocks
+from refscore._progress import progress
+from refscore.densities import GaussianMixture, PanelLaw
+from refscore.densities.panel_law import gauss, lagrange, tails
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import MetropolisChain
@@ -35,14 +40,39 @@ _TOLERANCE = 1e-13
 _MOST_NODES = 6000
 _HALVINGS = 40
 _SECTIONS = 36
+_BISECTIONS = 28  # of a gap between nodes: an error e of a kink costs e^2
+_TO_FLOATS = 70
+_JUMP = 1e-8  # standard deviations of the proposal
+_EPS = float(np.finfo(np.float64).eps)
+_APART = 2.0**-24  # of a panel: what lies nearer to its end is there
+_BESIDE = 2.0**-20
+_TABLE = 1 << 19  # entries of a block of rows against all nodes; `_kinks` holds about a dozen such tables at a time
 
 
 class _Kernel(NamedTuple):
-    """One step: log p and the proposal's mean as functions of points (n,), and its variance."""
+    """One step of a chain, all steps of which are alike; points are (n,)."""
 
-    log_p: Any
-    mean: Any
-    v: float
+    chain: Any
+
+    @property
+    def v(self) -> float:
+        """The proposal's variance."""
+        return float(self.chain.proposal.v[0])
+
+    def log_p(self, x: np.ndarray) -> np.ndarray:
+        value = np.asarray(self.chain.logpdf(x.reshape(-1, 1)), dtype=np.float64).reshape(x.shape)
+        if not np.isfinite(value).all():
+            raise ValueError("logpdf is not finite everywhere: the law is computed for p > 0 on the whole line")
+        return value
+
+    def mean(self, x: np.ndarray) -> np.ndarray:
+        """The proposal's mean; where the score refuses a point, as at a kink, the next floats are asked."""
+        rows = x.reshape(-1, 1)
+        try:
+            mean = self.chain.proposal.mean(0, rows)
+        except ValueError:
+            mean = self.chain.proposal.mean(0, np.nextafter(rows, np.inf))
+        return mean.reshape(x.shape)
 
     def at(self, x: np.ndarray) -> _Points:
         return _Points(x, self.log_p(x), self.mean(x))
@@ -50,6 +80,13 @@ class _Kernel(NamedTuple):
     def log_ratio(self, x: _Points, y: _Points) -> np.ndarray:
         """L(x, y)."""
         return y.log_p - x.log_p + ((y.x - x.mean) ** 2 - (x.x - y.mean) ** 2) / (2 * self.v)
+
+    def clear_log_ratio(self, x: _Points, y: _Points) -> np.ndarray:
+        """L(x, y), and 0 where it is nothing but rounding: as everywhere on one side of a Laplace law."""
+        there, back = np.abs(y.x - x.mean), np.abs(x.x - y.mean)
+        size = np.abs(y.log_p) + np.abs(x.log_p) + (there + back) * (there + back + np.abs(x.x) + np.abs(y.x)) / (2 * self.v)
+        value = self.log_ratio(x, y)
+        return np.where(np.abs(value) <= 8 * _EPS * size, 0.0, value)
 
     def taken(self, x: _Points, y: _Points) -> np.ndarray:
         """q(x, y) a(x, y)."""
@@ -81,7 +118,7 @@ def law(chain: MetropolisChain, initial) -> tuple[PanelLaw | GaussianMixture, fl
         return initial, 0.0
     kernel = _kernel(chain, initial, "initial")
     (fine, fine_error), (coarse, _) = (_run(kernel, len(chain), initial, order) for order in _ORDERS)
-    return fine, fine_error + fine.distance(coarse)
+    return fine, fine_error + _difference(fine, coarse) / 2
 
 
 def acceptance_rate(chain: MetropolisChain, density: GaussianMixture) -> tuple[float, float]:
@@ -102,7 +139,7 @@ def acceptance_rate(chain: MetropolisChain, density: GaussianMixture) -> tuple[f
         nodes, weights = gauss(edges, order)
         accepted = _accepted(kernel, kernel.at(nodes), base, order)
         values.append((float((weights * np.exp(density.logpdf(nodes[:, None]))) @ accepted), left))
-    return values[0][0], abs(values[0][0] - values[1][0]) + values[0][1] + 64 * float(np.finfo(float).eps)
+    return values[0][0], abs(values[0][0] - values[1][0]) + values[0][1] + 64 * _EPS
 
 
 def _kernel(chain: MetropolisChain, law: Any, name: str) -> _Kernel:
@@ -115,14 +152,7 @@ def _kernel(chain: MetropolisChain, law: Any, name: str) -> _Kernel:
     proposal = chain.proposal
     if not len(chain) or any(np.ptp(getattr(proposal, name)) for name in ("times", "a", "b", "v")):
         raise ValueError("the steps of the chain differ, or there are none: pass a chain of equal steps")
-
-    def log_p(x: np.ndarray) -> np.ndarray:
-        value = np.asarray(chain.logpdf(x.reshape(-1, 1)), dtype=np.float64).reshape(x.shape)
-        if not np.isfinite(value).all():
-            raise ValueError("logpdf is not finite everywhere: the law is computed for p > 0 on the whole line")
-        return value
-
-    return _Kernel(log_p, lambda x: proposal.mean(0, x.reshape(-1, 1)).reshape(x.shape), float(proposal.v[0]))
+    return _Kernel(chain)
 
 
 def _base(kernel: _Kernel, initial: GaussianMixture, order: int) -> np.ndarray:
@@ -142,7 +172,33 @@ def _base(kernel: _Kernel, initial: GaussianMixture, order: int) -> np.ndarray:
     if count * order > _MOST_NODES:
         raise ValueError(f"the law needs {count * order} nodes, more than {_MOST_NODES}: the steps are too short, or a component "
                          "too narrow, for the range of the law")
-    return np.union1d(np.linspace(low, high, count + 1), _extrema(kernel.log_p, np.linspace(low, high, 2001)))
+    x, edges = np.linspace(low, high, 2001), np.linspace(low, high, count + 1)
+    places = _jumps(kernel.mean, x, _JUMP * float(np.sqrt(kernel.v)))
+    places = np.append(places, _away(_extrema(kernel.log_p, x), places, 2 * (x[1] - x[0])))
+    return np.union1d(_away(edges, places, 1e-6 * (edges[1] - edges[0])), places)
+
+
+def _away(x: np.ndarray, places: np.ndarray, distance: float) -> np.ndarray:
+    """What of x lies beside none of the ``places``."""
+    return x[(np.abs(x[:, None] - places) > distance).all(axis=1)]
+
+
+def _jumps(f: Callable, x: np.ndarray, least: float) -> np.ndarray:
+    """Where f jumps by more than ``least``: gaps of x are halved towards the larger change, and the change stays.
+
+    Of two jumps in one gap one is found.
+    """
+    low, high, values = x[:-1], x[1:], f(x)
+    below, above = values[:-1], values[1:]
+    for _ in range(_TO_FLOATS):
+        jumps = np.abs(above - below) > least
+        low, high, below, above = low[jumps], high[jumps], below[jumps], above[jumps]
+        middle = (low + high) / 2
+        here = f(middle)
+        left = np.abs(here - below) > np.abs(above - here)
+        low, below = np.where(left, low, middle), np.where(left, below, here)
+        high, above = np.where(left, middle, high), np.where(left, here, above)
+    return np.unique(high)
 
 
 def _extrema(f: Any, x: np.ndarray) -> np.ndarray:
@@ -161,9 +217,17 @@ def _run(kernel: _Kernel, steps: int, initial: GaussianMixture, order: int) -> t
     inflow = _inflow(kernel, points, edges, order)
     stays = 1 - _accepted(kernel, points, base, order)
     values = np.exp(initial.logpdf(nodes[:, None]))
-    for _ in range(steps):
-        values = inflow @ values + stays * values
+    with progress(steps, f"law after {steps} steps on {len(nodes)} nodes") as shown:
+        for k in range(steps):
+            values = inflow @ values + stays * values
+            shown(k + 1)
     return PanelLaw(edges, values.reshape(-1, order)), abs(float(weights @ values) - 1) + steps * left
+
+
+def _difference(p: PanelLaw, q: PanelLaw) -> float:
+    """int |p - q|, by the nodes on common panels: an error estimate, where signs change between them."""
+    nodes, weights = gauss(np.union1d(p.edges, q.edges), _ORDERS[0])
+    return float(weights @ np.abs(p.density(nodes[:, None]) - q.density(nodes[:, None])))
 
 
 def _resolved(kernel: _Kernel, initial: GaussianMixture, base: np.ndarray, order: int) -> tuple[np.ndarray, float]:
@@ -195,8 +259,27 @@ def _resolved(kernel: _Kernel, initial: GaussianMixture, base: np.ndarray, order
 def _accepted(kernel: _Kernel, x: _Points, edges: np.ndarray, order: int) -> np.ndarray:
     """A(x), (n,): the integral over y of what is taken, panels cut at the kinks."""
     nodes, weights = gauss(edges, order)
-    y = kernel.at(nodes)
-    rows, panels, sub, w = _pieces(kernel, x, y, edges, order)
+    function = partial(_accepted_rows, kernel, kernel.at(nodes), _asked(kernel, nodes, edges), weights, edges, order)
+    return _by_rows(function, x, len(nodes), "acceptance")
+
+
+def _asked(kernel: _Kernel, nodes: np.ndarray, edges: np.ndarray) -> _Points:
+    """Where the sign of L is asked for: at the nodes, and on both sides of the edges, at which it may jump."""
+    beside = _BESIDE * np.diff(edges)
+    return kernel.at(np.sort(np.concatenate([nodes, edges[:-1] + beside, edges[1:] - beside])))
+
+
+def _by_rows(function: Callable, x: _Points, count: int, what: str) -> np.ndarray:
+    """``function`` of blocks of x, each row of which is set against ``count`` nodes."""
+    row_bytes = _blocks.BLOCK_BYTES // max(1, _TABLE // count)
+    return _blocks.map_rows(function, *x, row_bytes=row_bytes, label=f"{what} of {len(x.x)} points by {count} nodes")
+
+
+def _accepted_rows(
+    kernel: _Kernel, y: _Points, asked: _Points, weights: np.ndarray, edges: np.ndarray, order: int, *block: np.ndarray
+) -> np.ndarray:
+    x = _Points(*block)
+    rows, panels, sub, w = _pieces(kernel, x, asked, edges, order)
     whole = kernel.taken(x.at(np.s_[:, None]), y.at(None)) * weights
     whole.reshape(len(x.x), -1, order)[rows, panels] = 0
     total = whole.sum(axis=1)
@@ -208,8 +291,16 @@ def _accepted(kernel: _Kernel, x: _Points, edges: np.ndarray, order: int) -> np.
 def _inflow(kernel: _Kernel, y: _Points, edges: np.ndarray, order: int) -> np.ndarray:
     """(n, n): what the values of a law at the nodes y send to the nodes y, panels cut at the kinks."""
     _, weights = gauss(edges, order)
-    rows, panels, sub, w = _pieces(kernel, y, y, edges, order)
-    matrix = kernel.taken(y.at(None), y.at(np.s_[:, None])) * weights
+    function = partial(_inflow_rows, kernel, y, _asked(kernel, y.x, edges), weights, edges, order)
+    return _by_rows(function, y, len(y.x), "kernel")
+
+
+def _inflow_rows(
+    kernel: _Kernel, x: _Points, asked: _Points, weights: np.ndarray, edges: np.ndarray, order: int, *block: np.ndarray
+) -> np.ndarray:
+    y = _Points(*block)
+    rows, panels, sub, w = _pieces(kernel, y, asked, edges, order)
+    matrix = kernel.taken(x.at(None), y.at(np.s_[:, None])) * weights
     cells = matrix.reshape(len(y.x), -1, order)
     cells[rows, panels] = 0
     if len(rows):
@@ -224,6 +315,8 @@ def _pieces(kernel: _Kernel, x: _Points, y: _Points, edges: np.ndarray, order: i
     """Panels cut at the kinks of row x: (rows, panels) of every piece, with nodes and weights (pieces, order) on it."""
     rows, places = _kinks(kernel, x, y)
     panels = np.clip(np.searchsorted(edges, places) - 1, 0, len(edges) - 2)
+    inside = np.minimum(places - edges[panels], edges[panels + 1] - places) > _APART * np.diff(edges)[panels]
+    rows, places, panels = rows[inside], places[inside], panels[inside]  # a change of sign by a jump needs no cut
     cell = rows * (len(edges) - 1) + panels
     cut = np.unique(cell)
     keys = np.concatenate([cell, cut, cut])
@@ -243,11 +336,11 @@ def _kinks(kernel: _Kernel, x: _Points, y: _Points) -> tuple[np.ndarray, np.ndar
     def quotient(rows: np.ndarray, places: np.ndarray) -> np.ndarray:
         """R at places (..., len(rows))."""
         away = places - x.x[rows]
-        return kernel.log_ratio(x.at(rows), kernel.at(places)) / np.where(away == 0, 1.0, away)
+        return kernel.clear_log_ratio(x.at(rows), kernel.at(places)) / np.where(away == 0, 1.0, away)
 
     away = y.x - x.x[:, None]
     same = np.abs(away) < 1e-13 * (1 + np.abs(y.x))
-    R = kernel.log_ratio(x.at(np.s_[:, None]), y.at(None)) / np.where(same, 1.0, away)
+    R = kernel.clear_log_ratio(x.at(np.s_[:, None]), y.at(None)) / np.where(same, 1.0, away)
     if y.x.size > 1:  # at y = x the quotient is 0/0: its neighbour's sign does
         i, j = np.nonzero(same)
         R[i, j] = R[i, np.where(j > 0, j - 1, 1)]
@@ -258,7 +351,7 @@ def _kinks(kernel: _Kernel, x: _Points, y: _Points) -> tuple[np.ndarray, np.ndar
     rows, left = np.nonzero(change)
     low, high = y.x[left], y.x[left + 1]
     size = np.abs(R)
-    dip = (size[:, 1:-1] <= size[:, :-2]) & (size[:, 1:-1] <= size[:, 2:]) & matters[:, 1:-1]
+    dip = (0 < size[:, 1:-1]) & (size[:, 1:-1] <= size[:, :-2]) & (size[:, 1:-1] <= size[:, 2:]) & matters[:, 1:-1]
     dip &= (sign[:, 1:-1] == sign[:, :-2]) & (sign[:, 1:-1] == sign[:, 2:])
     dip &= size[:, :-2] + size[:, 2:] > 3 * size[:, 1:-1]  # else it is too shallow to reach 0 between nodes
     i, j = np.nonzero(dip)
@@ -268,7 +361,7 @@ def _kinks(kernel: _Kernel, x: _Points, y: _Points) -> tuple[np.ndarray, np.ndar
     rows = np.concatenate([rows, i[through], i[through]])
     low, high = np.concatenate([low, a[through], bottom[through]]), np.concatenate([high, bottom[through], b[through]])
     own = (x.x > y.x[0]) & (x.x < y.x[-1])
-    places = crossings(lambda z: quotient(rows, z) >= 0, low, high)
+    places = _crossings(lambda z: quotient(rows, z) >= 0, low, high)
     return np.concatenate([rows, np.flatnonzero(own)]), np.concatenate([places, x.x[own]])
 
 
@@ -279,4 +372,16 @@ def _bottom(function: Any, low: np.ndarray, high: np.ndarray) -> np.ndarray:
         c, d = high - ratio * (high - low), low + ratio * (high - low)
         lower = np.less(*function(np.stack([c, d])))
         low, high = np.where(lower, low, c), np.where(lower, d, high)
+    return (low + high) / 2
+
+
+def _crossings(positive: Callable, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """A place in each interval (low, high) where ``positive``, points to booleans, changes."""
+    if not len(low):
+        return low
+    before = positive(low)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        as_before = positive(middle) == before
+        low, high = np.where(as_before, middle, low), np.where(as_before, high, middle)
     return (low + high) / 2

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from refscore.densities import Gaussian, GaussianMixture
-from refscore.distances import total_variation
-from refscore.laws import PanelLaw, acceptance_rate, law, law_with_error
+from refscore.densities import Gaussian, GaussianMixture, Laplace, TwoSidedExponential
+from refscore.distances import kl, total_variation
+from refscore.laws import acceptance_rate, law, law_with_error
 from refscore.samplers import mala
 from refscore.samplers.mala import MetropolisChain
 
@@ -30,7 +30,8 @@ def test_acceptance_rate_of_a_gaussian_is_an_arcsine(step):
 @pytest.mark.parametrize(("density", "step"), [(TARGET, 0.4), (MODES, 0.15)])
 def test_p_is_left_alone(density, step):
     settled, error = law_with_error(adjusted(density, step, 7), density)
-    assert settled.distance(density) <= error < 1e-10
+    away, doubt = total_variation(settled, density)
+    assert away <= error + doubt and error < 1e-10 and doubt < 1e-11
     x = np.linspace(-2, 2.5, 30)[:, None]
     np.testing.assert_allclose(settled.density(x), np.exp(density.logpdf(x)), rtol=0, atol=1e-11)
     np.testing.assert_allclose(settled.cdf(x), density.cdf(x), rtol=0, atol=1e-11)
@@ -64,25 +65,47 @@ def test_one_step_against_adaptive_quadrature():
 
 def test_many_steps_lead_to_p_from_anywhere():
     start = Gaussian([2.0], 0.1)
-    after = [law(adjusted(TARGET, 0.4, n), start).distance(TARGET) for n in (1, 10, 60)]
+    after = [total_variation(law(adjusted(TARGET, 0.4, n), start), TARGET)[0] for n in (1, 10, 60)]
     assert after[0] > 0.3 > 0.02 > after[1] > 1e-5 and after[2] < 1e-9
 
 
-def test_the_law_has_mass_one_and_agrees_with_its_own_distribution_function():
-    settled = law(adjusted(MODES, 0.3, 3), Gaussian([-1.0], 0.25))
-    assert isinstance(settled, PanelLaw) and settled.dim == 1
-    assert abs(settled.expectation(lambda x: np.ones(len(x)))[0] - 1) < 1e-11
-    x, h = np.array([[-1.2], [0.1], [1.3]]), 1e-4
-    np.testing.assert_allclose((settled.cdf(x + h) - settled.cdf(x - h)) / (2 * h), settled.density(x), rtol=1e-6)
-    assert settled.cdf([[-50.0], [50.0]])[0] == 0 and settled.logpdf([[-50.0]])[0] == -np.inf
-    assert settled.distance(settled) < 1e-14
+def test_a_jump_of_the_score_is_an_edge_of_a_panel():
+    """Asymmetric Laplace law around 0.7, where its score does not exist and bisection arrives; MALA settles there."""
+    kinked, start = TwoSidedExponential([0.7], [1.0], [0.6]), Gaussian([0.9], 1.0)
+    chain = adjusted(kinked, 0.3, 300)
+    settled, error = law_with_error(chain, start)
+    assert error < 1e-10 and 0.7 in np.round(settled.edges, 15)
+    away, doubt = total_variation(settled, kinked)
+    assert away <= error + doubt + 1e-12 and doubt < 1e-11
+    divergence, doubt = kl(settled, kinked)
+    assert abs(divergence) < doubt + 1e-15
+    assert total_variation(law(chain[:5], start), kinked)[0] > 0.01
 
 
-def test_distance_is_total_variation():
-    settled, other = law(adjusted(TARGET, 0.4, 3), TARGET), Gaussian([1.0], 0.4)
-    exact, error = total_variation(TARGET, other)
-    assert abs(settled.distance(other) - exact) < 1e-12 + error
-    assert abs(settled.distance(law(adjusted(other, 0.1, 2), other)) - exact) < 1e-11
+def test_two_steps_towards_a_kink_agree_with_simulation():
+    """E cos and P(X <= 0.7) of 4e5 draws within 5 standard errors, of 8e-4 each; without the jump at the kink they differ by 0.02."""
+    kinked, start, n = Laplace([0.7], 1.0), Gaussian([0.2], 0.3), 400_000
+    chain = adjusted(kinked, 0.8, 2)
+    found, x = law(chain, start), chain.simulate(start.sample(n, 5), 6)
+    for f in (lambda x: np.cos(x[:, 0]), lambda x: np.sin(2 * x[:, 0])):
+        assert abs(found.expectation(f)[0] - f(x).mean()) < 5 * f(x).std() / np.sqrt(n)
+    for at in (0.3, 0.7, 1.0):
+        assert abs(found.cdf([[at]])[0] - (x <= at).mean()) < 5 * 0.5 / np.sqrt(n)
+
+
+def test_memory_does_not_follow_the_square_of_the_nodes():
+    """Tables of a block of rows against all nodes, and the kernel itself: for 1500 nodes a dozen of 4 MB and one of 18 MB."""
+    import tracemalloc
+
+    kinked = Laplace([0.7], 1.0)
+    chain = adjusted(kinked, 0.04, 2)
+    tracemalloc.start()
+    try:
+        found = law(chain, Gaussian([0.9], 0.25))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.values.size > 1300 and peak < 8 * 2.5 * found.values.size**2 + 150e6
 
 
 @pytest.mark.parametrize(
