@@ -3,7 +3,7 @@ r"""A law on the line by its density at Gauss-Legendre nodes of panels, a polyno
 What is left of a law when it is neither a mixture nor the image of one, such as that of a chain that may refuse a step. Outside the
 panels it has no mass. Between them it may jump or have a kink, inside it is smooth: on a panel of half width r around m,
 
-    p(m + r z) = sum_k c_k P_k(z),      c_k = (k + 1/2) sum_j w_j P_k(z_j) p_j,      P(X <= m + r z) = ... + r int_{-1}^z sum_k c_k P_k.
+    p(m + r z) = sum_k c_k P_k(z),      c_k = (k + 1/2) sum_j w_j P_k(z_j) p_j.
 
 If the values are those of a smoother function, the last three c_k say what the polynomials leave of it: that is ``error``. A
 polynomial may fall below zero where p is lost in rounding; that is no mass.
@@ -47,12 +47,13 @@ class PanelLaw:
     values: np.ndarray
 
     def __post_init__(self):
-        edges, values = (np.array(_validate.finite(_validate.reals(getattr(self, name), name), name)) for name in ("edges", "values"))
+        edges = _validate.finite(_validate.reals(self.edges, "edges"), "edges")
+        values = _validate.finite(_validate.reals(self.values, "values"), "values")
         if edges.ndim != 1 or len(edges) < 2 or not (np.diff(edges) > 0).all():
-            raise ValueError(f"edges has shape {edges.shape}: pass at least two strictly increasing numbers, the ends of the panels")
+            raise ValueError(f"edges has shape {edges.shape}: pass two or more strictly increasing numbers, the ends of panels")
         if values.ndim != 2 or len(values) != len(edges) - 1 or values.shape[1] < 3:
-            raise ValueError(f"values has shape {values.shape}: pass ({len(edges) - 1}, order), the density at three Gauss-Legendre "
-                             "nodes of every panel or more")
+            raise ValueError(f"values has shape {values.shape}: pass ({len(edges) - 1}, order), the density at three "
+                             "Gauss-Legendre nodes of every panel or more")
         mass = float(gauss(edges, values.shape[1])[1] @ values.ravel())
         if not mass > 0:
             raise ValueError(f"values have the mass {mass}: a density has more than none")
@@ -134,8 +135,8 @@ class PanelLaw:
     def expectation(self, f, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) -> tuple[Any, Any]:
         """E f(x) and an error estimate; f maps (n, 1) to (n, ...), and is not asked where there is no mass.
 
-        The error is what polynomials leave of f p, and rounding; panels are halved until it is below ``tolerance`` E|f| or more than
-        ``max_nodes`` nodes are under way. A RuntimeWarning says when it is not.
+        The error is what polynomials leave of f p, and rounding; panels are halved until it is below ``tolerance`` E|f| or more
+        than ``max_nodes`` nodes are under way. A RuntimeWarning says when it is not.
         """
         order, low, high = self.values.shape[1], self.edges[:-1], self.edges[1:]
         z, w = legendre.leggauss(order)
@@ -162,8 +163,8 @@ class PanelLaw:
             low, high = np.concatenate([low, middle]), np.concatenate([middle, high])
         error = left + _ROUNDING * size
         if not (error <= tolerance * size).all():
-            warnings.warn(f"expectation: the error estimate {np.max(error):.1e} is above tolerance {tolerance:.0e} times E|f|: f is "
-                          "not smooth on any panel, or max_nodes is too small", RuntimeWarning, stacklevel=2)
+            warnings.warn(f"expectation: the error estimate {np.max(error):.1e} is above tolerance {tolerance:.0e} times E|f|: f "
+                          "is not smooth on any panel, or max_nodes is too small", RuntimeWarning, stacklevel=2)
         return (float(total[0]), float(error[0])) if shape == () else (total.reshape(shape), error.reshape(shape))
 
     @cached_property

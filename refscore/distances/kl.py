@@ -39,8 +39,8 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
     ----------
     p, q : densities of the same dimension
         Gaussians of any covariances in any dimension, in closed form; otherwise p must have nodes: mixtures as far as
-        quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p or by panels;
-        products in the same axes, of any dimension.
+        quadrature reaches (d <= 3 with ease), noisy Laplace and uniform laws, laws on the line that are given by log p or by
+        panels; products in the same axes, of any dimension.
     tolerance, max_nodes :
         Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed. Components of
         either law that lie within much wider ones are resolved, or refused.

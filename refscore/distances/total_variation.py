@@ -159,8 +159,9 @@ def _one_dimension(p: Line, q: Line) -> tuple[float, float]:
     x = np.unique(np.concatenate([p.grid(_PER_STD), q.grid(_PER_STD)]))
     gap = _LogRatio(p, q)
     log_ratio, noise = gap.with_noise(x)
-    value, rounding = _from_roots(p, q, _roots(gap, x, log_ratio, noise))
-    coarse, _ = _from_roots(p, q, _roots(gap, x[::2], log_ratio[::2], noise[::2]))
+    jumps = np.concatenate([law.edges for law in (p, q) if isinstance(law, PanelLaw)] or [np.zeros(0)])  # cuts that cost nothing
+    value, rounding = _from_roots(p, q, np.union1d(_roots(gap, x, log_ratio, noise), jumps))
+    coarse, _ = _from_roots(p, q, np.union1d(_roots(gap, x[::2], log_ratio[::2], noise[::2]), jumps))
     return min(value, 1.0), float(rounding + abs(value - coarse) + _left_out(p) + _left_out(q) + _NOISE)
 
 

@@ -43,8 +43,8 @@ def wasserstein2(p: Any, q: Any) -> tuple[float, float]:
     Parameters
     ----------
     p, q : laws of the same dimension
-        Gaussians in any dimension; Gaussians, mixtures, push-forwards and panel laws on the line; products of them in the same axes;
-        point sets: any two on the line, in several dimensions with equally many points (up to 10^4) of equal weights.
+        Gaussians in any dimension; Gaussians, mixtures, push-forwards and panel laws on the line; products of them in the same
+        axes; point sets: any two on the line, in several dimensions with equally many points (up to 10^4) of equal weights.
 
     Raises
     ------

@@ -85,8 +85,10 @@ def test_draws_follow_the_distribution_function():
     assert pickle.loads(pickle.dumps(STAIRS)).sample(3, 1).tolist() == STAIRS.sample(3, 1).tolist()
 
 
-@pytest.mark.parametrize("other", [OTHER, PushForward(OTHER, lambda x: x + 0.3 * np.tanh(x)), on_panels(OTHER, np.linspace(-8, 8, 33))],
-                         ids=["mixture", "push-forward", "panels"])
+PUSHED = PushForward(OTHER, lambda x: x + 0.3 * np.tanh(x))
+
+
+@pytest.mark.parametrize("other", [OTHER, PUSHED, on_panels(OTHER, np.linspace(-8, 8, 33))], ids=["mixture", "pushed", "panels"])
 def test_distances_are_those_of_the_mixture(other):
     as_before = OTHER if isinstance(other, PanelLaw) else other
     for distance, bound in ((total_variation, 1e-10), (wasserstein2, 1e-6)):
