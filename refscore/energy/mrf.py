@@ -71,13 +71,15 @@ class DenoisingMRF:
         unary = _validate.finite(np.atleast_1d(_validate.reals(self.unary, "unary")), "unary")
         if unary.shape not in ((1,), x.shape):
             raise ValueError(f"unary has shape {unary.shape}: pass one number, or one a pixel, shape {x.shape}")
-        pairwise = float(_validate.finite(np.atleast_1d(_validate.reals(self.pairwise, "pairwise")), "pairwise").item())
+        pairwise = _validate.finite(np.atleast_1d(_validate.reals(self.pairwise, "pairwise")), "pairwise")
+        if pairwise.size != 1:
+            raise ValueError(f"pairwise has shape {pairwise.shape}: pass one number, the same for all bonds")
         unary = np.broadcast_to(unary, x.shape)
         with np.errstate(over="ignore"):
-            largest = np.abs(unary).sum() + 2 * x.size * abs(pairwise)
+            largest = np.abs(unary).sum() + 2 * x.size * np.abs(pairwise).item()
         if not largest < 1e300:
             raise ValueError(f"the image weighs up to exp({largest:.3g}): scale unary and pairwise down, below 1e300 altogether")
-        for name, value in (("x", x), ("unary", unary), ("pairwise", pairwise)):
+        for name, value in (("x", x), ("unary", unary), ("pairwise", float(pairwise.item()))):
             object.__setattr__(self, name, value)
 
     @property

@@ -186,7 +186,7 @@ def _sets(shape: tuple[int, int], order: str) -> list[tuple[slice, slice]]:
 
 def _checked(mrf) -> None:
     if not isinstance(mrf, DenoisingMRF):
-        raise TypeError(f"mrf is {type(mrf).__name__} {mrf!r}: pass DenoisingMRF(x, unary, pairwise)")
+        raise TypeError(f"mrf is of type {type(mrf).__name__}: pass DenoisingMRF(x, unary, pairwise)")
 
 
 def _probabilities(mrf: DenoisingMRF, q, name: str) -> np.ndarray:
