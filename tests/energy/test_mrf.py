@@ -47,6 +47,16 @@ def test_everything_against_fifty_digits(shape, spread, pairwise):
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-11)
 
 
+@pytest.mark.parametrize(("unary", "pairwise"), [(1.2, 0.7), (-0.4, 2.0), (40.0, -3.0)])
+def test_evidence_against_fifty_digits(unary, pairwise):
+    mrf = DenoisingMRF([[0, 1, 1], [1, 0, 1]], unary, pairwise)
+    prior, _, _, _ = by_mpmath(DenoisingMRF(mrf.x, 0.0, pairwise))
+    with mpmath.workdps(50):
+        want = by_mpmath(mrf)[0] - prior - 6 * mpmath.log(1 + mpmath.exp(mpmath.mpf(unary)))
+    value, error = mrf.log_evidence()
+    assert abs(want - mpmath.mpf(value)) <= error < 1e-10 * (1 + abs(unary))
+
+
 @pytest.mark.parametrize(("height", "width", "pairwise"), [(1, 60, 1.3), (4, 12, -0.9), (12, 12, 0.88)])
 def test_error_of_log_z_covers_kac_and_wards_determinant(height, width, pairwise):
     value, error = DenoisingMRF(np.zeros((height, width)), 0, pairwise).log_partition()
