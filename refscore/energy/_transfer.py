@@ -20,9 +20,10 @@ last to the first, u < p draws an image exactly from uniforms u; from maxima, lo
 (s'_0..s'_h, s_{h+1}..) along gives marginals, where nothing is subtracted. Beyond the last column lies one that no bond leads to.
 
 **Rounding.** Log-sum-exp does not enlarge errors of its arguments. Each of the H stages of a column adds two roundings and those
-of a log-sum-exp, below 4 eps times the largest of its numbers; these are, when l is shifted to maximum 0, at most the range of
-l_c plus H |J| + H log 2, and the range is at most that of local_c plus H |J|, as a bond to the column before is all that the past
-knows of s; local_c itself is at most its range plus H |J|. Hence 4 eps W (H + 2) (range of local + 3 H |J| + H log 2), and the rounding of the sum of the shifts.
+of a log-sum-exp, below 4 eps times the largest of its numbers. These are, when l is shifted to maximum 0, at most the range of
+l_c plus H |J| + H log 2; the range is at most that of local_c plus H |J|, as the bonds to the column before are all that the past
+knows of s; and local_c itself is at most its range plus H |J|. Hence 4 eps W (H + 2) (range of local + 3 H |J| + H log 2), and
+the rounding of the sum of the shifts.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ once would be wrong: neighbours are not independent given the rest, and what tha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -61,7 +62,7 @@ class PixelGibbs(MarkovChain):
         y, uniforms = self.mrf.images(y), unit_interval(uniforms, self.mrf.shape)
         if y.shape != uniforms.shape:
             raise ValueError(f"y has shape {y.shape}, uniforms {uniforms.shape}: pass one uniform a pixel of every image")
-        return self._swept(y, uniforms)
+        return self._swept(y, lambda pixels, shape: uniforms[(..., *pixels)])
 
     def simulate(self, x0, rng) -> np.ndarray:
         """All sweeps from images x0, (H, W) or (n, H, W), each image on its own; the last images, of the same shape.
@@ -77,16 +78,18 @@ class PixelGibbs(MarkovChain):
         return _blocks.map_rows(self._simulate_block, rows, row_bytes=16 * rows[0].size, rng=rng, label=label).reshape(y.shape)
 
     def _advance(self, k: int, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return self._swept(x, rng.random(x.shape))
+        return self._swept(x, lambda pixels, shape: rng.random(shape))
 
-    def _swept(self, y: np.ndarray, uniforms: np.ndarray) -> np.ndarray:
+    def _swept(self, y: np.ndarray, uniform: Callable) -> np.ndarray:
+        """One sweep; ``uniform(pixels, shape)`` gives the uniforms of a set when its turn comes, while they fit in the cache."""
         spins = np.zeros((len(y), y.shape[1] + 2, y.shape[2] + 2), dtype=np.int8)  # beyond the edges 0, which no bond feels
         inside = spins[:, 1:-1, 1:-1]
         np.add(y, y, out=inside, casting="unsafe")
         inside -= 1
         row, table = self._table
         for pixels in self._sets:
-            one = (uniforms[(..., *pixels)] < table.take(row[pixels] + _around(spins, pixels))).view(np.int8)
+            probability = table.take(row[pixels] + _around(spins, pixels))
+            one = (uniform(pixels, probability.shape) < probability).view(np.int8)
             one += one
             one -= 1
             inside[(..., *pixels)] = one

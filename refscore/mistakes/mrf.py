@@ -198,8 +198,8 @@ def _gibbs(name: str, wrong: str, right: str, seen: str, field: Callable | None 
 
     def enter(swept):
         class Wrong(PixelGibbs):
-            def _swept(self, y, uniforms):
-                return swept(self, y, uniforms)
+            def _swept(self, y, uniform):
+                return swept(self, y, uniform((), y.shape))
 
         mistake("mrf_gibbs", name=name, wrong=wrong, right=right, seen=seen)(lambda mrf, *arguments: Wrong(mrf, *arguments))
         return swept
@@ -228,7 +228,7 @@ def _white_from_old(chain, y, uniforms):
 
 @_gibbs("gibbs_black_only", "black pixels", "black and white pixels", "every other pixel, forgotten")
 def _black_only(chain, y, uniforms):
-    new = PixelGibbs._swept(chain, y, uniforms)
+    new = PixelGibbs._swept(chain, y, lambda pixels, shape: uniforms[(..., *pixels)])
     return np.where(np.indices(chain.mrf.shape).sum(axis=0) % 2, y, new)
 
 
