@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},
 }
-APART = [("objectives/explicit.py", "objectives/denoising.py")]
+APART = [("objectives/explicit.py", "objectives/denoising.py"), ("energy/enumeration.py", "energy/_transfer.py")]
 
 
 def imports(path):

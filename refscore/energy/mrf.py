@@ -35,6 +35,7 @@ from refscore.networks.activations import activation
 HIGHEST = 12
 """Pixels across the narrower side, at most, where all images are summed over."""
 
+_SHIFTS = ((0, 1), (2, 1), (1, 0), (1, 2))  # of the four neighbours in an image with a border; (1, 1) is the pixel itself
 _softplus = activation("softplus")
 
 
@@ -97,19 +98,12 @@ class DenoisingMRF:
         """log p(y | x), normalised over y: (H, W) -> (), (n, H, W) -> (n,)."""
         return self.log_weight(y) - self.log_partition()[0]
 
-    def logit(self, y) -> np.ndarray:
-        """unary (2x - 1) + pairwise sum_{j ~ i} (2 y_j - 1), for y in [0, 1] (..., H, W), one number a pixel."""
-        spins = 2.0 * np.asarray(y) - 1
-        total = np.zeros(spins.shape)
-        total[..., 1:, :] += spins[..., :-1, :]
-        total[..., :-1, :] += spins[..., 1:, :]
-        total[..., 1:] += spins[..., :-1]
-        total[..., :-1] += spins[..., 1:]
-        return self.unary * (2.0 * self.x - 1) + self.pairwise * total
-
     def conditional(self, y) -> np.ndarray:
         """p(y_i = 1 | all other pixels, x) for every pixel i of y (..., H, W)."""
-        return _softplus.slope(self.logit(self.images(y)))
+        y = self.images(y)
+        spins = np.zeros((*y.shape[:-2], self.shape[0] + 2, self.shape[1] + 2))
+        spins[..., 1:-1, 1:-1] = 2.0 * y - 1
+        return _softplus.slope(self.logit(spins, (slice(0, self.shape[0], 1), slice(0, self.shape[1], 1))))
 
     def log_partition(self) -> tuple[float, float]:
         """log Z(x) = log sum_y exp(...), and a bound of its rounding error."""
@@ -159,6 +153,13 @@ class DenoisingMRF:
 
         return PixelGibbs(self, n_sweeps, order)
 
+    def logit(self, spins: np.ndarray, pixels: tuple[slice, slice]) -> np.ndarray:
+        """unary (2x - 1) + pairwise sum_{j ~ i} s_j of some pixels, rows and columns, for spins with a border of zeros.
+
+        spins (..., H + 2, W + 2) are 2y - 1, or their means, which lie between -1 and 1: the logit is linear in them.
+        """
+        return self.unary[pixels] * (2.0 * self.x[pixels] - 1) + self.pairwise * around(spins, pixels)
+
     def images(self, y, name: str = "y") -> np.ndarray:
         """``y`` as images (..., H, W) of uint8, refused where it is none."""
         y = _image(y, name)
@@ -185,6 +186,19 @@ class DenoisingMRF:
             )
         psi = self.unary[..., None] * (self.x[..., None] == np.arange(2))
         return psi.swapaxes(0, 1) if self._lies else psi
+
+
+def around(spins: np.ndarray, pixels: tuple[slice, slice]) -> np.ndarray:
+    """The sum of the four neighbours of some pixels, rows and columns, in images (..., H + 2, W + 2) with a border."""
+    rows, columns = pixels
+    up, down, left, right = (
+        spins[..., slice(rows.start + i, rows.stop + i, rows.step), slice(columns.start + j, columns.stop + j, columns.step)]
+        for i, j in _SHIFTS
+    )
+    total = up + down
+    total += left
+    total += right
+    return total
 
 
 def unit_interval(uniforms, shape: tuple[int, int]) -> np.ndarray:

@@ -24,13 +24,12 @@ from functools import cached_property
 import numpy as np
 
 from refscore import _blocks, _validate
-from refscore.energy.mrf import DenoisingMRF, unit_interval
+from refscore.energy.mrf import DenoisingMRF, around, unit_interval
 from refscore.networks.activations import activation
 from refscore.samplers.markov import MarkovChain, only_slices
 
 _STREAM = 0x706978656C  # "pixel"
 _softplus = activation("softplus")
-_SHIFTS = ((0, 1), (2, 1), (1, 0), (1, 2))  # of the four neighbours in an image with a border; (1, 1) is the pixel itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +87,7 @@ class PixelGibbs(MarkovChain):
         inside -= 1
         row, table = self._table
         for pixels in self._sets:
-            probability = table.take(row[pixels] + _around(spins, pixels))
+            probability = table.take(row[pixels] + around(spins, pixels))
             one = (uniform(pixels, probability.shape) < probability).view(np.int8)
             one += one
             one -= 1
@@ -124,7 +123,7 @@ def icm(mrf: DenoisingMRF, start=None, order: str = "checkerboard") -> np.ndarra
     while True:
         before = spins.copy()
         for pixels in sets:
-            logit, inside = _logit(mrf, spins, pixels), spins[1:-1, 1:-1]
+            logit, inside = mrf.logit(spins, pixels), spins[1:-1, 1:-1]
             inside[pixels] = np.where(np.abs(logit) > tie[pixels], np.sign(logit), inside[pixels])
         if (before == spins).all():
             return (spins[1:-1, 1:-1] > 0).astype(np.uint8)
@@ -143,7 +142,7 @@ def mean_field(mrf: DenoisingMRF, start=None, n_sweeps: int = 1000) -> np.ndarra
     for _ in range(n_sweeps):
         before = spins.copy()
         for pixels in sets:
-            spins[1:-1, 1:-1][pixels] = np.tanh(_logit(mrf, spins, pixels) / 2)
+            spins[1:-1, 1:-1][pixels] = np.tanh(mrf.logit(spins, pixels) / 2)
         if np.abs(before - spins).max() <= 2e-15:
             break
     return (1 + spins[1:-1, 1:-1]) / 2
@@ -160,23 +159,6 @@ def mean_field_bound(mrf: DenoisingMRF, q) -> float:
 
 def _agree(p, q):
     return p * q + (1 - p) * (1 - q)
-
-
-def _logit(mrf: DenoisingMRF, spins: np.ndarray, pixels: tuple[slice, slice]) -> np.ndarray:
-    return mrf.unary[pixels] * (2.0 * mrf.x[pixels] - 1) + mrf.pairwise * _around(spins, pixels)
-
-
-def _around(spins: np.ndarray, pixels: tuple[slice, slice]) -> np.ndarray:
-    """The sum of the four neighbours of some pixels, in images with a border."""
-    rows, columns = pixels
-    up, down, left, right = (
-        spins[..., slice(rows.start + i, rows.stop + i, rows.step), slice(columns.start + j, columns.stop + j, columns.step)]
-        for i, j in _SHIFTS
-    )
-    total = up + down
-    total += left
-    total += right
-    return total
 
 
 def _sets(shape: tuple[int, int], order: str) -> list[tuple[slice, slice]]:

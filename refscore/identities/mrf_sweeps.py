@@ -36,7 +36,7 @@ FLIPPED = 0.1
     method="steps from all uniforms that matter vs the list of all images; steps, modes and fixed points vs loops over pixels",
     catches=(
         "gibbs_all_at_once", "gibbs_black_only", "gibbs_bonds_twice", "gibbs_periodic", "gibbs_uniform_above",
-        "gibbs_white_from_old", "gibbs_neighbour_left_out", "gibbs_unary_sign", "gibbs_one_sweep_short", "icm_all_at_once",
+        "gibbs_neighbour_left_out", "gibbs_unary_sign", "gibbs_one_sweep_short", "icm_all_at_once",
         "icm_one_sweep", "icm_from_nothing", "icm_without_data", "icm_periodic", "mean_field_bonds_twice", "mean_field_spins_half",
         "mean_field_one_sweep", "mean_field_modes", "bound_without_entropy", "bound_entropy_sign", "bound_of_ones",
         "bound_bonds_twice", "bound_unary_of_ones",

@@ -95,6 +95,11 @@ def _sigmoid(z: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-z))
 
 
+def _logit(mrf: DenoisingMRF, y: np.ndarray) -> np.ndarray:
+    p = mrf.conditional(y)
+    return np.log(p) - np.log1p(-p)
+
+
 mistake("mrf_conditional", name="mrf_conditional_twice", wrong="2J sum s_j", right="J sum s_j", seen="Glauber's 2 beta J of s s'")(
     _with(DenoisingMRF.conditional, **_doubled))
 mistake("mrf_conditional", name="mrf_conditional_unary_sign", wrong="-u (2x - 1)", right="u (2x - 1)", seen="energies")(
@@ -105,7 +110,7 @@ mistake("mrf_conditional", name="mrf_conditional_of_zero", wrong="p(y_i = 0)", r
 
 @mistake("mrf_conditional", wrong="y_i among its neighbours", right="four neighbours", seen="convolution with a full 3 x 3 cross")
 def mrf_conditional_itself_a_neighbour(mrf, y):
-    return _sigmoid(mrf.logit(y) + mrf.pairwise * (2.0 * y - 1))
+    return _sigmoid(_logit(mrf, y) + mrf.pairwise * (2.0 * y - 1))
 
 
 @mistake("mrf_conditional", wrong="the last pixel is a neighbour of the first", right="no bonds beyond the edges", seen=_PERIODIC)
@@ -118,7 +123,7 @@ def mrf_conditional_periodic(mrf, y):
 def mrf_conditional_neighbour_left_out(mrf, y):
     right = np.zeros(np.shape(y))
     right[..., :-1] = 2.0 * np.asarray(y)[..., 1:] - 1
-    return _sigmoid(mrf.logit(y) - mrf.pairwise * right)
+    return _sigmoid(_logit(mrf, y) - mrf.pairwise * right)
 
 
 mistake("mrf_marginals", name="mrf_marginals_of_zero", wrong="p(y_i = 0)", right="p(y_i = 1)", seen="which index is which")(
@@ -216,13 +221,8 @@ def _below(chain, y, uniforms, conditional=mrf_conditional_periodic):
     return y
 
 
-@_gibbs("gibbs_all_at_once", "all pixels from the image before", "no two neighbours at once", "a parallel update, common")
+@_gibbs("gibbs_all_at_once", "all pixels from the image before", "no two neighbours at once", "both colours from one array of sums")
 def _all_at_once(chain, y, uniforms):
-    return (uniforms < chain.mrf.conditional(y)).astype(np.uint8)
-
-
-@_gibbs("gibbs_white_from_old", "white pixels from the black ones before", "from the black ones now", "one array of sums for both")
-def _white_from_old(chain, y, uniforms):
     return (uniforms < chain.mrf.conditional(y)).astype(np.uint8)
 
 
