@@ -23,6 +23,7 @@ column, see `refscore.energy._transfer`: in 2^H states, for H up to 12 and any W
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,8 +114,8 @@ class DenoisingMRF:
         """log p(x) under the joint law of images and what is seen of them, and a bound of its rounding error."""
         value, error = self.log_partition()
         prior, prior_error = replace(self, unary=0.0).log_partition()
-        noise = float(_softplus(self.unary).sum())
-        size = abs(value) + abs(prior) + self.x.size * noise
+        noise = math.fsum(_softplus(self.unary).ravel())
+        size = abs(value) + abs(prior) + 8 * noise
         return value - prior - noise, error + prior_error + float(np.finfo(float).eps) * size
 
     def marginals(self) -> np.ndarray:
