@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from benchmarks import flow, mixture, network, pixels, sampling, training  # noqa: F401  enter their rows
+from benchmarks import boltzmann, flow, mixture, network, pixels, sampling, training  # noqa: F401  enter their rows
 from benchmarks._row import LIBRARIES, ROWS, THREADS
 from refscore._blocks import parallel
 

@@ -10,6 +10,7 @@ deep_boltzmann_machine  DeepBoltzmannMachine   two hidden layers
 gibbs                   gibbs, GibbsChain      block Gibbs sampling, run by the samplers' loop
 gibbs_matrix            gibbs_matrix, ...      what a sweep does to the law, exactly: transition matrix, spectral gap, mixing
 contrastive             cd_gradient, ...       contrastive divergence CD-k and PCD, and their expectations, exact
+learning                ContrastiveDivergence  what `refscore.training.train` minimises; MaximumLikelihood, PersistentChains
 digits                  binary_digits          8 x 8 images of handwritten digits, 0 and 1
 mrf                     DenoisingMRF           binary images seen with noise: Z, marginals, best image, draws by the transfer matrix
 enumeration             all_images             the same from a list of all images, when these are small
@@ -29,15 +30,16 @@ from refscore.energy.enumeration import Images, all_images
 from refscore.energy.gaussian_rbm import GaussianRBM
 from refscore.energy.gibbs import GibbsChain, gibbs
 from refscore.energy.gibbs_matrix import gibbs_law, gibbs_matrix, gibbs_spectrum, mixing_bound, spectral_gap
+from refscore.energy.learning import ContrastiveDivergence, MaximumLikelihood, PersistentChains
 from refscore.energy.mrf import DenoisingMRF
 from refscore.energy.negatives import contrastive_step
 from refscore.energy.rbm import RBM
 from refscore.energy.sweeps import PixelGibbs, icm, mean_field, mean_field_bound
 
 __all__ = [
-    "RBM", "AnalyticEnergy", "BinaryEnergyModel", "DeepBoltzmannMachine", "DenoisingMRF", "EnergyModel", "GaussianRBM",
-    "GibbsChain",
-    "Images", "PixelGibbs", "QuadraticEnergy", "SumEnergy", "all_images", "binary_digits", "cd_gradient", "contrastive_gradient",
-    "contrastive_step", "expected_cd_gradient", "gibbs", "gibbs_law", "gibbs_matrix", "gibbs_spectrum", "icm", "mean_field",
-    "mean_field_bound", "mixing_bound", "pcd_gradient", "spectral_gap",
+    "RBM", "AnalyticEnergy", "BinaryEnergyModel", "ContrastiveDivergence", "DeepBoltzmannMachine", "DenoisingMRF", "EnergyModel",
+    "GaussianRBM", "GibbsChain", "Images", "MaximumLikelihood", "PersistentChains", "PixelGibbs", "QuadraticEnergy", "SumEnergy",
+    "all_images", "binary_digits", "cd_gradient", "contrastive_gradient", "contrastive_step", "expected_cd_gradient", "gibbs",
+    "gibbs_law", "gibbs_matrix", "gibbs_spectrum", "icm", "mean_field", "mean_field_bound", "mixing_bound", "pcd_gradient",
+    "spectral_gap",
 ]

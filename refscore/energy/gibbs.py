@@ -69,14 +69,22 @@ class GibbsChain(MarkovChain):
         W, b, c = self.rbm.parameters
         return _drawn(_states.binary(z, len(c), "z"), W.T, b, _uniform(uniform, (len(z), len(b))))
 
-    def sweep(self, x, uniform_hidden, uniform_visible) -> np.ndarray:
-        """x after one sweep with chosen uniforms: ``visible(hidden(x, uniform_hidden), uniform_visible)``."""
-        return self.visible(self.hidden(x, uniform_hidden), uniform_visible)
+    def run(self, x, uniform_hidden, uniform_visible) -> np.ndarray:
+        """x (n, v) after all sweeps with chosen uniforms, (n_sweeps, n, m) and (n_sweeps, n, v): `simulate` without its draws."""
+        if not len(self) == len(uniform_hidden) == len(uniform_visible):
+            raise ValueError(f"uniforms of {len(uniform_hidden)} and {len(uniform_visible)} sweeps for a chain of {len(self)}: "
+                             "pass one array of each a sweep")
+        x, (_, b, c) = _states.binary(x, len(self.rbm.b)), self.rbm.parameters
+        for u, w in zip(uniform_hidden, uniform_visible, strict=True):
+            x = self._swept(x, _uniform(u, (len(x), len(c))), _uniform(w, (len(x), len(b))))
+        return x
 
     def _advance(self, k: int, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return self._swept(x, *(rng.random((len(x), len(bias)), dtype=x.dtype) for bias in (self.rbm.c, self.rbm.b)))
+
+    def _swept(self, x: np.ndarray, u: np.ndarray, w: np.ndarray) -> np.ndarray:
         W, b, c = self.rbm.parameters if x.dtype == np.float64 else self._single
-        z = _drawn(x, W, c, rng.random((len(x), len(c)), dtype=x.dtype))
-        return _drawn(z, W.T, b, rng.random(x.shape, dtype=x.dtype))
+        return _drawn(_drawn(x, W, c, u), W.T, b, w)
 
     def _row_bytes(self, x: np.ndarray) -> int:
         return min(super()._row_bytes(x), _blocks.BLOCK_BYTES // LEAST_ROWS)

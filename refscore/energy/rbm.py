@@ -72,6 +72,10 @@ class RBM:
         """[W, b, c]."""
         return [self.W, self.b, self.c]
 
+    def with_parameters(self, parameters) -> RBM:
+        """The machine with these [W, b, c]."""
+        return RBM(*parameters)
+
     @cached_property
     def swapped(self) -> RBM:
         """The same machine with the roles of its layers exchanged, RBM(W', c, b)."""

@@ -19,7 +19,7 @@ With ``checkpoint="run.npz"`` a run that is killed goes on where it was saved, a
 """
 
 from refscore.training.draws import Denoising, DenoisingProcess, Implicit, NoiseConditional, NoisePrediction, Sliced
-from refscore.training.loop import Trained, minibatch, train, train_step
+from refscore.training.loop import Trained, minibatch, start, train, train_step
 from refscore.training.optimisers import SGD, Adam, State
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "State",
     "Trained",
     "minibatch",
+    "start",
     "train",
     "train_step",
 ]

@@ -30,7 +30,8 @@ def save(path: str | os.PathLike, configuration: dict[str, str], saved: Saved) -
     """Put a checkpoint at ``path``. Raises OSError when it cannot be written; the file of before is then still there."""
     parameters, state, losses = saved
     arrays: dict[str, Any] = {"losses": losses, "configuration": np.array(json.dumps(configuration))}
-    for name, group in (("parameter", parameters), *((f"moment {j}", m) for j, m in enumerate(state.moments))):
+    moments = [(f"moment {j}", m) for j, m in enumerate(state.moments)]
+    for name, group in (("parameter", parameters), *moments, ("memory", state.memory)):
         arrays |= {f"{name} {i}": array for i, array in enumerate(group)}
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -53,6 +54,7 @@ def load(path: str | os.PathLike, configuration: dict[str, str]) -> Saved | None
         written = json.loads(str(arrays["configuration"]))
         parameters, losses = _numbered(arrays, "parameter"), arrays["losses"]
         moments = tuple(_numbered(arrays, f"moment {j}") for j in range(len(arrays)) if f"moment {j} 0" in arrays)
+        memory = tuple(_numbered(arrays, "memory"))
     except Exception as error:  # whatever a damaged archive raises: zipfile alone knows a dozen ways
         raise ValueError(
             f"checkpoint {path} is damaged or no checkpoint ({type(error).__name__}: {error}): restore a copy of it, or delete it "
@@ -62,7 +64,7 @@ def load(path: str | os.PathLike, configuration: dict[str, str]) -> Saved | None
         raise ValueError(
             f"checkpoint {path} is of another run: {'; '.join(differences)}. Go on as that run was started, or name another file"
         )
-    return parameters, State(len(losses), moments), losses
+    return parameters, State(len(losses), moments, memory), losses
 
 
 def _numbered(arrays: dict[str, np.ndarray], name: str) -> list[np.ndarray]:

@@ -15,6 +15,8 @@ but half the eps. Each is a class with two methods, and any object with the same
 
     draw(n, d, rng)              a tuple of arrays: what the algorithm draws for n rows besides the data
     loss(model, x0, *drawn)      (value, [dW1, db1, ...])
+
+Boltzmann machines have theirs in `refscore.energy.learning`, one of them with a memory (`refscore.training.start`).
 """
 
 from __future__ import annotations

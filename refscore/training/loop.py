@@ -6,7 +6,7 @@
         theta, state = optimiser.update(theta, g, state)
 
 The random numbers of step k come from a stream spawned from (seed, k), in the order: rows of the data, then the
-objective's draws. Nothing is carried from one step to the next but theta and the optimiser's state, so a run has the same bits
+objective's draws. Nothing is carried from one step to the next but theta and the run's `State`, so a run has the same bits
 however many threads there are (the gradient is summed in row blocks, `refscore._blocks`), however often it is stopped
 and taken up again, and any one step can be repeated by itself (`minibatch`).
 
@@ -24,7 +24,7 @@ denoiser and no law's. Points that are kept back show it.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -105,7 +105,7 @@ def train(
     _check_parts(model, objective, optimiser)
     parts = {"model": model, "data": data, "objective": objective, "optimiser": optimiser, "batch": batch, "seed": seed}
     configuration = {} if checkpoint is None else dict(item for part in parts.items() for item in described(*part))
-    fresh = model.parameters, optimiser.start(model.parameters), np.zeros(0)
+    fresh = model.parameters, start(model, data, objective, optimiser, seed), np.zeros(0)
     parameters, state, before = _resumed(checkpoint, configuration, steps) or fresh
     model, losses = model.with_parameters(parameters), np.concatenate([before, np.zeros(steps - len(before))])
     with progress(steps, label, state.step) as shown:
@@ -125,6 +125,19 @@ def train(
     return Trained(model, losses, state)
 
 
+def start(model: Any, data: Any, objective: Any, optimiser: Optimiser, seed: int) -> State:
+    """The state before the first step of a run with this seed, as `train` has it.
+
+    An objective with memory has a method ``start(d, rng)``, which gives the arrays that it starts with; its ``loss`` takes them
+    after what was drawn, and returns them, changed, after the gradient.
+    """
+    state = optimiser.start(model.parameters)
+    if not hasattr(objective, "start"):
+        return state
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
+    return replace(state, memory=tuple(objective.start(data.dim if _is_law(data) else data.shape[1], rng)))
+
+
 def train_step(
     model: Any, objective: Any, optimiser: Optimiser, state: State, *drawn: np.ndarray, overwrite: bool = False
 ) -> tuple[float, Any, State]:
@@ -133,11 +146,11 @@ def train_step(
     A pure function, unless ``overwrite`` gives up the arrays of ``state``. Raises ValueError when the loss, its gradient or
     the new parameters are not finite.
     """
-    value, gradient = objective.loss(model, *drawn)
+    value, gradient, *memory = objective.loss(model, *drawn, *state.memory)
     if not np.isfinite(value):
         raise ValueError(f"the loss is {value}")
     parameters, state = optimiser.update(model.parameters, gradient, state, overwrite=overwrite)
-    return value, model.with_parameters(parameters), state
+    return value, model.with_parameters(parameters), replace(state, memory=tuple(memory)) if memory else state
 
 
 def _exists(checkpoint: str | os.PathLike | None) -> bool:

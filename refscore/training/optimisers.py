@@ -29,10 +29,12 @@ from refscore import _validate
 
 @dataclass(frozen=True, eq=False)
 class State:
-    """Where an optimiser stands: the steps made, and its moments, each a list of arrays shaped like the parameters."""
+    """Where a run stands: the steps made, the optimiser's moments, each a list of arrays shaped like the parameters, and the arrays
+    that the objective hands on from step to step, if it does."""
 
     step: int
     moments: tuple[list[np.ndarray], ...]
+    memory: tuple[np.ndarray, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(Path(__file__).parents[2]))  # benchmarks are not part of the package
 
-from benchmarks import flow, mixture, network, pixels, sampling, training  # noqa: E402, F401
+from benchmarks import boltzmann, flow, mixture, network, pixels, sampling, training  # noqa: E402, F401
 from benchmarks._row import ROWS  # noqa: E402
 
 

@@ -19,7 +19,7 @@ def test_units_follow_their_uniforms():
         z = [float(u[row, j] < 1 / (1 + np.exp(-rbm.c[j] - sum(x[row] * rbm.W[:, j])))) for j in range(3)]
         assert chain.hidden(x[row:row + 1], u[row:row + 1]).tolist() == [z]
         new = [float(w[row, i] < 1 / (1 + np.exp(-rbm.b[i] - sum(rbm.W[i] * z)))) for i in range(5)]
-        assert chain.sweep(x[row:row + 1], u[row:row + 1], w[row:row + 1]).tolist() == [new]
+        assert chain.run(x[row:row + 1], u[None, row:row + 1], w[None, row:row + 1]).tolist() == [new]
 
 
 @settings(deadline=None, max_examples=30)
@@ -43,6 +43,17 @@ def test_simulation_has_the_law_of_the_matrix(dtype):
         assert x.dtype == dtype
         seen, law = np.bincount((x @ [8, 4, 2, 1]).astype(int), minlength=16) / n, (T @ T)[start]
         assert (abs(seen - law) < 6 * np.sqrt(law * (1 - law) / n)).all()
+
+
+def test_three_sweeps_one_after_the_other():
+    rbm, rng = machine(5, 3), np.random.default_rng(2)
+    x, u, w = rng.integers(0, 2, (9, 5)), rng.random((3, 9, 3)), rng.random((3, 9, 5))
+    chain, want = gibbs(rbm, 3), x
+    for k in range(3):
+        want = chain.visible(chain.hidden(want, u[k]), w[k])
+    assert (chain.run(x, u, w) == want).all()
+    with pytest.raises(ValueError, match="uniforms of 2 and 3 sweeps for a chain of 3"):
+        chain.run(x, u[:2], w)
 
 
 def test_same_bits_for_any_threads_and_splits():

@@ -1,0 +1,100 @@
+r"""What `refscore.training.train` minimises so that a restricted Boltzmann machine's likelihood grows, exactly or nearly.
+
+    MaximumLikelihood         - mean log p(x_i) and its gradient, exact: what the others estimate
+    ContrastiveDivergence     CD-k: chains start at the minibatch
+    PersistentChains          PCD: chains that go on from step to step, as memory of the run, so that a checkpoint has them
+
+The last two have no value of the likelihood. Their loss is mean F(x_i) - mean F(negatives), whose gradient at fixed negatives
+is minus the gradient of `refscore.energy.contrastive`; it is no estimate of the likelihood and need not fall. The draws of a step
+are the seed of its chains.
+
+Source: systems G2; Hinton 2002; Tieleman 2008.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from refscore import _validate
+from refscore.energy.contrastive import contrastive_gradient
+from refscore.energy.gibbs import gibbs
+from refscore.energy.rbm import RBM
+
+
+@dataclass(frozen=True)
+class MaximumLikelihood:
+    """Minus the mean log-likelihood, for machines that can be enumerated: nothing is drawn."""
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
+        """Nothing."""
+        return ()
+
+    def loss(self, model: RBM, x0) -> tuple[float, list[np.ndarray]]:
+        """-1/n sum log p(x_i), and its gradient."""
+        value, gradient = model.log_likelihood(x0, grad=True)
+        return -value, [-g for g in gradient]
+
+
+@dataclass(frozen=True)
+class ContrastiveDivergence:
+    """CD-k.
+
+    Parameters
+    ----------
+    k : sweeps from the minibatch to the negatives.
+    """
+
+    k: int = 1
+
+    def __post_init__(self):
+        _validate.count(self.k, "k")
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
+        """The seed of the chains."""
+        return (_seed(rng),)
+
+    def loss(self, model: RBM, x0, seed) -> tuple[float, list[np.ndarray]]:
+        """1/n sum F(x_i) - F(x_i after k sweeps), and its gradient at fixed negatives."""
+        return _against(model, x0, gibbs(model, self.k).simulate(x0, int(seed)))
+
+
+@dataclass(frozen=True)
+class PersistentChains:
+    """PCD-k: ``chains`` Gibbs chains, k sweeps further in every step.
+
+    Parameters
+    ----------
+    k : sweeps a step.
+    chains : how many chains. They start with fair coins for units.
+    """
+
+    k: int = 1
+    chains: int = 100
+
+    def __post_init__(self):
+        _validate.count(self.k, "k")
+        _validate.count(self.chains, "chains")
+
+    def start(self, d: int, rng: np.random.Generator) -> tuple:
+        """The chains' first states, (chains, d)."""
+        return (rng.integers(0, 2, (self.chains, d)).astype(np.float64),)
+
+    def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
+        """The seed of the step's sweeps."""
+        return (_seed(rng),)
+
+    def loss(self, model: RBM, x0, seed, chains) -> tuple[float, list[np.ndarray], np.ndarray]:
+        """1/n sum F(x_i) - mean F(chains, k sweeps on), its gradient at fixed chains, and the chains."""
+        chains = gibbs(model, self.k).simulate(chains, int(seed))
+        return *_against(model, x0, chains), chains
+
+
+def _seed(rng: np.random.Generator) -> np.int64:
+    return rng.integers(0, 2**63)
+
+
+def _against(model: RBM, x0, negatives) -> tuple[float, list[np.ndarray]]:
+    value = model.free_energy(x0).mean() - model.free_energy(negatives).mean()
+    return float(value), [-g for g in contrastive_gradient(model, x0, negatives)]
