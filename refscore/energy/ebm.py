@@ -167,7 +167,7 @@ class EnergyModel(Normalised):
             if y.ndim < 1 or len(y) != len(u):
                 raise ValueError(f"f returned shape {y.shape} for {len(u)} points: return shape ({len(u)}, ...)")
             shape = y.shape[1:]
-            return np.column_stack([np.ones(len(u)), _validate.finite(y, "f(x)").reshape(len(u), -1)])
+            return np.column_stack([np.ones(len(u)), _validate.finite(y, "f(x)").reshape(len(u), math.prod(shape))])
 
         whole = self._whole
         parts: list[_cubature.Integral] = []

@@ -56,7 +56,7 @@ FUNCTIONS = {  # room: its functions
     "predictor_corrector snr_steps mala wiener_increments refined_increments summed_increments forward_sde",
     "laws": "law stationary langevin_stationary langevin_bias minibatch_moments acceptance_rate",
     "energy": "all_images icm mean_field mean_field_bound gibbs gibbs_matrix gibbs_spectrum spectral_gap gibbs_law mixing_bound "
-    "contrastive_gradient cd_gradient pcd_gradient expected_cd_gradient",
+    "contrastive_gradient cd_gradient pcd_gradient expected_cd_gradient contrastive_step",
     "distances": "total_variation fisher fisher_information kl wasserstein2",
     "training": "minibatch train train_step",
     "bounds": "chen2023 martingale_bound score_lipschitz second_moment score_errors path_kl displacement score_motion "

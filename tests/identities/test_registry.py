@@ -300,6 +300,7 @@ def test_every_operation_reaches_the_package():
         (o.second_moment_along(0.8, 1, 0.3), bounds.second_moment_along(0.8, 1, 0.3)),
         (o.start_error(ou, g, 0.7), bounds.start_error(ou, g, 0.7)),
         (o.stop_error(ou, g, 0.1), bounds.stop_error(ou, g, 0.1)),
+        (o.contrastive_step(potential, x, chain, x, 5)[1], energy.contrastive_step(potential, x, chain, x, 5)[1]),
         (o.log_partition(rbm), rbm.log_partition()),
         (o.free_energy(rbm, v), rbm.free_energy(v)),
         (o.hidden_mean(rbm, v), rbm.hidden_mean(v)),
