@@ -274,6 +274,6 @@ def _knows_slope(energy) -> bool:
 def _warn_unless_resolved(error, size, tolerance: float, what: str) -> None:
     if not (np.asarray(error) <= tolerance * np.asarray(size)).all():
         worst = float(np.max(error / np.maximum(size, np.finfo(float).tiny)))
-        warnings.warn(f"{what}: the error estimate is {worst:.1e} of the integral of the absolute value: E has kinks or is rough, "
-                      f"and {_cubature.MAX_NODES} nodes are used up; pass a proposal of the shape of p, or a box", RuntimeWarning,
-                      stacklevel=3)
+        warnings.warn(f"{what}: the error estimate is {worst:.1e} of the integral of the absolute value: E has kinks, is rough "
+                      f"({_cubature.MAX_NODES} nodes at a time are used up) or so large that digits are lost; pass a proposal "
+                      "of the shape of p, or a box, or take a constant off E", RuntimeWarning, stacklevel=3)
