@@ -68,6 +68,11 @@ class RBM:
             object.__setattr__(self, name, array)
 
     @property
+    def dim(self) -> int:
+        """Visible units, v."""
+        return len(self.b)
+
+    @property
     def parameters(self) -> list[np.ndarray]:
         """[W, b, c]."""
         return [self.W, self.b, self.c]

@@ -52,6 +52,10 @@ def test_three_sweeps_one_after_the_other():
     for k in range(3):
         want = chain.visible(chain.hidden(want, u[k]), w[k])
     assert (chain.run(x, u, w) == want).all()
+    mean = rbm.visible_mean(chain.hidden(x, u[0]))
+    for side in (-1, 1):  # in double precision, to the last sweep
+        got = gibbs(rbm, 1).run(x, u[:1], mean[None] * (1 + side * 1e-12))
+        assert (got == (side < 0)).all()
     with pytest.raises(ValueError, match="uniforms of 2 and 3 sweeps for a chain of 3"):
         chain.run(x, u[:2], w)
 
@@ -68,6 +72,11 @@ def test_same_bits_for_any_threads_and_splits():
     assert (gibbs(rbm, 3).simulate(x, 8) != one).any()
     assert len(gibbs(rbm, 9)[2:5]) == 3 and (gibbs(rbm, 9)[:3].simulate(x, 7) == one).all()
     assert (gibbs(rbm, 0).simulate(x, 7) == x).all()
+
+
+def test_blocks_have_rows_enough_for_products():
+    x = np.zeros((1000, 784), np.float32)
+    assert len(_blocks._cuts(1000, gibbs(RBM(np.zeros((784, 2)), np.zeros(784), np.zeros(2)), 1)._row_bytes(x))) <= 4
 
 
 def test_certain_units():
@@ -126,13 +135,15 @@ def test_law_and_its_distance(v, m):
 
 def test_independent_layers_mix_at_once_and_strong_couplings_never():
     free = RBM(np.zeros((3, 2)), [0.3, -1.0, 0.2], [1.0, 2.0])
+    assert all(mixing_bound(RBM(np.zeros((3, 2)), [0.3, b, 0.2], [1.0, 2.0]), [[0, 1, 0]], 1) >= 0 for b in np.linspace(-2, 2, 30))
     assert spectral_gap(free) == pytest.approx(1, abs=1e-14)
     np.testing.assert_allclose(gibbs_matrix(free), np.tile(np.exp(free.logpdf(binary_rows(3))), (8, 1)), rtol=1e-13)
     two_modes = RBM(np.full((3, 2), 40.0), np.full(3, -40.0), np.full(2, -60.0))
     assert 0 <= spectral_gap(two_modes) < 1e-8
     assert mixing_bound(two_modes, [[1, 0, 0]], 5) == 1  # a state of probability e^-80, and none underflows
     stuck = RBM(np.full((3, 2), 4000.0), np.full(3, -4000.0), np.full(2, -6000.0))
-    assert mixing_bound(stuck, [[1, 0, 0]], 5) == 1 and np.isfinite(gibbs_law(stuck, [[1, 0, 0]], 3)).all()
+    assert mixing_bound(stuck, [[1, 1, 1]], 0) == pytest.approx(0.5) and mixing_bound(stuck, [[1, 0, 0]], 5) == 1
+    assert np.isfinite(gibbs_law(stuck, [[1, 0, 0]], 3)).all()
 
 
 def test_gap_of_one_unit_each_in_closed_form():
@@ -166,6 +177,8 @@ def test_refusals():
         (lambda: chain.visible([[0, 1]], [[0.5, 1.0, 0]]), ValueError, r"a number in \[0, 1\)"),
         (lambda: chain[3], TypeError, "pass a slice"),
         (lambda: gibbs_law(rbm, np.full(8, 0.2), 1), ValueError, r"start has shape \(8,\) and sum 1.6"),
+        (lambda: gibbs_law(rbm, np.full(8, 0.12501), 1), ValueError, r"sum 1.00008: pass the probabilities"),
+        (lambda: gibbs_law(rbm, [1.5, -0.5, 0, 0, 0, 0, 0, 0], 1), ValueError, "pass the probabilities"),
         (lambda: gibbs_law(rbm, np.full(4, 0.25), 1), ValueError, r"probabilities of the 2\^3 visible states"),
         (lambda: gibbs_law(rbm, np.zeros((0, 3)), 1), ValueError, "start has no rows"),
         (lambda: gibbs_law(machine(17, 2), np.zeros((1, 17)), 1), ValueError, r"17 units has 2\^17 states"),

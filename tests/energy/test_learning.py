@@ -60,6 +60,17 @@ def test_a_run_taken_up_ends_with_the_same_bits(objective, tmp_path):
     assert len(whole.state.memory) == isinstance(objective, PersistentChains)
 
 
+def test_data_drawn_from_a_machine():
+    """A law in place of an array: fresh rows in every step. The chains start from a stream that no step has."""
+    rbm, law = machine(4, 3), machine(4, 2, 2.0)
+    run = train(rbm, law, PersistentChains(1, 7), Adam(0.05), steps=200, batch=50, seed=5)
+    everything = binary_rows(4)
+    p, before, after = (np.exp(r.logpdf(everything)) for r in (law, rbm, run.model))
+    assert np.abs(after - p).sum() < 0.5 * np.abs(before - p).sum()
+    stream = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(0,)))
+    assert (start(rbm, law, PersistentChains(1, 7), Adam(0.05), 5).memory[0] == stream.integers(0, 2, (7, 4))).all()
+
+
 def test_chains_go_on_and_are_not_started_again():
     """With couplings so strong that nothing moves, the chains of step 9 are those of the start."""
     rbm = RBM(np.full((4, 2), 60.0) * [[1, -1]], np.zeros(4), [-120.0, 120.0])
