@@ -56,7 +56,7 @@ def gibbs_spectrum(rbm: RBM) -> np.ndarray:
     Raises ValueError for more than 11 units in the smaller layer, and when 2^(v + m) pairs are too many to walk over.
     """
     smaller = rbm if len(rbm.b) <= len(rbm.c) else rbm.swapped
-    return np.linalg.eigvalsh(_over_hidden(smaller, _correlations, _MOST_IN_A_MATRIX))[::-1]
+    return np.maximum(np.linalg.eigvalsh(_over_hidden(smaller, _correlations, _MOST_IN_A_MATRIX))[::-1], 0)
 
 
 def spectral_gap(rbm: RBM) -> float:
@@ -84,7 +84,7 @@ def mixing_bound(rbm: RBM, start, n_sweeps: int) -> float:
     """1/2 l_2^n sqrt(chi2(start, p)) or, where less, 1: what TV(start T^n, p) is at most. ``start`` as for `gibbs_law`."""
     law, n_sweeps = start_law(rbm, start), _validate.count(n_sweeps, "n_sweeps", least=0)
     p = np.exp(rbm.logpdf(_states.rows(np.arange(len(law)), len(rbm.b))))
-    rate = max(0.0, float(gibbs_spectrum(rbm)[1])) ** n_sweeps
+    rate = float(gibbs_spectrum(rbm)[1]) ** n_sweeps
     if rate == 0 or law[p == 0].any():  # states less likely than the smallest float
         return float(rate > 0)
     law, p = law[p > 0], p[p > 0]

@@ -135,7 +135,7 @@ def test_law_and_its_distance(v, m):
 
 def test_independent_layers_mix_at_once_and_strong_couplings_never():
     free = RBM(np.zeros((3, 2)), [0.3, -1.0, 0.2], [1.0, 2.0])
-    assert all(mixing_bound(RBM(np.zeros((3, 2)), [0.3, b, 0.2], [1.0, 2.0]), [[0, 1, 0]], 1) >= 0 for b in np.linspace(-2, 2, 30))
+    assert (gibbs_spectrum(free) >= 0).all()  # three of them are 0, and rounding has no sign
     assert spectral_gap(free) == pytest.approx(1, abs=1e-14)
     np.testing.assert_allclose(gibbs_matrix(free), np.tile(np.exp(free.logpdf(binary_rows(3))), (8, 1)), rtol=1e-13)
     two_modes = RBM(np.full((3, 2), 40.0), np.full(3, -40.0), np.full(2, -60.0))
