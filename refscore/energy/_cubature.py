@@ -7,9 +7,10 @@ around it, shells: each twice as wide as the one before. Shells that shrink end 
 series); shells that do not shrink are an integral that does not exist.
 
 What no rule sees is a narrow peak between its nodes. So before anything is integrated, descents are made on E = -f from points on
-all scales, in logarithms, where a peak is a wide basin; more of them start in each shell. A cell that contains a point so found, at
-which e^f is more than e times what it is at all of the cell's nodes, is cut, whatever its sum says. What remains unseen is a peak
-that no descent leads to: one in whose surroundings f gives no hint of it.
+all scales, in logarithms, where a peak is a wide basin, and from points that are handed in; more of them start in each shell. A
+cell that contains a point so found, at which e^f is more than e times what it is at all of the cell's nodes, is cut, whatever its
+sum says, and so are the cells next to one whose rules disagree widely. What remains unseen is a peak that no descent leads to, such
+as a needle within a wide well: beyond a few of its widths f gives no hint of it.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def integrate(f: Callable, g: Callable, cells: Cells, seen: np.ndarray, shift: f
         parts, top = _sums(f, g, cells, shift)
         whole = total + (sums + parts.sum(axis=0))[1]
         if not np.isfinite(whole).all():
-            return Integral(whole, whole, whole, np.zeros(len(whole), dtype=bool), shift, cells)
+            return Integral(whole, whole, whole, np.zeros(len(whole), dtype=bool), float(top.max()), cells)
         hidden = _hidden(cells, seen, high, top, shift)
         _, size, rounding, change = parts.swapaxes(0, 1)
         resolved = (change <= _TOLERANCE * whole + 4 * rounding).all(axis=1) & (hidden <= _NOTHING * whole.max())
@@ -190,26 +191,46 @@ def _beside(cells: Cells, marked: np.ndarray) -> np.ndarray:
     return beside
 
 
-def over_box(f: Callable, gradient: Callable | None, box: np.ndarray) -> Integral:
-    """The integral of e^f over the box (2, d)."""
+def over_box(f: Callable, gradient: Callable | None, box: np.ndarray, starts: np.ndarray) -> Integral:
+    """The integral of e^f over the box (2, d); descents begin at ``starts`` (k, d) too."""
     low, high = box
-    starts = low + (high - low) * np.random.default_rng(0).random((4 * _STARTS, len(low)))
-    seen = _descend(f, gradient, starts, np.full(len(starts), (high - low).min() / 4), box)
-    return integrate(f, one, _box(box), seen, _largest(f, seen))
+    anywhere = low + (high - low) * np.random.default_rng(0).random((4 * _STARTS, len(low)))
+    lengths = np.full(len(anywhere) + len(starts), (high - low).min() / 4)
+    seen = _descend(f, gradient, np.concatenate([anywhere, starts]), lengths, box)
+    return _settled(lambda shift: integrate(f, one, _box(box), seen, shift), _largest(f, seen))
 
 
-def over_space(f: Callable, gradient: Callable | None, d: int) -> Integral:
-    """The integral of e^f over R^d, in coordinates in which the origin and lengths of about 1 are where to begin."""
-    rng = np.random.default_rng(0)
-    scales = np.repeat(_SCALES, _STARTS)
+def over_space(f: Callable, gradient: Callable | None, d: int, starts: np.ndarray) -> Integral:
+    """The integral of e^f over R^d, in coordinates in which the origin and lengths of about 1 are where to begin.
+
+    Descents begin at ``starts`` (k, d) too.
+    """
+    scales = np.concatenate([np.repeat(_SCALES, _STARTS), np.full(len(starts), 0.1)])
+    points = scales[: -len(starts) or None, None] * np.random.default_rng(0).standard_normal((len(scales) - len(starts), d))
     everywhere = _FARTHEST * np.array([-np.ones(d), np.ones(d)])
-    seen = _descend(f, gradient, scales[:, None] * rng.standard_normal((len(scales), d)), scales / 4, everywhere)
-    shift = _largest(f, seen)
-    box = _first_box(f, seen, shift)
+    seen = _descend(f, gradient, np.concatenate([points, starts]), scales / 32, everywhere)
+    return _settled(lambda shift: _by_shells(f, gradient, seen, shift), _largest(f, seen))
+
+
+def _settled(compute: Callable, shift: float) -> Integral:
+    """``compute(shift)``, again with a higher one where e^{f - shift} overflows: where nodes lie far above all descents."""
+    for _ in range(3):
+        found = compute(shift)
+        if np.isfinite(found.size).all() or not found.shift > shift:
+            break
+        shift = found.shift
+    return found
+
+
+def _by_shells(f: Callable, gradient: Callable | None, seen: np.ndarray, shift: float) -> Integral:
+    d, rng = seen.shape[1], np.random.default_rng(1)
+    box = _first_box(f, seen)
     if _escapes(f, box, shift):
         nothing = np.full(1, np.nan)
         return Integral(nothing, nothing, nothing, np.zeros(1, dtype=bool), shift, _box(box))
     parts = [integrate(f, one, _box(box), seen, shift)]
+    if not parts[0].converges.all():
+        return parts[0]
     for k in range(1, _SHELLS + 1):
         cells, box = _shell(box, k)
         low, high = cells.low, cells.high
@@ -219,7 +240,9 @@ def over_space(f: Callable, gradient: Callable | None, d: int) -> Integral:
         whole = sum(p.size for p in parts)
         if (parts[-1].error > _DOUBT * np.maximum(parts[-1].size, 1e-10 * whole)).any():  # who knows what the next one is like
             return joined(parts)._replace(converges=np.zeros(1, dtype=bool))
-        if not parts[-1].converges.all() or (k > 1 and _remainder(*parts[-2:]) <= _NOTHING * whole):
+        if not parts[-1].converges.all():
+            return parts[-1]
+        if k > 1 and _remainder(*parts[-2:]) <= _NOTHING * whole:
             break
     return joined(parts)
 
@@ -279,10 +302,11 @@ def _shell(box: np.ndarray, k: int) -> tuple[Cells, np.ndarray]:
     return Cells(corner, corner + reach, np.full(len(place), k)), np.array([low - reach, high + reach])
 
 
-def _first_box(f: Callable, seen: np.ndarray, shift: float) -> np.ndarray:
+def _first_box(f: Callable, seen: np.ndarray) -> np.ndarray:
     """A box around all deep wells: along each axis as far as f falls by 60, but not beyond 16 times as far as it falls by one."""
     values = f(seen)
-    wells, values = seen[values >= shift - _SHALLOW], values[values >= shift - _SHALLOW]
+    deep = values >= values.max() - _SHALLOW
+    wells, values = seen[deep], values[deep]
     steps = 2.0 ** (np.arange(-120, 121) / 4)
     low, high = wells.min(axis=0), wells.max(axis=0)
     for i in range(seen.shape[1]):
@@ -303,15 +327,14 @@ def _first(happens: np.ndarray, steps: np.ndarray) -> np.ndarray:
 def _descend(f: Callable, gradient: Callable | None, x: np.ndarray, length: np.ndarray, box: np.ndarray) -> np.ndarray:
     """Where steps along the gradient of f lead from the rows of x within the box: longer ones when f has risen, shorter when not.
 
-    Without a gradient the points themselves.
+    Without a gradient the steps have random directions.
     """
     x = np.clip(x, *box)
-    if gradient is None:
-        return x
-    value = f(x)
-    for _ in range(_ROUNDS):
+    rng, value = np.random.default_rng(2), f(x)
+    rounds, longer, shorter = (_ROUNDS, 1.6, 0.3) if gradient is not None else (4 * _ROUNDS, 2.0, 0.84)
+    for _ in range(rounds):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            slope = gradient(x)
+            slope = gradient(x) if gradient is not None else rng.standard_normal(x.shape)
             size = np.linalg.norm(slope, axis=1)
             moves = (length > 0) & np.isfinite(length / size)
             y = x.copy()
@@ -320,5 +343,5 @@ def _descend(f: Callable, gradient: Callable | None, x: np.ndarray, length: np.n
         after = f(y)
         better = after > value
         x, value = np.where(better[:, None], y, x), np.where(better, after, value)
-        length = length * np.where(better, 1.6, 0.3)
+        length = length * np.where(better, longer, shorter)
     return x

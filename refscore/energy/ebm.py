@@ -95,6 +95,8 @@ class EnergyModel(Normalised):
         cut along its principal triangle. It does not change p. Default N(0, I). Narrow or tilted laws want one of their own shape.
     box : ((low_1, high_1), ..., (low_d, high_d)), optional
         Restricts p.
+    starts : (k, d) array, optional
+        Points from which descents begin too, where there may be mass that nothing else leads to: data, or known modes.
 
     Raises
     ------
@@ -104,7 +106,8 @@ class EnergyModel(Normalised):
     Notes
     -----
     The error of log Z is what quadrature leaves open (halves of cells against wholes: an overestimate), what lies beyond the last
-    shell, and rounding, for which E is taken to be good to 4 eps (1 + |E|). It cannot count a well to which no descent leads.
+    shell, and rounding, for which E is taken to be good to 4 eps (1 + |E|). It cannot count a well to which no descent leads,
+    such as a needle within a wide well; ``starts`` nearby are what helps.
 
     Source: [e, "Energy-based models"]; systems G1, G2, G3.
     """
@@ -113,6 +116,7 @@ class EnergyModel(Normalised):
     dim: int
     proposal: Gaussian | None = None
     box: Any = None
+    starts: Any = None
 
     def __post_init__(self):
         if not callable(self.energy):
@@ -128,6 +132,9 @@ class EnergyModel(Normalised):
             object.__setattr__(self, "box", box)
             if self.proposal is not None:
                 raise ValueError("box and proposal are both given: the box says where the mass is, leave out proposal")
+
+        if self.starts is not None:
+            object.__setattr__(self, "starts", _validate.batch(self.starts, dim, "starts"))
 
     def exponent(self, x) -> np.ndarray:
         """f(x) = -E(x), (n,): log p up to a constant; -inf outside the box."""
@@ -240,10 +247,12 @@ class EnergyModel(Normalised):
                              f"{count / _RATE:.1e} seconds at {_RATE:.0e} nodes a second: quadrature ends at d = 3. What needs no "
                              "Z works in any dimension: score matching, contrastive_step, langevin and mala")
         slope = self._slope_at if _knows_slope(self.energy) else None
+        centre, axes = self._axes
+        starts = np.zeros((0, self.dim)) if self.starts is None else np.linalg.solve(axes, (self.starts - centre).T).T
         if self.box is not None:
-            found = _cubature.over_box(self._exponent_at, slope, self.box.T)
+            found = _cubature.over_box(self._exponent_at, slope, self.box.T, starts)
         else:
-            found = _cubature.over_space(self._exponent_at, slope, self.dim)
+            found = _cubature.over_space(self._exponent_at, slope, self.dim, starts)
         if not found.converges.all():
             raise ValueError("e^-E is not integrable over R^d, or not seen to be by shells that double in width: E must grow far "
                              f"out, faster than {self.dim} log |x| in every direction; pass a box, or SumEnergy([energy, "
@@ -253,6 +262,13 @@ class EnergyModel(Normalised):
                              f"{_cubature.MAX_NODES} nodes; pass a proposal of the shape of p, or a smaller box")
         return found
 
+    def _moved(self, x: np.ndarray) -> np.ndarray:
+        """sum_i |x_i dE/dx_i|, (n,): what relative changes of the coordinates make of E."""
+        if _knows_slope(self.energy):
+            return np.abs(x * self._gradient(x)).sum(axis=1)
+        small = 2.0**-26
+        return sum(np.abs(self._f(x + small * x * axis) - self._f(x)) for axis in np.eye(self.dim)) / small
+
     @cached_property
     def _log_z(self) -> tuple[float, float]:
         whole = self._whole
@@ -260,9 +276,8 @@ class EnergyModel(Normalised):
         value = whole.shift + math.log(whole.value[0]) + scale
         relative = whole.error[0] / whole.value[0]
         error = -math.log1p(-relative) + 4 * _cubature.EPS * (1 + abs(whole.shift) + abs(value) + abs(scale))
-        if _knows_slope(self.energy):  # nodes are rounded, and E is asked there
-            x, w = self.nodes()
-            error += 2 * _cubature.EPS * float(w @ np.abs(x * self._gradient(x)).sum(axis=1))
+        x, w = self.nodes()
+        error += 2 * _cubature.EPS * float(w @ self._moved(x))  # nodes are rounded, and E is asked there
         _warn_unless_resolved(error, 1.0, 1e-10, "log Z")
         return value, error
 
