@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from refscore import parallel
 from refscore._quadrature import panels
 from refscore.densities import Gaussian, GaussianMixture
-from refscore.energy import AnalyticEnergy, BinaryEnergyModel, EnergyModel, QuadraticEnergy, SumEnergy, contrastive_step
+from refscore.energy import AnalyticEnergy, BinaryEnergyModel, EnergyModel, QuadraticEnergy, SumEnergy, _cubature, contrastive_step
 from refscore.networks import EnergyMLP
 from refscore.samplers import langevin, mala
 
@@ -123,6 +123,30 @@ def test_heavy_tails_and_kinks():
     assert abs(value - math.log(weights @ np.exp(-network(nodes[:, None])))) <= error < 1e-12
 
 
+def test_a_needle_beside_the_edge_of_a_cell_has_its_tail_in_the_next():
+    """Width 1e-4, a few of it away from the middle of the box, where cells are cut, and far from all nodes on that edge."""
+    for away in (0.5, 2.0, 4.0):
+        needle = Gaussian([0.5 + away * 1e-4, 0.41], 1e-8)
+        value, error = EnergyModel(from_density(needle), 2, box=[(0.0, 1.0)] * 2).log_partition()
+        assert abs(value) <= error < 1e-10
+
+
+def test_what_lies_beyond_the_last_shell_is_in_the_error():
+    """(1 + x^2)^-0.6: a hundred doublings, and 1e-6 of Z is still farther out."""
+    energy = polynomial(lambda x: 0.6 * np.log1p(x[:, 0] ** 2), lambda x: 1.2 * x / (1 + x**2))
+    with pytest.warns(RuntimeWarning, match="error estimate"):
+        value, error = EnergyModel(energy, 1).log_partition()
+    assert 1e-8 < abs(value - (math.log(math.pi) / 2 + math.lgamma(0.1) - math.lgamma(0.6))) <= error < 1e-4
+
+
+@pytest.mark.parametrize("d", [1, 2, 3])
+def test_the_coarser_rule_has_nodes_on_the_faces(d):
+    low, high = np.full((1, d), -1.0), np.full((1, d), 2.0)
+    x, w = _cubature.nodes(low, high, rule=1)
+    assert x.min() == -1 and x.max() == 2 and abs(w.sum() - 3**d) <= 1e-12
+    assert abs(w @ x[:, 0] ** 20 - 3 ** (d - 1) * (2**21 + 1) / 21) <= 1e-9 * 2**21
+
+
 @pytest.mark.slow
 def test_an_error_that_cannot_be_small_is_said():
     kinked = SumEnergy([EnergyMLP((3, 6, 1), "relu", 3).energy, QuadraticEnergy(np.zeros(3), np.eye(3))])
@@ -215,7 +239,8 @@ def test_a_chain_of_binary_units_by_its_transfer_matrix():
     mean, bound = model.expectation(lambda x: x[:, :2])
     states = np.array(list(itertools.product((0.0, 1.0), repeat=15)))
     p = np.exp(model.logpdf(states))
-    assert abs(p.sum() - 1) <= 1e-12 and (np.abs(mean - p @ states[:, :2]) <= bound + 1e-12).all()
+    assert abs(p.sum() - 1) <= 1e-12 and (np.abs(mean - p @ states[:, :2]) <= bound + 1e-14).all()
+    assert (0 < bound).all() and (bound < 1e-11).all()
 
 
 def test_langevin_needs_no_z_and_a_constant_changes_no_bit():
