@@ -7,9 +7,11 @@ box is therefore bisected until
 
     every edge e of every box, as the Gaussian measures it, |A e|, is at most max(2, |A(u - c)|), u the middle of the box,
 
-for all Gaussians at once, N(0, I) being one of them. The number of boxes grows with the logarithm of the ratio of widths, not with
-the ratio, as long as the narrow ones are round, or thin along common axes: those of the boxes are the narrowest one's. Thin sheets
-that lie askew to it need as many boxes as they are long against their thickness, and are refused where these are too many.
+for all Gaussians at once, N(0, I) being one of them. On the line a point at which one component of a mixture takes over from
+another counts for one too, as wide as the take-over; in the plane and in space it is a surface, and left to what follows. The
+number of boxes grows with the logarithm of the ratio of widths, not with the ratio, as long as the narrow ones are round, or thin
+along common axes: those of the boxes are the narrowest one's. Thin sheets that lie askew to it need as many boxes as they are long
+against their thickness, and are refused where these are too many.
 
 From there on boxes are bisected where two Gauss rules, of n and n - 2 nodes a dimension, disagree, across the axis in which the
 Legendre series falls most slowly, until the sum of all disagreements is small: kinks and jumps between far components end up in
@@ -50,6 +52,10 @@ def _gaussians(laws: tuple[Any, ...], dim: int) -> tuple[np.ndarray, np.ndarray]
             present = law.weights > 0
             means.append(law.means[present])
             whitening.append(np.stack([law._parts.root(k)[1] for k in np.flatnonzero(present)]))
+            if dim == 1:
+                at, steepness = _handovers(law.weights[present], law.means[present, 0], whitening[-1][:, 0, 0])
+                means.append(at[:, None])
+                whitening.append(steepness[:, None, None])
         elif dim == 1 and hasattr(law, "nodes"):
             x, w = law.nodes(0.8)  # quartiles: heavy tails have no variance
             order = np.argsort(x[:, 0])
@@ -61,6 +67,31 @@ def _gaussians(laws: tuple[Any, ...], dim: int) -> tuple[np.ndarray, np.ndarray]
             means.append(np.atleast_2d(law.mean))
             whitening.append((axes / np.sqrt(spectrum)).T[None])
     return np.concatenate(means), np.concatenate(whitening)
+
+
+def _handovers(weights, means, inverse) -> tuple[np.ndarray, np.ndarray]:
+    """Where one component of a mixture on the line takes over from another, and one over the width within which it does.
+
+    There log q has a kink and the score a jump, smooth on the scale 1/|s_i - s_j| only, far below the width of either component
+    when these are far apart. w_i N_i = w_j N_j is a quadratic equation; of its roots those count at which the two are what q is.
+    """
+    i, j = np.triu_indices(len(means), 1)
+    with np.errstate(all="ignore"):
+        middle = means[i] + (means[j] - means[i]) / 2
+        a, b = inverse[i], inverse[j]
+        # with y = x - middle, m = (m_j - m_i)/2:  (a (y + m))^2 - (b (y - m))^2 = 2 log(w_i a/w_j b)
+        m = (means[j] - means[i]) / 2
+        square, linear = (a - b) * (a + b), m * (a * a + b * b)
+        constant = square * m * m - 2 * (np.log(weights[i] / weights[j]) + np.log(a / b))
+        root = np.sqrt(linear * linear - square * constant)
+        far = -(linear + np.copysign(root, linear))
+        y = np.concatenate([far / square, constant / far])
+        at = np.concatenate([middle, middle]) + y
+        steepness = np.abs(np.tile(a * a, 2) * (y + np.tile(m, 2)) - np.tile(b * b, 2) * (y - np.tile(m, 2)))
+        heights = np.log(weights * inverse) - 0.5 * np.square(inverse * (at[:, None] - means))
+        mine = heights[np.arange(len(at)), np.tile(i, 2)]
+        counts = np.isfinite(at) & np.isfinite(steepness) & (mine > heights.max(axis=1, initial=-np.inf) - 40)
+    return at[counts], steepness[counts]
 
 
 def narrow_within(p: Any, laws: tuple[Any, ...]) -> dict[int, Gaussians]:

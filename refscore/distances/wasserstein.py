@@ -136,7 +136,7 @@ def _mismatch(p: Any, q: Any) -> float:
 
 def _cost(p: Any, q: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
     """The integral, and what F and G known to a few eps leave open: mass that crosses a gap costs the square root of it."""
-    log_f, log_g = p.logpdf(x[:, None]), q.logpdf(y[:, None])
+    log_f, log_g = (np.maximum(law.logpdf(at[:, None]), -1e5) for law, at in ((p, x), (q, y)))  # e^-1e5 is 0, and so is e^-inf
     mass = weights * np.exp(log_f + log_g - np.logaddexp(log_f, log_g))
     (first, a), (second, b) = mass_below(p, x), mass_below(q, y)
     tail = np.abs(a) + np.abs(b) + np.abs((first[0] - second[0]).sum(axis=1))

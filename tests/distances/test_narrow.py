@@ -105,6 +105,14 @@ def within(found, exact, enough):
     assert abs(value - exact) <= error <= enough * abs(float(exact)), (value, error, float(abs(value - exact)))
 
 
+@pytest.mark.parametrize("variances", [(1e-12, 1e-10), (1e-4, 4e-4), (1e-12, 1e-12), (0.01, 0.02), (0.04, 0.02)])
+def test_one_narrow_component_takes_over_from_another_within_a_wide_law(variances):
+    """Far from both, in the bulk of p, the score of q jumps: within 1e-12 of a distance, in the steepest case."""
+    q = GaussianMixture([0.4, 0.6], [[0.0], [3.0]], variances)
+    within(kl(UNIT, q), mp_kl(UNIT, q), 1e-10)
+    within(fisher(UNIT, q, half=False), mp_fisher(UNIT, q), 1e-10)
+
+
 @pytest.mark.parametrize("ratio", [10.0, 1e2, 1e3, 1e5, 1e8])
 def test_a_narrow_component_within_a_wide_one(ratio):
     """What is allowed beside 1e-9 is what the rounding of x, 1e-16 from 1, is to the narrow component."""
