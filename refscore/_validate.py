@@ -27,7 +27,7 @@ def shown(value) -> str:
     """``value`` as messages show it: an array of more than six entries by its ends and its shape."""
     array = np.asarray(value)
     if array.size <= 6:
-        return f"{value}" if np.ndim(value) == 0 else f"{array.tolist()}"
+        return f"{array.tolist()}" if array.ndim else repr(value) if isinstance(value, str) else f"{value}"
     flat = array.ravel()
     return f"[{', '.join(map(str, flat[:3].tolist()))}, ..., {flat[-1].item()}] of shape {array.shape}"
 

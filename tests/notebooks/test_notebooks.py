@@ -67,6 +67,7 @@ def test_there_are_notebooks():
     assert NOTEBOOKS, f"no notebooks in {FOLDER}"
 
 
+@pytest.mark.slow
 @each_notebook
 def test_runs_without_error(path, tmp_path):
     notebook = nbformat.read(path, as_version=4)
