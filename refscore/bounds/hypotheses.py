@@ -108,7 +108,7 @@ def score_lipschitz(density: Any, T: float) -> Lipschitz:
         if K <= 0 or not math.isfinite(K):
             break
         limit = max(steepest, highest * (1 + _SLACK))
-        t += 0.5 * math.log(limit * (1 + K) / (K * (1 + limit)))  # where e^{2r} K/(1 - K (e^{2r} - 1)) reaches the limit
+        t += 0.5 * math.log1p((limit - K) / (K * (1 + limit)))  # where e^{2r} K/(1 - K (e^{2r} - 1)) reaches the limit
     rounding = 64 * density.dim * float(np.finfo(float).eps)
     return Lipschitz(attained, float(max(steepest, highest * (1 + _SLACK)) * (1 + rounding)))
 

@@ -236,3 +236,23 @@ def test_point_sets_are_refused_where_nothing_is_finite():
     for call in (lambda p: bounds.score_lipschitz(p, 1.0), lambda p: bounds.score_errors(p, lambda x, t: x, [1.0])):
         with pytest.raises(TypeError, match=r"density is PointSet: pass .* corrupted\(alpha, sigma\)"):
             call(PointSet([[0.0], [1.0]]))
+
+
+@pytest.mark.parametrize("variance", [1e-8, 1e-12, 1e-13])
+def test_the_steps_in_time_are_longer_than_nothing_beside_a_narrow_component(variance):
+    """At t = 0 they are 1e-16, and the steepest point is where the wide component takes over: there (log q)'' at 50 digits."""
+    found = bounds.score_lipschitz(GaussianMixture([0.5, 0.5], [[0.0], [1.0]], [1.0, variance]), 3.0)
+    with mp.workdps(50):
+        v = mp.mpf(variance)
+
+        def log_ratio(s):  # log of the narrow one's share over the wide one's, at 1 - s
+            return ((1 - s) ** 2 - s * s / v - mp.log(v)) / 2
+
+        def curvature(s):
+            r = 1 / (1 + mp.exp(-log_ratio(s)))
+            return r * (1 - r) * (s - 1 - s / v) ** 2 - r / v - (1 - r)
+
+        middle = mp.findroot(log_ratio, mp.sqrt(v * (1 - mp.log(v))))
+        width = 1 / abs(middle - 1 - middle / v)
+        exact = max(curvature(middle + k * width / 1000) for k in range(-3000, 3001))
+    assert found.attained <= exact * (1 + 1e-6) and exact <= found.certified <= 1.003 * exact
