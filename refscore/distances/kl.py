@@ -43,7 +43,8 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
         panels; products in the same axes, of any dimension.
     tolerance, max_nodes :
         Of the quadrature, see `GaussianMixture.expectation`; it warns where the tolerance is missed. Components of
-        either law that lie within much wider ones are resolved, or refused.
+        either law that lie within much wider ones are resolved, or refused. Known limit: in two and three dimensions two narrow
+        components of q inside a wide p meet at a surface, at which Fisher's divergence may err by 1e-5 of itself and KL by 1e-9.
 
     Returns
     -------
