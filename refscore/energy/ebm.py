@@ -25,7 +25,7 @@ import numpy as np
 
 from refscore import _validate
 from refscore.densities import Gaussian
-from refscore.energy import _cubature
+from refscore.energy import _cover, _cubature
 
 _RATE = 3e7
 _A_DIMENSION = 24
@@ -105,9 +105,10 @@ class EnergyModel(Normalised):
 
     Notes
     -----
-    The error of log Z is what quadrature leaves open (halves of cells against wholes: an overestimate), what lies beyond the last
-    shell, and rounding, for which E is taken to be good to 4 eps (1 + |E|). It cannot count a well to which no descent leads,
-    such as a needle within a wide well; ``starts`` nearby are what helps.
+    The error of log Z is what quadrature leaves open (a coarser rule against a finer one: an overestimate), what lies beyond the
+    last shell, and rounding, for which E is taken to be good to 4 eps (1 + |E|). Arms of a peak are followed to where they get
+    thin. What cannot be counted is a well to which neither an arm nor a descent leads, such as a needle within a wide well, or
+    wells thousands of their widths and of the proposal's away; ``starts`` nearby are what helps.
 
     Source: [e, "Energy-based models"]; systems G1, G2, G3.
     """
@@ -176,13 +177,9 @@ class EnergyModel(Normalised):
             shape = y.shape[1:]
             return np.column_stack([np.ones(len(u)), _validate.finite(y, "f(x)").reshape(len(u), math.prod(shape))])
 
-        whole = self._whole
-        parts: list[_cubature.Integral] = []
-        for k in range(int(whole.cells.shell.max()) + 1):
-            cells = whole.cells.take(whole.cells.shell == k)
-            total = sum((part.size for part in parts), np.zeros(1))
-            parts.append(_cubature.integrate(self._exponent_at, columns, cells, np.zeros((0, self.dim)), whole.shift, total))
-        found = _cubature.joined(parts)
+        cover = self._whole.cover.of(columns)
+        cover.refine()
+        found = _cubature.joined(cover.sums(), cover)
         if not found.converges.all():
             raise ValueError("the expectation does not converge: |f| p does not decay far out; pass an f that grows less")
         mass = found.value[0]
@@ -193,7 +190,7 @@ class EnergyModel(Normalised):
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
         """Nodes x (N, d) and weights (N,) with sum w g(x) ~ E g, as `log_partition` uses them; weights below 1e-25 are left out."""
-        u, w = _cubature.nodes(self._whole.cells.low, self._whole.cells.high)
+        u, w = _cover.nodes(*self._whole.cover.leaves[:2])
         weights = w * np.exp(self._exponent_at(u).astype(np.float64) - self._whole.shift) / self._whole.value[0]
         kept = weights > 1e-25
         return self._at(u[kept]), weights[kept]
@@ -259,7 +256,7 @@ class EnergyModel(Normalised):
                              "QuadraticEnergy(m, P)])")
         if not found.error[0] < found.value[0] / 100:
             raise ValueError(f"Z is in doubt by {found.error[0] / found.value[0]:.1e} of itself: E is too rough for "
-                             f"{_cubature.MAX_NODES} nodes; pass a proposal of the shape of p, or a smaller box")
+                             f"{_cover.MAX_NODES} nodes; pass a proposal of the shape of p, or a smaller box")
         return found
 
     def _moved(self, x: np.ndarray) -> np.ndarray:
@@ -267,7 +264,9 @@ class EnergyModel(Normalised):
         if _knows_slope(self.energy):
             return np.abs(x * self._gradient(x)).sum(axis=1)
         small = 2.0**-26
-        return sum(np.abs(self._f(x + small * x * axis) - self._f(x)) for axis in np.eye(self.dim)) / small
+        with np.errstate(invalid="ignore"):
+            change = np.stack([np.abs(self._f(x + small * x * axis) - self._f(x)) for axis in np.eye(self.dim)])
+        return np.where(np.isfinite(change), change, 0).sum(axis=0) / small  # at an edge of p it is the rules that disagree
 
     @cached_property
     def _log_z(self) -> tuple[float, float]:
@@ -275,9 +274,9 @@ class EnergyModel(Normalised):
         scale = float(np.log(np.diag(self._axes[1])).sum())
         value = whole.shift + math.log(whole.value[0]) + scale
         relative = whole.error[0] / whole.value[0]
-        error = -math.log1p(-relative) + 4 * _cubature.EPS * (1 + abs(whole.shift) + abs(value) + abs(scale))
+        error = -math.log1p(-relative) + 4 * _cover.EPS * (1 + abs(whole.shift) + abs(value) + abs(scale))
         x, w = self.nodes()
-        error += 2 * _cubature.EPS * float(w @ self._moved(x))  # nodes are rounded, and E is asked there
+        error += 2 * _cover.EPS * float(w @ self._moved(x))  # nodes are rounded, and E is asked there
         _warn_unless_resolved(error, 1.0, 1e-10, "log Z")
         return value, error
 
@@ -290,5 +289,5 @@ def _warn_unless_resolved(error, size, tolerance: float, what: str) -> None:
     if not (np.asarray(error) <= tolerance * np.asarray(size)).all():
         worst = float(np.max(error / np.maximum(size, np.finfo(float).tiny)))
         warnings.warn(f"{what}: the error estimate is {worst:.1e} of the integral of the absolute value: E has kinks, is rough "
-                      f"({_cubature.MAX_NODES} nodes at a time are used up) or so large that digits are lost; pass a proposal "
+                      f"({_cover.MAX_NODES} nodes a box are used up) or so large that digits are lost; pass a proposal "
                       "of the shape of p, or a box, or take a constant off E", RuntimeWarning, stacklevel=3)

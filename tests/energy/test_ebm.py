@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from refscore import parallel
 from refscore._quadrature import panels
 from refscore.densities import Gaussian, GaussianMixture
-from refscore.energy import AnalyticEnergy, BinaryEnergyModel, EnergyModel, QuadraticEnergy, SumEnergy, _cubature, contrastive_step
+from refscore.energy import AnalyticEnergy, BinaryEnergyModel, EnergyModel, QuadraticEnergy, SumEnergy, _cover, contrastive_step
 from refscore.networks import EnergyMLP
 from refscore.samplers import langevin, mala
 
@@ -142,7 +142,7 @@ def test_what_lies_beyond_the_last_shell_is_in_the_error():
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_the_coarser_rule_has_nodes_on_the_faces(d):
     low, high = np.full((1, d), -1.0), np.full((1, d), 2.0)
-    x, w = _cubature.nodes(low, high, rule=1)
+    x, w = _cover.nodes(low, high, rule=1)
     assert x.min() == -1 and x.max() == 2 and abs(w.sum() - 3**d) <= 1e-12
     assert abs(w @ x[:, 0] ** 20 - 3 ** (d - 1) * (2**21 + 1) / 21) <= 1e-9 * 2**21
 
@@ -183,11 +183,95 @@ def test_what_has_no_z_is_refused(d):
             EnergyModel(energy, d).log_partition()
 
 
+def funnel(s, d):
+    """x_0 is N(0, s^2), all others N(0, e^{x_0}): Z = s (2 pi)^{d/2}. Towards -x_0 the arm is e^{x_0/2} thin."""
+
+    def value(x):
+        return (x[:, 0] / s) ** 2 / 2 + (x[:, 1:] ** 2).sum(axis=1) * np.exp(-x[:, 0]) / 2 + (d - 1) / 2 * x[:, 0]
+
+    def slope(x):
+        spread = np.exp(-x[:, :1])
+        along = x[:, :1] / s**2 - (x[:, 1:] ** 2).sum(axis=1, keepdims=True) * spread / 2 + (d - 1) / 2
+        return np.concatenate([along, x[:, 1:] * spread], axis=1)
+
+    return value, slope, math.log(s) + d / 2 * math.log(2 * math.pi)
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["without slope", "with slope"])
+@pytest.mark.parametrize("s", [0.5, 1.0, 2.0, 3.0])
+def test_funnels_are_followed_to_where_they_are_thin(s, known):
+    """At s = 3 six standard deviations along the arm it is 1e-4 wide; nodes would have to hit it by chance."""
+    value, slope, exact = funnel(s, 2)
+    found, error = EnergyModel(AnalyticEnergy(value, slope if known else None), 2).log_partition()
+    assert abs(found - exact) <= error < 1e-12
+
+
+@pytest.mark.parametrize("s", [0.5, 1.0, pytest.param(2.0, marks=pytest.mark.slow)])
+def test_funnels_in_three_dimensions(s):
+    value, slope, exact = funnel(s, 3)
+    found, error = EnergyModel(AnalyticEnergy(value, slope), 3).log_partition()
+    assert abs(found - exact) <= error < 1e-5
+
+
+@pytest.mark.parametrize("eps", [1e-2, 1e-4, 1e-6, 1e-8])
+def test_long_valleys_that_get_thinner(eps):
+    """E = x^2/2 + x^2 y^2 + eps y^2: y reaches out to eps^-1/2 where |x| < 1/y. Over y first: e^{-x^2/2} sqrt(pi/(x^2 + eps)),
+    and over x that is a Bessel function, sqrt(pi) e^{eps/4} K_0(eps/4)."""
+    from scipy.special import k0e
+
+    def value(x):
+        return x[:, 0] ** 2 / 2 + (x[:, 0] * x[:, 1]) ** 2 + eps * x[:, 1] ** 2
+
+    exact = math.log(math.sqrt(math.pi) * math.exp(eps / 2 - eps / 4 - eps / 4) * k0e(eps / 4))
+    found, error = EnergyModel(AnalyticEnergy(value), 2).log_partition()
+    assert abs(found - exact) <= error < 1e-12
+
+
+@pytest.mark.parametrize("nodes", [50_000, 100_000, 200_000])
+@pytest.mark.parametrize("s", [1.0, 2.0, 3.0])
+def test_arms_that_there_are_no_nodes_for_are_in_the_error_or_refused(monkeypatch, s, nodes):
+    monkeypatch.setattr(_cover, "MAX_NODES", nodes)
+    value, slope, exact = funnel(s, 2)
+    try:
+        found, error = EnergyModel(AnalyticEnergy(value, slope), 2).log_partition()
+    except ValueError as refusal:
+        assert "in doubt" in str(refusal) or "not integrable" in str(refusal)
+        assert s > 1
+    else:
+        assert abs(found - exact) <= error
+
+
 @pytest.mark.slow
-def test_two_channels_of_infinite_mass_are_refused():
-    """e^{-x^2 y^2}: along the axes ever narrower, and never enough so."""
-    with pytest.raises(ValueError, match="not integrable|in doubt"):
-        EnergyModel(polynomial(lambda x: (x[:, 0] * x[:, 1]) ** 2, lambda x: 2 * x * x[:, ::-1] ** 2), 2).log_partition()
+@pytest.mark.parametrize("valley", [0.0, 0.5])
+def test_channels_of_infinite_mass_are_refused(valley):
+    """e^{-x^2 y^2}: along the axes ever narrower, and never enough so; with a well in x along one of them only."""
+    with pytest.raises(ValueError, match="not integrable"):
+        EnergyModel(AnalyticEnergy(lambda x: valley * x[:, 0] ** 2 + (x[:, 0] * x[:, 1]) ** 2), 2).log_partition()
+
+
+@pytest.mark.parametrize(("mean", "precision"), [(1e4, 1e6), (1e6, 1e4), (-3e5, 1e3)])
+def test_narrow_laws_far_from_the_origin_lose_nothing_to_rounded_edges(mean, precision):
+    """Widths that are differences of shared edges add up to the whole, however few digits are left of them."""
+    with pytest.warns(RuntimeWarning, match="error estimate"):
+        value, error = EnergyModel(QuadraticEnergy([mean], [[precision]]), 1).log_partition()
+    assert abs(value - math.log(2 * math.pi / precision) / 2) <= min(error, 1e-11) and error < 1e-7
+
+
+def test_cells_are_not_cut_below_rounding():
+    """At 1e8 floats are 1.5e-8 apart: of a law 1e-6 wide little is lost, and the error says so; one 1e-7 wide is refused."""
+    with pytest.warns(RuntimeWarning, match="error estimate"):
+        value, error = EnergyModel(QuadraticEnergy([1e8], [[1e12]]), 1, box=[(1e8 - 1e-5, 1e8 + 1e-5)]).log_partition()
+    assert abs(value - math.log(2 * math.pi / 1e12) / 2) <= error < 0.1
+    with pytest.raises(ValueError, match="in doubt"):
+        EnergyModel(QuadraticEnergy([1e8], [[1e14]]), 1, box=[(1e8 - 1e-6, 1e8 + 1e-6)]).log_partition()
+
+
+def test_an_oblique_edge_has_a_finite_error():
+    """p cut off along x + 0.3 y = 0, so that half of Z is left; no slope is known."""
+    energy = AnalyticEnergy(lambda x: np.where(x[:, 0] + 0.3 * x[:, 1] > 0, (x**2).sum(axis=1) / 2, np.inf))
+    with pytest.warns(RuntimeWarning, match="error estimate"):
+        value, error = EnergyModel(energy, 2, box=[(-9.0, 9.0)] * 2).log_partition()
+    assert abs(value - math.log(math.pi)) <= error < 1e-2
 
 
 def test_expectations_that_do_not_exist_are_refused():
