@@ -253,7 +253,7 @@ def _blas_libraries() -> list:
 @lru_cache(maxsize=1)
 def _default_threads() -> int:
     wanted = os.environ.get("REFSCORE_THREADS")
-    if wanted is not None:
+    if wanted:  # set to nothing, as shells do, it is not set
         return _validate.count(int(wanted) if wanted.isdigit() else wanted, "REFSCORE_THREADS")
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

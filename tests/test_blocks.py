@@ -149,3 +149,13 @@ def test_every_row_is_in_exactly_one_block(n):
     np.testing.assert_array_equal(_blocks.map_rows(partial(affine, 1.5 * np.eye(1)), x, row_bytes=row_bytes), np.tanh(1.5 * x))
     total, count = _blocks.sum_rows(column_sums, x, row_bytes=row_bytes)
     assert count == n and total[0] == n * (n + 1) / 2
+
+
+@pytest.mark.parametrize("unset", [None, ""])
+def test_threads_that_are_set_to_nothing_are_not_set(monkeypatch, unset):
+    monkeypatch.delenv("REFSCORE_THREADS", raising=False)
+    if unset is not None:
+        monkeypatch.setenv("REFSCORE_THREADS", unset)
+    assert _blocks._default_threads.__wrapped__() >= 1
+    monkeypatch.setenv("REFSCORE_THREADS", "3")
+    assert _blocks._default_threads.__wrapped__() == 3

@@ -29,10 +29,13 @@ MAX_NODES = 12_000_000
 """Nodes at which f is asked, at most, in a box or a shell."""
 
 NOTHING = 1e-17
-_ORDERS = {1: (20, 15), 2: (16, 13), 3: (16, 13)}
+A_DIMENSION = 16
+"""Nodes of a cell along an axis, by the finer rule, in more than one dimension."""
+
+_ORDERS = {1: (20, 15), 2: (A_DIMENSION, 13), 3: (A_DIMENSION, 13)}
 _TOLERANCE = 3e-15  # of the whole, a cell
 _ROUGH = 1e-2  # of its own, a cell: what it sees on its faces is not what is there
-_LEVELS = 400
+_LEVELS = 150
 _LAST = 4  # coefficients of a series whose size says how well it is resolved
 _SMALL = 0.1  # of those along another axis
 
@@ -111,6 +114,10 @@ class Cover:
         leaves = np.flatnonzero(self.forest.leaves)
         shell = self.forest.cells.shell[leaves]
         parts = self._found.sums[leaves]
+        stuck = ~self._settled[leaves] & ~self.forest.divisible()[leaves].any(axis=1)
+        tails = self._found.tails[leaves].max(axis=1)
+        singular = stuck[:, None] & (tails > parts[:, 1])  # both rules are far off
+        parts[:, 3] += np.where(singular, tails, 0.0)
         total = np.zeros((shell.max() + 1, *parts.shape[1:]))
         np.add.at(total, shell, parts)
         np.add.at(total[:, 3], shell, self._hidden[leaves][:, None])

@@ -66,7 +66,7 @@ def refuse_beyond(units: int, width: int, what: str, instead: str) -> None:
     terms = 2**units * width
     if terms > MOST_TERMS:
         raise ValueError(f"{what} walks over 2^{units} = {2.0**units:.2g} states with {width} terms each, about "
-                         f"{_duration(terms)} at {RATE:.0e} terms a second: {instead}")
+                         f"{duration(terms)} at {RATE:.0e} terms a second: {instead}")
 
 
 def rows(numbers, units: int) -> np.ndarray:
@@ -98,6 +98,8 @@ def log_sum_states(function: Callable, units: int, *, row_bytes: int, label: str
     starts, of_block = _walk(partial(_log_sum, function), units, row_bytes)
     largest, mass, sizes = _blocks.map_rows(of_block, starts, row_bytes=_blocks.BLOCK_BYTES, label=label)
     top = largest.max()
+    if top == -np.inf:
+        raise ValueError("all states have weight 0: there is no mass to normalise; pass an energy that is finite for some of them")
     scale = np.exp(largest - top)
     total = float((scale * mass).sum())  # pairwise: one state may be a block, and blocks many
     value = float(top + np.log(total))
@@ -123,11 +125,12 @@ def _log_sum(function: Callable, states: np.ndarray) -> tuple[np.ndarray, np.nda
     """Of a block: the largest l, sum e^{l - largest}, and the sum of these times size."""
     value, size = function(states)
     largest = value.max()
-    weights = np.exp(value - largest)
+    weights = np.exp(value - (largest if largest > -np.inf else 0.0))
     return np.array([largest]), np.array([weights.sum()]), np.array([weights @ size])
 
 
-def _duration(terms: float) -> str:
+def duration(terms: float) -> str:
+    """How long so many terms take, in words."""
     seconds = terms / RATE
     for unit, length in (("years", 3.15e7), ("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0)):
         if seconds > length:

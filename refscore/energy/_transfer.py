@@ -43,8 +43,13 @@ _sigmoid = activation("softplus").slope
 
 
 def seconds(height: int, width: int) -> float:
-    """What an image of this size would take, about."""
-    return height * 2.0**height * width / RATE
+    """What an image of this size takes, about: a pass there for the sum, one back for draws, and as much again for marginals."""
+    return 3 * height * 2.0**height * width / RATE
+
+
+def held(height: int, width: int) -> float:
+    """The bytes that marginals of an image of this size hold at once, about: a message a line, and of one line all stages."""
+    return 8 * 2.0**height * (width + 5 * height)
 
 
 def total(psi: np.ndarray, pairwise: float) -> tuple[float, float]:

@@ -27,7 +27,7 @@ class BinaryEnergyModel(Normalised):
     Parameters
     ----------
     energy : callable
-        E(x), (n, v) -> (n,), such as `QuadraticEnergy` (a Boltzmann machine without hidden units), `AnalyticEnergy` or
+        E(x), (n, v) -> (n,), finite or +inf where p vanishes, such as `QuadraticEnergy` (a Boltzmann machine without hidden units), `AnalyticEnergy` or
         ``EnergyMLP(...).energy``; with ``parameter_gradient(x, c)`` for the likelihood's gradient.
     dim : int
         v.
@@ -88,7 +88,7 @@ class BinaryEnergyModel(Normalised):
 
     def _sized(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         f = self._f(x)
-        return f, _ROUNDINGS * (1 + np.abs(f))
+        return f, np.where(np.isneginf(f), 0, _ROUNDINGS * (1 + np.abs(f)))
 
     def _sums(self, x: np.ndarray, f) -> list[np.ndarray]:
         y, p = np.asarray(f(x), dtype=np.float64), np.exp(self._f(x) - self._log_z[0])
@@ -98,6 +98,10 @@ class BinaryEnergyModel(Normalised):
 
     def _f(self, x: np.ndarray) -> np.ndarray:
         value = -np.asarray(self.energy(x), dtype=np.float64)
-        if value.shape != (len(x),) or not np.isfinite(value).all():
-            raise ValueError(f"energy returned shape {value.shape} for {len(x)} states, or is not finite: return a number a state")
+        if value.shape != (len(x),):
+            raise ValueError(f"energy returned shape {value.shape} for {len(x)} states: return a number a state")
+        bad = np.isnan(value) | (value == np.inf)
+        if bad.any():
+            at = int(np.argmax(bad))
+            raise ValueError(f"energy is {-value[at]} at x = {x[at]}: it must be finite, or +inf where p vanishes")
         return value

@@ -58,7 +58,7 @@ def pcd_gradient(rbm: RBM, x, chains, k: int, rng) -> tuple[list[np.ndarray], np
 def expected_cd_gradient(rbm: RBM, x, k: int, chains=None) -> list[np.ndarray]:
     """The expectation of `cd_gradient` over its draws, exact; with ``chains`` that of `pcd_gradient`.
 
-    ``chains``: rows (n', v), or probabilities of the 2^v visible states. Up to 20 visible units, see `gibbs_law`.
+    ``chains``: rows (n', v), or probabilities of the 2^v visible states. Up to 16 visible units, see `gibbs_law`.
     """
     law = gibbs_law(rbm, x if chains is None else chains, _validate.count(k, "k"))
     some = np.flatnonzero(law)

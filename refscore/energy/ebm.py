@@ -27,10 +27,6 @@ from refscore import _validate
 from refscore.densities import Gaussian
 from refscore.energy import _cover, _cubature
 
-_RATE = 3e7
-_A_DIMENSION = 24
-"""Nodes a dimension that a density with one smooth mode takes; several modes, or narrow ones, take more."""
-
 
 class Normalised(ABC):
     """What models on all of space and on binary states have in common: p = exp(-E)/Z."""
@@ -239,10 +235,12 @@ class EnergyModel(Normalised):
     def _whole(self) -> _cubature.Integral:
         """Z, and the cells that resolve p."""
         if self.dim > 3:
-            count = float(_A_DIMENSION) ** self.dim
-            raise ValueError(f"Z in {self.dim} dimensions takes {_A_DIMENSION}^{self.dim} = {count:.1e} nodes or more, "
-                             f"{count / _RATE:.1e} seconds at {_RATE:.0e} nodes a second: quadrature ends at d = 3. What needs no "
-                             "Z works in any dimension: score matching, contrastive_step, langevin and mala")
+            cell = float(_cover.A_DIMENSION) ** self.dim
+            raise ValueError(f"Z is computed for d <= 3, this is {self.dim}: a cell would have {_cover.A_DIMENSION}^{self.dim} = "
+                             f"{cell:.1e} nodes, and a peak takes 2^{self.dim} cells wherever it is, several times over until they "
+                             f"resolve it, so that of {_cover.MAX_NODES:.1e} nodes in all there are {_cover.MAX_NODES / cell:.0f} "
+                             "cells: too few for an error that can be trusted. What needs no Z works in any dimension: score "
+                             "matching, contrastive_step, langevin and mala")
         slope = self._slope_at if _knows_slope(self.energy) else None
         centre, axes = self._axes
         starts = np.zeros((0, self.dim)) if self.starts is None else np.linalg.solve(axes, (self.starts - centre).T).T

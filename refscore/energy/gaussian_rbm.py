@@ -33,6 +33,7 @@ from refscore.energy import _states
 from refscore.energy.rbm import layers, mean_given
 
 _MOST_NUMBERS = 2**27  # of the means of a mixture: 1 GiB
+_LEAST = -708.0  # log of the least weight that keeps all its digits
 _FARTHEST = 1e150  # from zero, in units of sigma: products of two such numbers are finite
 
 
@@ -50,7 +51,7 @@ class GaussianRBM:
     Raises
     ------
     ValueError
-        As `RBM`. `log_partition`, `logpdf` and `mixture` refuse too many hidden units.
+        As `RBM`. `log_partition`, `logpdf` and `mixture` refuse too many hidden units; `mixture` also weights below e^-708.
 
     Source: systems G4; Cho, Ilin and Raiko, "Improved learning of Gaussian-Bernoulli restricted Boltzmann machines", 2011; as a
     mixture: Melchior, Wang and Wiskott, "Gaussian-binary restricted Boltzmann machines for modeling natural image statistics",
@@ -117,13 +118,21 @@ class GaussianRBM:
         return -self.free_energy(x) - self.log_partition()[0]
 
     def mixture(self) -> GaussianMixture:
-        """The same law as a mixture of 2^m Gaussians N(b + Wz, sigma^2 I), z in lexicographic order."""
+        """The same law as a mixture of 2^m Gaussians N(b + Wz, sigma^2 I), z in lexicographic order.
+
+        Its weights are floats: below e^-708 they lose digits, below e^-745 they are 0 and the component is lost even where it
+        alone has any mass. Such machines are refused; `logpdf` and `score` work in logarithms and lose nothing.
+        """
         units = len(self.c)
         if 2**units * self.dim > _MOST_NUMBERS:
             raise ValueError(f"the mixture has 2^{units} = {2.0**units:.2g} means of {self.dim} coordinates, "
                              f"{2.0**units * self.dim / 2**27:.2g} GiB: use fewer hidden units, or free_energy and score, which "
                              "need no list of states")
-        weights = np.exp(self._walk(_states.map_states, _log_weight) - self._log_sum.value)
+        logs = self._walk(_states.map_states, _log_weight) - self._log_sum.value
+        if logs.min() < _LEAST:
+            raise ValueError(f"a component of the mixture has weight e^{logs.min():.4g}, less than floats hold, and would be lost "
+                             "where it alone has any mass: use logpdf and score, which work in logarithms, or a smaller W, b or c")
+        weights = np.exp(logs)
         means = self.visible_mean(_states.rows(np.arange(2**units), units))
         return GaussianMixture(weights / weights.sum(), means, np.full(2**units, self.sigma**2))
 

@@ -113,14 +113,18 @@ def _over_hidden(rbm: RBM, function: Callable, most: int) -> np.ndarray:
     _refuse_beyond(rbm, most)
     v, m = len(rbm.b), len(rbm.c)
     x = _states.rows(np.arange(2**v), v)
-    inputs = x @ rbm.W + rbm.c
-    totals = np.logaddexp(0, inputs).sum(axis=1)
+    on, off = _log_probabilities(x @ rbm.W + rbm.c)
 
     def of_block(z: np.ndarray) -> list[np.ndarray]:
-        back = z @ rbm.W.T + rbm.b
-        return [function(z @ inputs.T - totals, back @ x.T - np.logaddexp(0, back).sum(axis=1)[:, None])]
+        back_on, back_off = _log_probabilities(z @ rbm.W.T + rbm.b)
+        return [function(z @ on.T + (1 - z) @ off.T, back_on @ x.T + back_off @ (1 - x).T)]
 
     return _states.sum_states(of_block, m, row_bytes=_ROW_BYTES * len(x), label=f"2^{v + m} pairs of states")[0]
+
+
+def _log_probabilities(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every unit log p(1) and log p(0). Their sums over units have one sign; z'inputs less a normaliser cancels digits."""
+    return -np.logaddexp(0, -inputs), -np.logaddexp(0, inputs)
 
 
 def _transitions(log_z, log_x) -> np.ndarray:
@@ -139,7 +143,9 @@ def _moved(law, log_z, log_x) -> np.ndarray:
 def _refuse_beyond(rbm: RBM, most: int) -> None:
     v, m = len(rbm.b), len(rbm.c)
     if v > most:
-        held = f"2^{2 * v} pairs of states" if most == _MOST_IN_A_MATRIX else f"2^{v} states"
-        raise ValueError(f"a layer of {v} units has {held}, which are held all at once: pass a machine with at most {most} units "
-                         "in it, or simulate, gibbs(rbm, n_sweeps)")
+        pairs = most == _MOST_IN_A_MATRIX
+        held, doubles = (f"2^{2 * v} pairs of states", 4.0**v) if pairs else (f"2^{v} states", 2.0**v)
+        raise ValueError(f"a layer of {v} units has {held}, {8 * doubles / 2**30:.2g} GiB in each of several arrays held at once, to "
+                         f"which {_states.duration(doubles * 2.0**m)} of additions lead for {m} units beside it: pass a machine "
+                         f"with at most {most} units in it, or simulate, gibbs(rbm, n_sweeps)")
     _states.refuse_beyond(v + m, 1, "a sweep's law", "simulate, gibbs(rbm, n_sweeps)")

@@ -18,7 +18,7 @@ In spins s = 2y - 1 = +-1, [y_i = y_j] = (1 + s_i s_j)/2: the coupling of the Is
     logit p(y_i = 1 | rest) = unary_i (2 x_i - 1) + pairwise sum_{j ~ i} (2 y_j - 1).
 
 **Everything else** (Z, marginals, the maximum, exact draws) is a sum or a maximum over all 2^(HW) images and is reached column by
-column, see `refscore.energy._transfer`: in 2^H states, for H up to 12 and any W. Images higher than wide are transposed.
+column, see `refscore.energy._transfer`: in 2^H states: at once for H = 12, up to half a minute for 20 x 20, which is about the limit. Images higher than wide are transposed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from refscore import _validate
 from refscore.energy import _transfer
 from refscore.networks.activations import activation
 
-HIGHEST = 12
-"""Pixels across the narrower side, at most, where all images are summed over."""
+MOST_SECONDS, MOST_BYTES = 120.0, 4e9
+"""What a sum over all images may take, at most."""
 
 _SHIFTS = ((0, 1), (2, 1), (1, 0), (1, 2))  # of the four neighbours in an image with a border; (1, 1) is the pixel itself
 _softplus = activation("softplus")
@@ -177,13 +177,13 @@ class DenoisingMRF:
 
     def _columns(self) -> np.ndarray:
         """psi_i(x_i, 0) and psi_i(x_i, 1), (W, H, 2), of the image or its transpose, H <= W."""
-        height = min(self.shape)
-        if height > HIGHEST:
-            terms, seconds = 2.0**height, _transfer.seconds(height, max(self.shape))
+        height, width = sorted(self.shape)
+        seconds, held = _transfer.seconds(height, width), _transfer.held(height, width)
+        if seconds > MOST_SECONDS or held > MOST_BYTES:
             raise ValueError(
-                f"x is {self.shape[0]} x {self.shape[1]}: the exact sum keeps 2^{height} = {terms:.2g} states a line, about "
-                f"{seconds:.2g} s and {8e-9 * terms * max(self.shape):.2g} GB; at most {HIGHEST} pixels across the narrower side. "
-                "Cut the image into strips, or use gibbs(n_sweeps), icm or mean_field"
+                f"x is {self.shape[0]} x {self.shape[1]}: the exact sum keeps 2^{height} = {2.0**height:.2g} states a line, about "
+                f"{seconds:.2g} s and {held / 1e9:.2g} GB; at most {MOST_SECONDS:g} s and {MOST_BYTES / 1e9:g} GB are taken. Cut the "
+                "image into strips, at most 20 pixels across, or use gibbs(n_sweeps), icm or mean_field"
             )
         psi = self.unary[..., None] * (self.x[..., None] == np.arange(2))
         return psi.swapaxes(0, 1) if self._lies else psi

@@ -144,3 +144,13 @@ def test_points_far_out_are_finite():
     rbm = machine(2, 3, 1.0)
     x = np.array([[1e150, -1e150]])
     assert all(np.isfinite(value).all() for value in (rbm.free_energy(x), rbm.score(x), rbm.score_jacobian(x), rbm.logpdf(x)))
+
+
+def test_components_that_floats_would_lose_are_refused():
+    """W = 40: z = 0 weighs e^-800 beside z = 1, and at x = -40 it is all there is; in logarithms nothing is lost."""
+    rbm = GaussianRBM([[40.0]], [0.0], [0.0])
+    with pytest.raises(ValueError, match="weight e\\^-800.*use logpdf and score"):
+        rbm.mixture()
+    exact = -0.5 * 40.0**2 - 800 - 0.5 * np.log(2 * np.pi)
+    assert abs(rbm.logpdf(np.array([[-40.0]]))[0] - exact) <= 1e-11 and abs(rbm.score(np.array([[-40.0]]))[0, 0] - 40) <= 1e-13
+    assert GaussianRBM([[37.0]], [0.0], [0.0]).mixture().weights.min() > 0

@@ -188,3 +188,18 @@ def test_refusals():
     ):
         with pytest.raises(error, match=match):
             call()
+
+
+@pytest.mark.parametrize("coupling", [1e6, 1e9, 1e12])
+def test_saturated_units_take_no_digits_from_the_others(coupling):
+    """W = [[K, 0.3], [0, 0.7]]: from x = (1, 0) the first units stay 1, the second ones are as if they were alone."""
+    on = lambda a: 1 / (1 + np.exp(-a))  # noqa: E731
+    rbm = RBM([[coupling, 0.3], [0.0, 0.7]], [0.0, 0.0], [0.0, 0.0])
+    exact = on(-0.3) / 2 + on(0.3) * on(0.7)
+    assert abs(gibbs_matrix(rbm)[2, 3] - exact) <= 1e-15
+    assert abs(gibbs_law(rbm, [[1.0, 0.0]], 1)[3] - exact) <= 1e-15
+
+
+def test_matrices_too_large_are_refused_with_memory_and_time():
+    with pytest.raises(ValueError, match=r"2\^24 pairs of states, 0.12 GiB .* 0.67 seconds of additions .* 3 units"):
+        gibbs_matrix(machine(12, 3))
