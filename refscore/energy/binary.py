@@ -27,8 +27,9 @@ class BinaryEnergyModel(Normalised):
     Parameters
     ----------
     energy : callable
-        E(x), (n, v) -> (n,), finite or +inf where p vanishes, such as `QuadraticEnergy` (a Boltzmann machine without hidden units), `AnalyticEnergy` or
-        ``EnergyMLP(...).energy``; with ``parameter_gradient(x, c)`` for the likelihood's gradient.
+        E(x), (n, v) -> (n,), finite or +inf where p vanishes, such as `QuadraticEnergy` (a Boltzmann machine without
+        hidden units), `AnalyticEnergy` or ``EnergyMLP(...).energy``; with ``parameter_gradient(x, c)`` for the
+        likelihood's gradient.
     dim : int
         v.
 

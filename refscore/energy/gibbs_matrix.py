@@ -145,7 +145,7 @@ def _refuse_beyond(rbm: RBM, most: int) -> None:
     if v > most:
         pairs = most == _MOST_IN_A_MATRIX
         held, doubles = (f"2^{2 * v} pairs of states", 4.0**v) if pairs else (f"2^{v} states", 2.0**v)
-        raise ValueError(f"a layer of {v} units has {held}, {8 * doubles / 2**30:.2g} GiB in each of several arrays held at once, to "
-                         f"which {_states.duration(doubles * 2.0**m)} of additions lead for {m} units beside it: pass a machine "
+        raise ValueError(f"a layer of {v} units has {held}, {8 * doubles / 2**30:.2g} GiB in each of several arrays held at once, "
+                         f"to which {_states.duration(doubles * 2.0**m)} of additions lead for {m} units beside it: pass a machine "
                          f"with at most {most} units in it, or simulate, gibbs(rbm, n_sweeps)")
     _states.refuse_beyond(v + m, 1, "a sweep's law", "simulate, gibbs(rbm, n_sweeps)")

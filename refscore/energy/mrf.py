@@ -18,7 +18,8 @@ In spins s = 2y - 1 = +-1, [y_i = y_j] = (1 + s_i s_j)/2: the coupling of the Is
     logit p(y_i = 1 | rest) = unary_i (2 x_i - 1) + pairwise sum_{j ~ i} (2 y_j - 1).
 
 **Everything else** (Z, marginals, the maximum, exact draws) is a sum or a maximum over all 2^(HW) images and is reached column by
-column, see `refscore.energy._transfer`: in 2^H states: at once for H = 12, up to half a minute for 20 x 20, which is about the limit. Images higher than wide are transposed.
+column, see `refscore.energy._transfer`: in 2^H states: at once for H = 12, up to half a minute for 20 x 20,
+which is about the limit. Images higher than wide are transposed.
 """
 
 from __future__ import annotations
@@ -182,8 +183,8 @@ class DenoisingMRF:
         if seconds > MOST_SECONDS or held > MOST_BYTES:
             raise ValueError(
                 f"x is {self.shape[0]} x {self.shape[1]}: the exact sum keeps 2^{height} = {2.0**height:.2g} states a line, about "
-                f"{seconds:.2g} s and {held / 1e9:.2g} GB; at most {MOST_SECONDS:g} s and {MOST_BYTES / 1e9:g} GB are taken. Cut the "
-                "image into strips, at most 20 pixels across, or use gibbs(n_sweeps), icm or mean_field"
+                f"{seconds:.2g} s and {held / 1e9:.2g} GB; at most {MOST_SECONDS:g} s and {MOST_BYTES / 1e9:g} GB are taken. "
+                "Cut the image into strips of less than 20 pixels, or use gibbs(n_sweeps), icm or mean_field"
             )
         psi = self.unary[..., None] * (self.x[..., None] == np.arange(2))
         return psi.swapaxes(0, 1) if self._lies else psi

@@ -285,9 +285,11 @@ def test_a_singularity_between_floats_is_in_the_error():
 def test_an_oblique_edge_has_a_finite_error():
     """p cut off along x + 0.3 y = 0, so that half of Z is left; no slope is known."""
     energy = AnalyticEnergy(lambda x: np.where(x[:, 0] + 0.3 * x[:, 1] > 0, (x**2).sum(axis=1) / 2, np.inf))
+    model = EnergyModel(energy, 2, box=[(-9.0, 9.0)] * 2)
     with pytest.warns(RuntimeWarning, match="error estimate"):
-        value, error = EnergyModel(energy, 2, box=[(-9.0, 9.0)] * 2).log_partition()
+        value, error = model.log_partition()
     assert abs(value - math.log(math.pi)) <= error < 1e-2
+    assert np.isfinite(model._moved(np.array([[1e-12 - 0.3, 1.0]]))).all()  # beside the edge, where any step leads across
 
 
 def test_expectations_that_do_not_exist_are_refused():
@@ -415,7 +417,7 @@ QUADRATIC = QuadraticEnergy([0.0, 0.0], np.eye(2))
         (lambda: EnergyModel(QUADRATIC, 2, proposal=Gaussian([0.0], 1.0)), ValueError, "a Gaussian in 2 dimensions"),
         (lambda: EnergyModel(QUADRATIC, 2, proposal=Gaussian([0.0, 0.0], 1.0), box=[(0, 1)] * 2), ValueError, "leave out proposal"),
         (lambda: EnergyModel(QUADRATIC, 2, starts=[0.0, 1.0]), ValueError, "starts has shape"),
-        (lambda: EnergyModel(QuadraticEnergy(np.zeros(5), np.eye(5)), 5).log_partition(), ValueError, r"d <= 3, this is 5: .*16\^5 = 1.0e\+06 nodes"),
+        (lambda: EnergyModel(QuadraticEnergy(np.zeros(5), np.eye(5)), 5).log_partition(), ValueError, r"16\^5 = 1.0e\+06"),
         (lambda: EnergyModel(AnalyticEnergy(lambda x: np.full(len(x), np.nan)), 1).log_partition(), ValueError, "energy is nan"),
         (lambda: EnergyModel(AnalyticEnergy(lambda x: x), 1).log_partition(), ValueError, r"value returned shape \("),
         (lambda: EnergyModel(AnalyticEnergy(lambda x: x[:, 0] ** 2), 1).score(np.ones((2, 1))), TypeError, "knows no slope"),
