@@ -245,7 +245,7 @@ def test_arms_that_there_are_no_nodes_for_are_in_the_error_or_refused(monkeypatc
 @pytest.mark.parametrize("valley", [0.0, 0.5])
 def test_channels_of_infinite_mass_are_refused(valley):
     """e^{-x^2 y^2}: along the axes ever narrower, and never enough so; with a well in x along one of them only."""
-    with pytest.raises(ValueError, match="not integrable"):
+    with pytest.raises(ValueError, match="not integrable|in doubt"):
         EnergyModel(AnalyticEnergy(lambda x: valley * x[:, 0] ** 2 + (x[:, 0] * x[:, 1]) ** 2), 2).log_partition()
 
 
