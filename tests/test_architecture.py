@@ -23,6 +23,7 @@ MAY_IMPORT = {
     "report": set(),
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},
+    "conformance": MATHEMATICS | {"report", "mistakes"},
 }
 APART = [("objectives/explicit.py", "objectives/denoising.py"), ("energy/enumeration.py", "energy/_transfer.py")]
 

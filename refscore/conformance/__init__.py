@@ -1,0 +1,23 @@
+"""The oracle for other people's code: an adapter of a few lines is judged operation by operation.
+
+    from refscore.conformance import check
+
+    class Mine:
+        process = VP()
+        conventions = {"predicts": "eps"}
+
+        def corrupt(self, x0, t, noise):
+            ...
+
+    check(Mine).checks
+
+`refscore.conformance.reference` reads the whole contract as formulas.
+"""
+
+from refscore.conformance.candidate import BrokenAdapter
+from refscore.conformance.operations import OPERATIONS, Operation
+from refscore.conformance.reference import Reference
+from refscore.conformance.run import Check, Result, check
+from refscore.conformance.spec import Spec
+
+__all__ = ["OPERATIONS", "BrokenAdapter", "Check", "Operation", "Reference", "Result", "Spec", "check"]

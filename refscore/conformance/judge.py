@@ -1,0 +1,155 @@
+"""The verdict on one operation that can be computed: the candidate's answer beside the reference's, rung by rung.
+
+    1  the candidate answers every rung
+    2  the conventions left open are inferred (`refscore.conformance.conventions`)
+    3  each answer is compared with the reference's, within the tolerance of the candidate's precision
+    4  what is wrong is compared with every known mistake (`refscore.conformance.diagnosis`)
+
+The precision is the declared dtype; or that of the arrays; or single, where every number returned is one (a Python float
+that came from a float32 still is).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance import conventions
+from refscore.conformance.candidate import Answer, Candidate
+from refscore.conformance.ladders.setting import Rung, Setting
+from refscore.conformance.operations import Operation
+from refscore.conformance.reference import Reference
+from refscore.conformance.tolerance import tolerance
+
+DOUBLE = float(np.finfo(np.float64).eps)
+SINGLE = float(np.finfo(np.float32).eps)
+
+
+@dataclass
+class Climb:
+    """What the candidate answers on every rung of one operation, and what the reference does under given conventions."""
+
+    operation: Operation
+    candidate: Candidate
+    rungs: list[Rung]
+    answers: list[Answer] = field(default_factory=list)
+    _wanted: dict[tuple, list[np.ndarray]] = field(default_factory=dict, repr=False)
+    _unit: dict[tuple, list[np.ndarray]] = field(default_factory=dict, repr=False)
+
+    def wanted(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
+        """The reference's values on rung i."""
+        key = (i, *setting.items())
+        if key not in self._wanted:
+            self._wanted[key] = evaluate(self.operation.name, self.reference(setting), self.rungs[i].arguments)
+        return self._wanted[key]
+
+    def allowed(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
+        """The tolerance on rung i, in units of the candidate's eps."""
+        key = (i, *setting.items())
+        if key not in self._unit:
+            rung, name = self.rungs[i], self.operation.name
+            self._unit[key] = tolerance(self.reference(setting), lambda r, a: evaluate(name, r, a), rung.arguments,
+                                        self.wanted(i, setting), rung.strict)
+        return self._unit[key]
+
+    def reference(self, setting: dict[str, Any]) -> Reference:
+        """The reference under these conventions; what they leave open is as declared."""
+        declared = {k: v for k, v in self.candidate.conventions.items() if k == "predicts"}
+        return Reference(self.candidate.process, {**declared, **setting})
+
+    def climb(self) -> None:
+        """Ask the candidate on every rung."""
+        shapes = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
+        for i, rung in enumerate(self.rungs):
+            wanted = self.wanted(i, shapes)
+            answer = self.candidate.call(self.operation.name, rung.arguments, wanted)
+            if answer.kind == "shape" and "over_batch" in self.operation.keys and not self.gradient:  # rows for a number, or so
+                other = "mean" if shapes["over_batch"] == "none" else "none"
+                again = self.candidate.call(self.operation.name, rung.arguments, self.wanted(i, {**shapes, "over_batch": other}))
+                answer = again if again.values is not None and "over_batch" not in self.candidate.conventions else answer
+            self.answers.append(answer)
+            if answer.kind in ("unsupported", "slow"):
+                break
+
+    @property
+    def gradient(self) -> bool:
+        """Whether the operation is the gradient of a loss."""
+        return self.operation.category == "gradient"
+
+    @property
+    def eps(self) -> float:
+        """The unit roundoff of the candidate's arithmetic, as declared or as its numbers show."""
+        if self.candidate.declared_eps is not None:
+            return self.candidate.declared_eps
+        arrays = [v for a in self.answers if a.values is not None for v in a.values]
+        floats = [v for v in arrays if v.dtype.kind == "f"]
+        if floats and all(v.dtype.itemsize < 8 for v in floats):
+            return max(float(np.finfo(v.dtype).eps) for v in floats)
+        with np.errstate(over="ignore"):
+            single = bool(floats) and all(np.array_equal(v.astype(np.float32).astype(np.float64), v) for v in floats)
+        if single:
+            first = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
+            sure = [w for i in range(len(self.answers)) for w in self.wanted(i, first)]
+            single = not all(np.array_equal(w.astype(np.float32).astype(np.float64), w) for w in sure)
+        return SINGLE if single else DOUBLE
+
+    def excess(self, i: int, setting: dict[str, Any], eps: float) -> float:
+        """Largest difference over tolerance on rung i: at most 1 where the candidate is right, inf where it gave no values."""
+        values, wanted = self.values(i, setting), self.wanted(i, setting)
+        if values is None:
+            return np.inf
+        if eps == DOUBLE and any(ratio(v, w, 0.01 * np.abs(w).max(initial=0)) > 1 for v, w in zip(values, wanted, strict=True)):
+            return np.inf  # far off, whatever the tolerance: no need to find it
+        return max(ratio(v, w, eps * a + DOUBLE * a) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True))
+
+    def values(self, i: int, setting: dict[str, Any]) -> list[np.ndarray] | None:
+        """The candidate's values on rung i in the shapes that these conventions want; None where they have others."""
+        values, wanted = self.answers[i].values, self.wanted(i, setting)
+        if values is None:
+            return None
+        values = [v.reshape(w.shape) if v.size == w.size == 1 else v for v, w in zip(values, wanted, strict=True)]
+        return values if [v.shape for v in values] == [w.shape for w in wanted] else None
+
+    def infer(self, eps: float, declared: dict[str, Any]) -> dict[str, Any] | None:
+        """The conventions that the answers follow, of those that agree with ``declared``; None where no rung is right."""
+        settings = list(conventions.possible(self.operation.name, self.operation.keys, declared, self.gradient))
+        for i in reversed(range(len(self.answers))):
+            right = [s for s in settings if self.excess(i, s, eps) <= 1]
+            if right:  # some rungs do not tell conventions apart: the one that is right on most of them
+                return max(right, key=lambda s: sum(self.excess(j, s, eps) <= 1 for j in range(len(self.answers))))
+        return None
+
+    def unsure(self) -> dict[str, Any]:
+        """The conventions that a wrong answer is compared under: the first that give arrays of its shapes."""
+        settings = list(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
+        for i, answer in enumerate(self.answers):
+            shape = () if answer.values is None else answer.values[0].shape
+            if np.prod(shape) > 1 and shape != self.wanted(i, settings[0])[0].shape:
+                return next((s for s in settings if self.wanted(i, s)[0].shape == shape), settings[0])
+        return settings[0]
+
+
+def evaluate(name: str, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
+    """What the reference returns, as a list of arrays; a spec handed as ``model`` is built first."""
+    given = [reference.model(v) if key == "model" else v for key, v in arguments.items()]
+    return as_list(getattr(reference, name)(*given))
+
+
+def as_list(value: Any) -> list[np.ndarray]:
+    """One array, or several, as a list."""
+    return [np.asarray(v) for v in (value if isinstance(value, (list, tuple)) else [value])]
+
+
+def ratio(values: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> float:
+    """Largest |values - wanted|/allowed; 0/0 is 0."""
+    difference = np.abs(values.astype(np.float64) - wanted)
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return float(np.where(difference == 0, 0.0, difference / allowed).max(initial=0.0))
+
+
+def rungs_of(operation: Operation, candidate: Candidate) -> list[Rung]:
+    """The operation's ladder for this candidate's process and kind of model."""
+    energies = candidate.conventions.get("predicts") == "energy"
+    return operation.ladder(Setting(candidate.process, energies, operation.category == "gradient"))

@@ -1,0 +1,69 @@
+"""Ladders of the forward process and of Tweedie's formula: from one time to distinct times, and to both ends."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from refscore.conformance.ladders.setting import Rung, Setting, noise, points
+
+NEAR_ZERO = 1e-8
+"""As a part of the whole time: 1 - exp(-x) has lost half its digits there."""
+
+
+def scale(s: Setting, strict: bool = False) -> list[Rung]:
+    """alpha, sigma and diffusion: functions of t alone."""
+    rungs = [Rung("one time", {"t": np.atleast_1d(s.time(0.4))}), Rung("distinct times", {"t": s.times(7)}),
+             Rung("an early time", {"t": np.atleast_1d(s.time(1e-3))})]
+    if s.chain:
+        first = np.array([1, min(2, int(s.end))])
+        return [*rungs, Rung("index 1 and 2", {"t": first}), Rung("the last index", {"t": s.time(np.ones(1))})]
+    return [*rungs, Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])}, strict)]
+
+
+def strictly(s: Setting) -> list[Rung]:
+    """sigma, to the last digit near t = 0."""
+    return scale(s, strict=True)
+
+
+def drift(s: Setting) -> list[Rung]:
+    return [Rung(name, {"x": points(n, d), "t": t}) for name, n, d, t in _cases(s)]
+
+
+def corrupt(s: Setting) -> list[Rung]:
+    return [
+        Rung("no noise", {"x0": points(1, 1), "t": np.atleast_1d(s.time(0.4)), "noise": np.zeros((1, 1))}),
+        *[Rung(name, {"x0": points(n, d), "t": t, "noise": noise(n, d)}) for name, n, d, t in _cases(s)],
+    ]
+
+
+def conditional_score(s: Setting) -> list[Rung]:
+    return [Rung(name, {"xt": points(n, d), "x0": points(n, d, 1), "t": t}) for name, n, d, t in _cases(s)]
+
+
+def convert(s: Setting) -> list[Rung]:
+    """Every pair of parametrisations."""
+    pairs = [(a, b) for a in ("score", "eps", "x0", "v") for b in ("score", "eps", "x0", "v") if a != b]
+    return [
+        Rung(f"{a} to {b}, {name}", {"value": points(n, d, 2), "xt": points(n, d), "t": t, "source": a, "target": b})
+        for name, n, d, t in _cases(s)[2:3]
+        for a, b in pairs
+    ]
+
+
+def denoise(s: Setting) -> list[Rung]:
+    rungs = [Rung(f"{name}, linear model", {"model": s.models(d, takes_time=True)["linear model"], "xt": points(n, d), "t": t})
+             for name, n, d, t in _cases(s)[:3]]
+    n, d = 7, 5
+    more = s.models(d, takes_time=True, mixtures=True)
+    return rungs + [Rung(f"d = 5, {name}", {"model": more[name], "xt": points(n, d), "t": s.times(n)})
+                    for name in ("one hidden layer", "two hidden layers", "mixture")]
+
+
+def _cases(s: Setting):
+    """(name, n, d, t), from simple to general."""
+    return [
+        ("d = 1, one row", 1, 1, np.atleast_1d(s.time(0.4))),
+        ("d = 3, batch of 7 at one time", 7, 3, np.full(7, s.time(0.4))),
+        ("d = 3, distinct times", 7, 3, s.times(7)),
+        ("d = 5, early and late", 4, 5, s.time(np.array([0.01, 0.95, 0.5, 0.1]))),
+    ]

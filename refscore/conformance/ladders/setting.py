@@ -1,0 +1,131 @@
+"""What the rungs of all ladders are made of: times of the candidate's process, models as arrays, points and noise.
+
+Everything is fixed: the same rungs in every run. Nothing is symmetric, centred or equal to one where that could hide a mistake,
+unless the rung's name says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.spec import Spec
+from refscore.processes import DDPM
+
+HORIZON = 2.0
+"""The last time that is asked for where a process has none of its own."""
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One call: what is special about it, and the arguments by their names in the order of the contract.
+
+    ``strict`` asks for sigma to the last digit (`refscore.conformance.tolerance`).
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    strict: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The candidate's process, whether its models are energies, and whether gradients in their arrays are asked for.
+
+    (Those of a quadratic energy depend on whether P and P' are one parameter or two, and are not asked for.)
+    """
+
+    process: Any = None
+    energies: bool = False
+    gradients: bool = False
+
+    @property
+    def chain(self) -> bool:
+        """Whether times are indices."""
+        return isinstance(self.process, DDPM)
+
+    @property
+    def end(self) -> float:
+        """The last time, or index."""
+        last = float(self.process.t_max)
+        return last if np.isfinite(last) else HORIZON
+
+    def time(self, fraction):
+        """Times at these fractions of the whole, a float or (n,); of a chain indices, at least 1."""
+        if not self.chain:
+            return self.end * np.asarray(fraction, dtype=np.float64) if np.ndim(fraction) else self.end * fraction
+        index = np.maximum(1, np.rint(self.end * np.asarray(fraction))).astype(np.int64)
+        return index if np.ndim(fraction) else int(index)
+
+    def times(self, n: int):
+        """(n,) distinct times in no order, away from both ends; of a short chain some are equal."""
+        return self.time(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(n))[0])
+
+    def models(self, d: int, *, takes_time: bool = False, mixtures: bool = False) -> dict[str, Spec]:
+        """Specs by name, from simple to general: what the candidate's operations on models are tried with."""
+        kinds = {
+            "linear model": linear(d, takes_time),
+            "one hidden layer": mlp(d, (6,), "tanh", takes_time, self.energies),
+            "two hidden layers": mlp(d, (7, 5), "softplus", takes_time, self.energies),
+        }
+        if self.energies:
+            kinds["linear model"] = kinds["one hidden layer"] if takes_time or self.gradients else quadratic_energy(d)
+        if mixtures:
+            kinds["mixture"] = mixture(d, takes_time)
+        return kinds
+
+
+def points(n: int, d: int, salt: int = 0) -> np.ndarray:
+    """(n, d) points, correlated, skewed and not centred; ``salt`` tells one set from another."""
+    rng = np.random.default_rng([n, d, salt])
+    z = rng.standard_normal((n, d))
+    return z + 0.4 * np.roll(z, 1, axis=1) ** 2 + 0.3 * rng.standard_normal(d)
+
+
+def noise(*shape: int) -> np.ndarray:
+    """Chosen noise of this shape, far enough from zero that none of it goes unseen."""
+    z = np.random.default_rng([*shape, 77]).standard_normal(shape)
+    return z + 0.3 * np.sign(z)
+
+
+def linear(d: int, takes_time: bool = False) -> Spec:
+    """x A' + b with A neither symmetric nor normal."""
+    rng = np.random.default_rng([d, 1])
+    A = 0.5 * rng.standard_normal((d, d)) - 0.8 * np.eye(d) + np.triu(np.full((d, d), 0.3), 1)
+    return Spec("linear", {"A": A, "b": rng.standard_normal(d)}, takes_time=takes_time)
+
+
+def nothing(d: int, takes_time: bool = False) -> Spec:
+    """The model that is 0 everywhere."""
+    return Spec("linear", {"A": np.zeros((d, d)), "b": np.zeros(d)}, takes_time=takes_time)
+
+
+def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = False, energy: bool = False) -> Spec:
+    """A network with d outputs, or one for an energy; weights and biases without symmetry."""
+    widths = [d + takes_time, *hidden, 1 if energy else d]
+    rng = np.random.default_rng([*widths, energy])
+    arrays = {}
+    for layer, (a, b) in enumerate(pairwise(widths), start=1):
+        arrays[f"W{layer}"] = rng.standard_normal((a, b)) / np.sqrt(a)
+        arrays[f"b{layer}"] = 0.5 * rng.standard_normal(b)
+    if takes_time:
+        arrays["W1"][-1] *= 0.3  # indices go up to a thousand, and a saturated unit tests nothing
+    return Spec("energy_mlp" if energy else "mlp", arrays, activation, takes_time)
+
+
+def mixture(d: int, takes_time: bool = False) -> Spec:
+    """Three components of unlike weights and widths, the whole skewed and not centred."""
+    rng = np.random.default_rng([d, 3])
+    means = np.array([-1.2, 0.4, 1.9])[:, None] + 0.5 * rng.standard_normal((3, d))
+    return Spec("mixture", {"weights": np.array([0.5, 0.2, 0.3]), "means": means, "variances": np.array([0.5, 1.3, 0.8])},
+                takes_time=takes_time)
+
+
+def quadratic_energy(d: int) -> Spec:
+    """1/2 (x - m)'P(x - m) with P correlated."""
+    rng = np.random.default_rng([d, 4])
+    A = rng.standard_normal((d, d))
+    return Spec("quadratic_energy", {"m": rng.standard_normal(d), "P": A @ A.T / d + 0.5 * np.eye(d)})

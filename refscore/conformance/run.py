@@ -1,0 +1,280 @@
+"""A whole run: every operation of the contract that the adapter has, the verdicts in the order in which they depend.
+
+    pass          right on every rung
+    fail          wrong: got, wanted, rung, and what it equals
+    error         the adapter is in the way: it raises, returns what is no array, changes its arguments
+    convention    right in a convention that is legitimate elsewhere and not this adapter's, or not the contract's
+    unsupported   the operation is absent, or has no meaning for the adapter's process
+    blocked       wrong, and so is an operation that it is made of: mend that first
+    inconclusive  nothing could be decided
+
+An adapter has one convention for all its operations: what most of them follow, where it is not declared. An operation that
+follows another is named, not called wrong; where a convention is declared, an operation that follows another is wrong.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from refscore import __version__
+from refscore.conformance import conventions
+from refscore.conformance.candidate import BrokenAdapter, Candidate
+from refscore.conformance.diagnosis import Equals, diagnose
+from refscore.conformance.judge import Climb, rungs_of
+from refscore.conformance.ladders.setting import Setting
+from refscore.conformance.operations import OPERATIONS, Operation
+
+FALSE_ALARM_BUDGET = 1e-6
+OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict on one operation. ``error`` and ``tolerance`` are relative to the size of the values, on the worst rung."""
+
+    id: str
+    operation: str
+    outcome: str
+    category: str
+    error: float | None = None
+    tolerance: float | None = None
+    diagnosis: tuple[Equals, ...] = ()
+    first_failing_rung: str = ""
+    message: str = ""
+    reproducer: str = ""
+    conventions: dict[str, Any] = field(default_factory=dict)
+    inferred: tuple[str, ...] = ()
+    rungs: int = 0
+    failing: tuple[str, ...] = ()
+    precision: str = ""
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one run found."""
+
+    target: str
+    seed: int
+    checks: tuple[Check, ...]
+    conventions: dict[str, Any] = field(default_factory=dict)
+    version: str = __version__
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many checks of each outcome, always with all outcomes as keys."""
+        return {kind: sum(c.outcome == kind for c in self.checks) for kind in OUTCOMES}
+
+    @property
+    def code(self) -> int:
+        """0 conforms, 1 does not, 3 nothing failed but nothing was covered."""
+        counts = self.counts
+        if counts["fail"] + counts["error"] + counts["xpass"] + counts["blocked"]:
+            return 1
+        return 0 if counts["pass"] + counts["convention"] else 3
+
+
+def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, on_start: Callable[[str], None] | None = None,
+          on_done: Callable[[Check], None] | None = None) -> Result:
+    """Judge every operation of an adapter (an object, or its class).
+
+    Parameters
+    ----------
+    adapter : object with any of the contract's operations as methods, or a class of such.
+    seed : int
+        Of what is random: the statistical checks.
+    only : names of operations, default all.
+    on_start, on_done : called with the operation's name, and with its verdict.
+
+    Raises BrokenAdapter when the adapter cannot be built or its ``conventions`` are none.
+    """
+    candidate = Candidate(built(adapter))
+    checks: list[Check] = []
+    for operation in OPERATIONS.values():
+        if only is not None and operation.name not in only:
+            continue
+        if on_start is not None:
+            on_start(operation.name)
+        start = time.perf_counter()
+        verdict = replace(judged(operation, candidate, seed), seconds=time.perf_counter() - start)
+        checks.append(verdict)
+        if on_done is not None:
+            on_done(verdict)
+    found, checks = _one_convention(checks, candidate)
+    checks = _root_causes(_shared(checks))
+    return Result(type(candidate.adapter).__name__, seed, tuple(checks), found)
+
+
+def built(adapter: Any) -> Any:
+    """The adapter as an object: a class is built, without arguments."""
+    if not isinstance(adapter, type):
+        return adapter
+    try:
+        return adapter()
+    except Exception as error:
+        raised = f"{adapter.__name__}() raises {type(error).__name__}: {error}"
+        raise BrokenAdapter(f"{raised}; an adapter is built without arguments") from error
+
+
+def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
+    """The verdict on one operation."""
+    unfit = _unfit(operation, candidate)
+    if unfit:
+        return Check(operation.name, operation.name, unfit[0], operation.category, message=unfit[1])
+    return _deterministic(Climb(operation, candidate, rungs_of(operation, candidate)))
+
+
+def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
+    if not candidate.has(operation.name):
+        return "unsupported", "the adapter does not have it"
+    if candidate.takes_seed(operation.name):
+        return "inconclusive", "it draws its own noise: give it a last argument noise, and it can be judged by equality"
+    if not operation.needs:
+        return None
+    if candidate.process is None:
+        return "error", "the adapter has no process: set process to a refscore process, such as VP()"
+    chain = Setting(candidate.process).chain
+    if operation.needs == "sde" and chain:
+        return "unsupported", "the process is a chain: there is no drift or diffusion between two indices"
+    if operation.needs == "chain" and not chain:
+        return "unsupported", "the process has no indices: set process to a refscore DDPM(betas)"
+    return None
+
+
+def _deterministic(climb: Climb) -> Check:
+    climb.climb()
+    operation, candidate = climb.operation, climb.candidate
+    if climb.answers[0].kind == "unsupported":
+        return Check(operation.name, operation.name, "unsupported", operation.category, message=climb.answers[0].problem)
+    eps, declared = climb.eps, candidate.conventions
+    setting = climb.infer(eps, declared)
+    contradicts = "" if setting else _contradiction(climb, eps)
+    sure = setting is not None
+    if setting is None:
+        setting = climb.unsure()
+    excess = [climb.excess(i, setting, eps) for i in range(len(climb.answers))]
+    failing = tuple(r.name for r, e in zip(climb.rungs, excess) if not e <= 1)
+    worst = int(np.argmax([e if climb.answers[i].values is not None else -1 for i, e in enumerate(excess)]))
+    error, allowed = _relative(climb, worst, setting, eps)
+    base = Check(
+        operation.name, operation.name, "pass", operation.category, error, allowed, conventions=dict(setting),
+        inferred=tuple(k for k in operation.keys if k not in declared) if sure else (), rungs=len(climb.answers), failing=failing,
+        precision={2.0**-52: "float64", 2.0**-23: "float32"}.get(eps, f"eps {eps:.1g}"),
+    )
+    if not failing:
+        return base
+    first = next(i for i, e in enumerate(excess) if not e <= 1)
+    problem = next((a for a in climb.answers if a.problem), None)
+    if problem is not None:
+        at = climb.rungs[climb.answers.index(problem)].name
+        kind = "fail" if problem.kind in ("shape", "not finite") else "error"
+        return replace(base, outcome=kind, first_failing_rung=climb.rungs[first].name, message=f"on rung '{at}': {problem.problem}",
+                       diagnosis=tuple(diagnose(climb, setting, eps)) if problem.kind == "not finite" else ())
+    if climb.values(first, setting) is None:
+        shapes = [tuple(v.shape) for v in climb.answers[first].values or []]
+        wanted = climb.wanted(first, setting)[0].shape
+        text = f"on rung '{climb.rungs[first].name}': it returns shape {shapes[0]}, wanted is {wanted}"
+        return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=text)
+    equal = tuple(diagnose(climb, setting, eps))
+    message = _message(climb, first, setting, equal, contradicts)
+    return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=message, diagnosis=equal)
+
+
+def _contradiction(climb: Climb, eps: float) -> str:
+    """Under which other values of declared keys the answers are right, if under any."""
+    declared = climb.candidate.conventions
+    free = {k: v for k, v in declared.items() if k not in climb.operation.keys}
+    other = climb.infer(eps, free)
+    if other is None or any(climb.excess(i, other, eps) > 1 for i in range(len(climb.answers))):
+        return ""
+    keys = [k for k in climb.operation.keys if k in declared and other[k] != declared[k]]
+    told = ", ".join(f"{k}={other[k]!r}" for k in keys)
+    return f"it follows {told}, and conventions declares {', '.join(f'{k}={declared[k]!r}' for k in keys)}" if keys else ""
+
+
+def _relative(climb: Climb, i: int, setting: dict[str, Any], eps: float) -> tuple[float | None, float | None]:
+    """(error, tolerance) on rung i, relative to the largest value there."""
+    values, wanted = climb.values(i, setting), climb.wanted(i, setting)
+    if values is None:
+        return None, None
+    size = max(float(np.abs(w).max(initial=0)) for w in wanted) or 1.0
+    error = max(float(np.abs(v - w).max(initial=0)) for v, w in zip(values, wanted, strict=True)) / size
+    return error, max(float(((eps + 2.0**-52) * a).max(initial=0)) for a in climb.allowed(i, setting)) / size
+
+
+def _message(climb: Climb, i: int, setting: dict[str, Any], equal: tuple[Equals, ...], contradicts: str) -> str:
+    """Got, wanted, where, and what it equals."""
+    triples = list(zip(climb.values(i, setting) or [], climb.wanted(i, setting), climb.allowed(i, setting), strict=True))
+    excess = [np.abs(v - w) / np.maximum(a, 1e-300) for v, w, a in triples]
+    part = int(np.argmax([e.max(initial=0) for e in excess]))
+    value, wanted, _ = triples[part]
+    at = np.unravel_index(int(np.argmax(excess[part])), value.shape)
+    where = f" at index {[int(k) for k in at]}" if at else ""
+    which = f" of array {part}" if len(climb.wanted(i, setting)) > 1 else ""
+    text = f"on rung '{climb.rungs[i].name}': got {value[at]:.10g}, wanted {wanted[at]:.10g}{where}{which}"
+    if contradicts:
+        text += f"; {contradicts}"
+    elif equal:
+        text += f"; equals {equal[0].mistake} to {equal[0].digits} digits: {equal[0].text}"
+    return text
+
+
+def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str, Any], list[Check]]:
+    """The adapter's convention for every key, declared or what most operations follow; who follows another is named."""
+    votes: dict[str, Counter] = {}
+    for c in checks:
+        if c.outcome == "pass":
+            for key in c.inferred:
+                if c.category == "gradient" and key == "over_batch":
+                    continue  # a gradient is that of one number, whether or not the loss is rows
+                if c.conventions[key] != conventions.OWN_DEFAULT.get((c.operation, key)):
+                    votes.setdefault(key, Counter())[c.conventions[key]] += 1
+    agreed = {key: max(count, key=lambda v: (count[v], v == conventions.DEFAULTS[key])) for key, count in votes.items()}
+    result = []
+    for c in checks:
+        odd = [k for k in c.inferred if c.outcome == "pass" and k in agreed and c.conventions[k] != agreed[k]
+               and not (c.category == "gradient" and k == "over_batch" and agreed[k] == "none")
+               and c.conventions[k] != conventions.OWN_DEFAULT.get((c.operation, k))]
+        odd += [k for k in c.inferred if c.outcome == "pass" and c.conventions[k] == "prediction" and k not in odd]
+        if odd:
+            follows = ", ".join(f"{k}={c.conventions[k]!r}" for k in odd)
+            others = ", ".join(f"{k}={agreed[k]!r}" for k in odd)
+            text = f"right with {follows}, a legitimate convention; the adapter's other operations have {others}"
+            c = replace(c, outcome="convention", message=text)
+        result.append(c)
+    return {**agreed, **candidate.conventions}, result
+
+
+def _shared(checks: list[Check]) -> list[Check]:
+    """A convention of the whole adapter, such as indices that count from 0, is one where all operations that could follow it do."""
+    from refscore.conformance.mistakes import CATALOGUE
+
+    result = list(checks)
+    for name in {e.shared for c in checks for e in c.diagnosis if e.legitimate}:
+        could = {m.operation for m in CATALOGUE.values() if m.shared == name}
+        follow = [c for c in checks if c.outcome == "fail" and any(e.shared == name for e in c.diagnosis)]
+        against = [c for c in checks if c.operation in could and c.outcome in ("pass", "fail") and c not in follow]
+        if len(follow) > 1 and not against:
+            for c in follow:
+                text = f"right where {name}: a legitimate convention, and not the contract's; {c.message}"
+                result[result.index(c)] = replace(c, outcome="convention", message=text)
+    return result
+
+
+def _root_causes(checks: list[Check]) -> list[Check]:
+    """An operation that is wrong because a part of it is wrong is blocked by that part."""
+    bad = {c.operation for c in checks if c.outcome in ("fail", "error")}
+    result = []
+    for c in checks:
+        causes = [name for name in OPERATIONS[c.operation].after if name in bad]
+        if c.outcome == "fail" and causes and not c.diagnosis:
+            verb = "is" if len(causes) == 1 else "are"
+            c = replace(c, outcome="blocked", message=f"{' and '.join(causes)} {verb} wrong: mend that first; {c.message}")
+        result.append(c)
+    return result

@@ -1,0 +1,98 @@
+"""How far a right implementation may be off: rounding, times how much rounding matters here.
+
+An implementation rounds its inputs, its schedule and its intermediate results to its own precision. To first order each such
+rounding acts like a relative change of an input by about eps, so what they do together is seen by making such changes, in the
+reference, at a size delta where they can be measured:
+
+    tolerance = K (eps/delta) max over trials |f(inputs (1 + delta u)) - f(inputs)|  +  K eps |f|  +  the reference's own error
+
+u uniform in [-1, 1], anew for every number. Points, times, weights of models, step sizes are changed; so are the process's alpha,
+drift and diffusion; and of sigma^2 = 1 - alpha^2 it is the difference that is rounded, so that sigma is off by eps alpha^2/sigma^2
+more. K = 128 is room for a few hundred roundings in a row (two layers, five dimensions, thirteen steps): every known
+mistake is further away by many orders.
+
+What this cannot see: an implementation that loses digits by a detour, where a direct way would keep them. That is what it is
+meant to find, for sigma near t = 0 in double precision (rungs with ``strict``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.reference import Reference
+from refscore.conformance.spec import Spec
+
+K = 128
+DELTA = 1e-6
+TRIALS = 6
+
+
+class Shaken:
+    """A process whose every number is off by a relative delta u; with ``strict`` sigma too, otherwise sigma^2 by delta alpha^2."""
+
+    def __init__(self, process: Any, rng: np.random.Generator, strict: bool = False):
+        self._process, self._rng, self._strict = process, rng, strict
+
+    def _off(self, value):
+        return value * (1 + DELTA * self._rng.uniform(-1, 1, np.shape(value)))
+
+    def alpha(self, t):
+        return self._off(self._process.alpha(t))
+
+    def sigma(self, t):
+        sigma = self._process.sigma(t)
+        if self._strict:
+            return self._off(sigma)
+        lost = DELTA * self._rng.uniform(-1, 1, np.shape(sigma)) * (sigma**2 + self._process.alpha(t) ** 2)
+        return np.sqrt(np.maximum(sigma**2 + lost, 0))
+
+    def drift(self, x, t):
+        return self._off(self._process.drift(x, t))
+
+    def diffusion(self, t):
+        return self._off(self._process.diffusion(t))
+
+    def beta(self, index):
+        return self._off(self._process.beta(index))
+
+    def exponential_step(self, t, s):
+        return tuple(self._off(part) for part in self._process.exponential_step(t, s))
+
+    def marginal(self, density, t):
+        return density.corrupted(float(self.alpha(t)), float(self.sigma(t)))
+
+
+def shaken(value: Any, rng: np.random.Generator) -> Any:
+    """Numbers, arrays and specs of floats with every number off by a relative delta u; anything else as it is."""
+    if isinstance(value, Spec):
+        arrays = {name: shaken(array, rng) for name, array in value.arrays.items()}
+        if "weights" in arrays:
+            arrays["weights"] /= arrays["weights"].sum()
+        if "P" in arrays:
+            arrays["P"] = (arrays["P"] + arrays["P"].T) / 2
+        return replace(value, arrays=arrays)
+    if isinstance(value, float) or (isinstance(value, np.ndarray) and value.dtype.kind == "f"):
+        return value * (1 + DELTA * rng.uniform(-1, 1, np.shape(value)))
+    return value
+
+
+def tolerance(reference: Reference, evaluate: Any, arguments: dict[str, Any], wanted: list[np.ndarray], strict: bool = False):
+    """The tolerance over eps, of the module docstring, one array for each of the wanted ones.
+
+    ``evaluate(reference, arguments)`` gives the operation's values as a list of arrays.
+    """
+    rng = np.random.default_rng(0)  # the same trials in every run: a tolerance is no matter of chance
+    spread = [np.zeros_like(value) for value in wanted]
+    for _ in range(TRIALS):
+        process = None if reference.process is None else Shaken(reference.process, rng, strict)
+        off = evaluate(Reference(process, reference.conventions), {name: shaken(v, rng) for name, v in arguments.items()})
+        spread = [np.maximum(s, np.abs(o - w)) for s, o, w in zip(spread, off, wanted, strict=True)]
+    return [K * (_row_max(s) / DELTA + _row_max(np.abs(w))) for s, w in zip(spread, wanted, strict=True)]
+
+
+def _row_max(values: np.ndarray) -> np.ndarray:
+    """The largest entry of each row, as large as its neighbours could have been."""
+    return np.broadcast_to(values.max(axis=-1, keepdims=True), values.shape) if values.ndim > 1 else values
