@@ -91,13 +91,15 @@ _ALL = [
     Operation("ode_drift", "sampler", "f - 1/2 g^2 s",
               "[b]; Song et al. 2021, eq. 13", steps.flow, ("predicts",), "sde", ("drift", "diffusion")),
     Operation("ddpm_step", "sampler", "(x - beta_i/sqrt(1 - ab_i) eps)/sqrt(1 - beta_i) + sqrt(variance) z, no noise at i = 1",
-              "[b, sec. 2]; [c]; Ho et al. 2020, eq. 11 and algorithm 2", steps.ancestral, ("variance", "predicts"), "chain", _SCALES),
+              "[b, sec. 2]; [c]; Ho et al. 2020, eq. 11 and algorithm 2",
+              steps.ancestral, ("variance", "predicts"), "chain", _SCALES),
     Operation("ddim_step", "sampler",
               "sqrt(ab_s) x0-hat + sqrt(1 - ab_s - v) eps + sqrt(v) z, v = eta^2 (1 - ab_s)/(1 - ab_t)(1 - ab_t/ab_s)",
               "Song, Meng & Ermon 2021, eq. 12 and 16", steps.implicit, ("predicts",), "chain", _SCALES),
     Operation("posterior", "sampler",
               "q(x_{i-1} | x_i, x_0): mean sqrt(ab_{i-1}) beta_i/(1 - ab_i) x0 + sqrt(1 - beta_i)"
-              "(1 - ab_{i-1})/(1 - ab_i) xt, variance (1 - ab_{i-1})/(1 - ab_i) beta_i", "[b, sec. 2]; [c]; Ho et al. 2020, eq. 6 and 7", steps.posterior, (), "chain", _SCALES),
+              "(1 - ab_{i-1})/(1 - ab_i) xt, variance (1 - ab_{i-1})/(1 - ab_i) beta_i",
+              "[b, sec. 2]; [c]; Ho et al. 2020, eq. 6 and 7", steps.posterior, (), "chain", _SCALES),
     Operation("logpdf", "density", "log p(x) of the spec's own density", "[b]; [e]", density.own),
     Operation("score", "density", "grad log p(x) of the spec's own density", "[b]; [e]", density.own),
 ]
