@@ -166,6 +166,8 @@ def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
             array = np.asarray(part)
         except Exception as error:
             return Answer(None, f"what it returns is no array: {_raised(error)}; return NumPy arrays", "type")
+        if array.dtype.kind == "b":  # pixels
+            array = array.astype(np.int64)
         if array.dtype.kind not in "fiu":
             return Answer(None, f"it returns {type(part).__name__} of dtype {array.dtype}: return real numbers", "type")
         if w.ndim == 0 and array.size == 1:

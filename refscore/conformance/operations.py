@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from refscore.conformance.ladders import density, derivatives, losses, noising, steps
+from refscore.conformance.ladders import density, derivatives, losses, noising, steps, undirected
 from refscore.conformance.ladders.setting import Rung, Setting
 
 LOSS = ("half", "over_dims", "over_batch")
@@ -102,6 +102,21 @@ _ALL = [
               "[b, sec. 2]; [c]; Ho et al. 2020, eq. 6 and 7", steps.posterior, (), "chain", _SCALES),
     Operation("logpdf", "density", "log p(x) of the spec's own density", "[b]; [e]", density.own),
     Operation("score", "density", "grad log p(x) of the spec's own density", "[b]; [e]", density.own),
+    Operation("rbm_free_energy", "energy", "F(x) = -b'x - sum_j log(1 + exp(c_j + (x'W)_j)), p(x) = exp(-F(x))/Z",
+              "[e]; Hinton 2012, sec. 16.1",
+              undirected.visible),
+    Operation("rbm_hidden_mean", "energy", "E[z | x] = sigmoid(c + x'W)", "[e]; Hinton 2012, eq. 7", undirected.visible),
+    Operation("rbm_visible_mean", "energy", "E[x | z] = sigmoid(b + Wz)", "[e]; Hinton 2012, eq. 8", undirected.hidden),
+    Operation("rbm_log_partition", "energy", "log sum over x, z of exp(x'Wz + b'x + c'z)", "[e]", undirected.partition),
+    Operation("rbm_cd_gradient", "energy",
+              "x_0 E[z|x_0]' - x_k E[z|x_k]', x_0 - x_k, E[z|x_0] - E[z|x_k], x_k after k sweeps from x_0",
+              "[e]; Hinton 2002", undirected.nothing, (), "", ("rbm_hidden_mean", "rbm_visible_mean")),
+    Operation("mrf_conditional", "energy",
+              "p(y_i = 1 | rest, x) = sigmoid(unary (2 x_i - 1) + pairwise sum_j (2 y_j - 1)), j the 4 neighbours",
+              "[e]; Geman & Geman 1984", undirected.conditional),
+    Operation("mrf_map", "energy", "argmax over y of unary sum_i [x_i = y_i] + pairwise sum_{i~j} [y_i = y_j]", "[e]",
+              undirected.best, (), "",
+              ("mrf_conditional",)),
 ]
 _ALL += [
     Operation(f"{o.name}_grad", "gradient", f"gradient of {o.formula} in the arrays of the spec", o.source, o.ladder,

@@ -16,6 +16,7 @@ import numpy as np
 
 from refscore import objectives
 from refscore.conformance.spec import ENERGIES, Model, Spec, column, converted
+from refscore.conformance.undirected import Undirected
 
 DEFAULTS: dict[str, Any] = {
     "predicts": "score",
@@ -29,7 +30,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class Reference:
+class Reference(Undirected):
     """refscore as an adapter of itself.
 
     Parameters

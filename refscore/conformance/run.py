@@ -23,11 +23,12 @@ from typing import Any
 import numpy as np
 
 from refscore import __version__
-from refscore.conformance import conventions
+from refscore.conformance import contrastive, conventions
 from refscore.conformance.candidate import BrokenAdapter, Candidate
 from refscore.conformance.diagnosis import Equals, diagnose
 from refscore.conformance.judge import Climb, rungs_of
 from refscore.conformance.ladders.setting import Setting
+from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import OPERATIONS, Operation
 
 FALSE_ALARM_BUDGET = 1e-6
@@ -127,13 +128,15 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
     unfit = _unfit(operation, candidate)
     if unfit:
         return Check(operation.name, operation.name, unfit[0], operation.category, message=unfit[1])
+    if operation.name == "rbm_cd_gradient":
+        return _contrastive(operation, candidate, seed)
     return _deterministic(Climb(operation, candidate, rungs_of(operation, candidate)))
 
 
 def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
     if not candidate.has(operation.name):
         return "unsupported", "the adapter does not have it"
-    if candidate.takes_seed(operation.name):
+    if candidate.takes_seed(operation.name) and operation.name != "rbm_cd_gradient":
         return "inconclusive", "it draws its own noise: give it a last argument noise, and it can be judged by equality"
     if not operation.needs:
         return None
@@ -145,6 +148,15 @@ def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None
     if operation.needs == "chain" and not chain:
         return "unsupported", "the process has no indices: set process to a refscore DDPM(betas)"
     return None
+
+
+def _contrastive(operation: Operation, candidate: Candidate, seed: int) -> Check:
+    fields = contrastive.judged(operation, candidate, seed)
+    alike = tuple(Equals(name, 2, f"{CATALOGUE[name].wrong}, where {CATALOGUE[name].right} belongs") for name in fields.pop("alike",
+                                                                                                                            ()))
+    if alike:
+        fields["message"] += f"; fails the same tests as {alike[0].mistake}, with the same means: {alike[0].text}"
+    return Check(operation.name, operation.name, category=operation.category, diagnosis=alike, **fields)
 
 
 def _deterministic(climb: Climb) -> Check:
@@ -253,8 +265,6 @@ def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str
 
 def _shared(checks: list[Check]) -> list[Check]:
     """A convention of the whole adapter, such as indices that count from 0, is one where all operations that could follow it do."""
-    from refscore.conformance.mistakes import CATALOGUE
-
     result = list(checks)
     for name in {e.shared for c in checks for e in c.diagnosis if e.legitimate}:
         could = {m.operation for m in CATALOGUE.values() if m.shared == name}

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import MethodType
+from typing import Any
 
 from refscore.conformance.operations import OPERATIONS
+from refscore.conformance.reference import Reference
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,12 @@ class Mistake:
     seen: str
     legitimate: bool = False
     shared: str = ""
+
+    def adapter(self, process: Any = None, conventions: dict[str, Any] | None = None) -> Reference:
+        """The reference with this mistake in its place, and right in everything else."""
+        wrong = Reference(process, conventions)
+        setattr(wrong, self.operation, MethodType(self.function, Reference(process, conventions)))
+        return wrong
 
 
 CATALOGUE: dict[str, Mistake] = {}

@@ -1,0 +1,154 @@
+"""Contrastive divergence, which draws its own sweeps: what of it can be computed all the same.
+
+**One row at a time** everything can: db = x_0 - x_k gives x_k away, and then dW and dc are functions of x_0 and x_k. So one asks
+whether x_k is a state at all, and whether dW = x_0 E[z|x_0]' - x_k E[z|x_k]' and dc = E[z|x_0] - E[z|x_k] to rounding.
+
+**Many copies of one row** in a batch make dW, db, dc means of independent terms in [-1, 1] whose expectations are known exactly,
+from the law of k sweeps over all states (`refscore.energy.expected_cd_gradient`). By Hoeffding's inequality a mean of n of them
+is off by r with probability at most 2 exp(-n r^2/2), so that r = sqrt(2 log(2 m/a)/n) holds for all m entries at once but for
+a probability a. With n = 20000 what is off by more than 0.1 is seen. The machine has two modes between which it goes slowly, so
+that one sweep more or less is 0.14 and more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.candidate import Answer, Candidate
+from refscore.conformance.ladders.undirected import bits, machine, slow_machine
+from refscore.conformance.mistakes import CATALOGUE
+from refscore.conformance.operations import Operation
+from refscore.conformance.reference import Reference
+from refscore.conformance.tolerance import K
+from refscore.energy import RBM, expected_cd_gradient
+
+COPIES = 20000
+ALARM = 1e-8
+"""Probability that a right implementation is called wrong by one of the tests with copies."""
+
+_ROWS = (("one row, one unit and one", 1, 1, 1.0, 1), ("one row, k = 1", 4, 3, 1.0, 1), ("one row, k = 3", 5, 6, 1.0, 3))
+_COPIES = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One test: its name, whether it failed and how, by how much, and the values that tell mistakes apart."""
+
+    name: str
+    problem: str = ""
+    kind: str = ""
+    error: float = 0.0
+    allowed: float = 0.0
+    values: np.ndarray | None = None
+
+
+def trials(call, seed: int, eps: float) -> list[Trial]:
+    """All tests of ``call(arguments) -> Answer``, from one row to many copies."""
+    return [*_seeds(call, seed), *(_row(call, seed, eps, *case) for case in _ROWS), *(_copies(call, seed, k) for k in _COPIES)]
+
+
+def _seeds(call, seed: int) -> list[Trial]:
+    a = {"x": bits(50, 6), **machine(6, 4)}
+    first, again, other = (call({**a, "k": 2, "seed": s}) for s in (seed, seed, seed + 1))
+    for answer in (first, again, other):
+        if answer.values is None:
+            return [Trial("seeds", answer.problem, answer.kind)]
+    if any((p != q).any() for p, q in zip(first.values, again.values, strict=True)):
+        return [Trial("seeds", "the same seed gives another result: draw from a generator made of the seed alone", "fail")]
+    if all((p == q).all() for p, q in zip(first.values, other.values, strict=True)):
+        return [Trial("seeds", "two seeds give the same result: the seed is not used, or nothing is drawn", "fail")]
+    return [Trial("seeds")]
+
+
+def _row(call, seed: int, eps: float, name: str, v: int, m: int, size: float, k: int) -> Trial:
+    """x_k read off from db, and the rest computed from it."""
+    worst = 0.0
+    allowed = 4 * K * eps * (1 + size * v)
+    for s in range(8):
+        a = {"x": bits(s + 1, v)[-1:], **machine(v, m, size)}
+        answer = call({**a, "k": k, "seed": seed + 17 * s})
+        if answer.values is None:
+            return Trial(name, answer.problem, answer.kind)
+        dW, db, dc = (value.astype(np.float64) for value in answer.values)
+        y = a["x"] - db
+        if np.abs(y - np.rint(y)).max() > allowed or np.abs(y - 0.5).max() > 0.5 + allowed:
+            off = float(np.abs(y - np.clip(np.rint(y), 0, 1)).max())
+            return Trial(name, f"x_0 - db = {np.array2string(y[0], precision=4)} is no state of the visible units: "
+                               "db is x_0 - x_k with x_k sampled", "fail", off, allowed)
+        wanted = Reference().cd_statistics(a["x"], np.rint(y), a["W"], a["b"], a["c"])
+        for array, value, right in zip(("dW", "db", "dc"), (dW, db, dc), wanted, strict=True):
+            off = float(np.abs(value - right).max())
+            worst = max(worst, off)
+            if off > allowed:
+                at = np.unravel_index(int(np.argmax(np.abs(value - right))), right.shape)
+                return Trial(name, f"{array} is not that of x_0 and x_k = x_0 - db with E[z|x_0], E[z|x_k]: got {value[at]:.10g}, "
+                                   f"wanted {right[at]:.10g} at index {[int(i) for i in at]}", "fail", off, allowed)
+    return Trial(name, error=worst, allowed=allowed)
+
+
+def _copies(call, seed: int, k: int) -> Trial:
+    """Means over many copies of a row against their exact expectation."""
+    name = f"{COPIES} copies of one row, k = {k}"
+    a = slow_machine()
+    a = {"x": np.ones((COPIES, len(a["b"]))), **a}
+    answer = call({**a, "k": k, "seed": seed + 1000 * k})
+    if answer.values is None:
+        return Trial(name, answer.problem, answer.kind)
+    found = np.concatenate([np.ravel(value) for value in answer.values]).astype(np.float64)
+    exact = np.concatenate([np.ravel(e) for e in expected_cd_gradient(RBM(a["W"], a["b"], a["c"]), a["x"][:1], k)])
+    radius = float(np.sqrt(2 * np.log(2 * found.size * len(_COPIES) / ALARM) / COPIES))
+    off = float(np.abs(found - exact).max())
+    if off <= radius:
+        return Trial(name, error=off, allowed=radius, values=found)
+    db = answer.values[1]
+    if (np.abs(db - np.rint(db)) < 1e-6).all() and np.abs(db).max() < 1.5:
+        return Trial(name, "all rows end in the same state: they share their draws; draw for every row", "shared", off, radius)
+    at = int(np.argmax(np.abs(found - exact)))
+    return Trial(name, f"means over {COPIES} copies: got {found[at]:.4f}, expected exactly {exact[at]:.6f}, allowed +-{radius:.3f} "
+                       f"(false alarm {ALARM:g}; sees what is off by {2 * radius:.2f})", "fail", off, radius, found)
+
+
+def judged(operation: Operation, candidate: Candidate, seed: int) -> dict[str, Any]:
+    """What the verdict on rbm_cd_gradient says: fields of a `refscore.conformance.run.Check`."""
+    def call(arguments):
+        return candidate.call(operation.name, arguments, [arguments["W"], arguments["b"], arguments["c"]])
+
+    eps = candidate.declared_eps or 2.0**-52
+    found = trials(call, seed, eps)
+    if candidate.declared_eps is None and any(t.kind == "fail" and t.error < 1e-4 for t in found):
+        found = trials(call, seed, 2.0**-23)
+    failing = [t for t in found if t.problem]
+    worst = max((t for t in found if t.allowed), key=lambda t: t.error / t.allowed, default=Trial(""))
+    fields: dict[str, Any] = {"error": worst.error, "tolerance": worst.allowed, "rungs": len(found),
+                              "failing": tuple(t.name for t in failing)}
+    if not failing:
+        return {**fields, "outcome": "pass"}
+    first = failing[0]
+    if first.kind == "unsupported":
+        return {"outcome": "unsupported", "message": first.problem}
+    outcome = "fail" if first.kind in ("fail", "shared", "shape", "not finite") else "error"
+    return {**fields, "outcome": outcome, "first_failing_rung": first.name, "message": f"on rung '{first.name}': {first.problem}",
+            "alike": _alike(found, seed)}
+
+
+def _alike(found: list[Trial], seed: int) -> list[str]:
+    """The mistakes that fail the same tests of one row, with the same means over copies as far as these can be told apart."""
+    names = []
+    for m in CATALOGUE.values():
+        if m.operation != "rbm_cd_gradient":
+            continue
+        wrong = m.adapter()
+
+        def call(arguments, wrong=wrong):
+            return Answer([np.asarray(value) for value in wrong.rbm_cd_gradient(*arguments.values())])
+
+        theirs = trials(call, seed + 1, 2.0**-52)
+        if any(t.kind != f.kind for t, f in zip(theirs, found) if t.values is None or f.values is None):
+            continue
+        pairs = [(t.values, f.values, t.allowed) for t, f in zip(theirs, found) if t.values is not None and f.values is not None]
+        if all(np.abs(t - f).max() <= 2 * allowed * max(1.0, np.abs(t).max()) for t, f, allowed in pairs):
+            names.append(m.name)
+    return names

@@ -1,0 +1,75 @@
+"""Boltzmann machines and Markov fields: the reference beside refscore.energy, false alarms of CD, the mistakes in it."""
+
+import numpy as np
+import pytest
+
+from refscore.conformance import Reference, check
+from refscore.conformance.ladders.undirected import bits, image, machine, slow_machine
+from refscore.conformance.mistakes import CATALOGUE
+from refscore.energy import RBM, DenoisingMRF, expected_cd_gradient
+
+OPERATIONS = ("rbm_free_energy", "rbm_hidden_mean", "rbm_visible_mean", "rbm_log_partition", "rbm_cd_gradient", "mrf_conditional",
+              "mrf_map")
+REFERENCE = Reference()
+
+
+@pytest.mark.parametrize("v, m", [(1, 1), (4, 3), (3, 6)])
+def test_machines_are_those_of_the_energy_room(v, m):
+    a, x, z = machine(v, m), bits(5, v), bits(5, m)
+    rbm = RBM(a["W"], a["b"], a["c"])
+    np.testing.assert_allclose(REFERENCE.rbm_free_energy(x, **a), rbm.free_energy(x), rtol=1e-13)
+    np.testing.assert_allclose(REFERENCE.rbm_hidden_mean(x, **a), rbm.hidden_mean(x), rtol=1e-13)
+    np.testing.assert_allclose(REFERENCE.rbm_visible_mean(z, **a), rbm.visible_mean(z), rtol=1e-13)
+    np.testing.assert_allclose(REFERENCE.rbm_log_partition(**a), rbm.log_partition()[0], rtol=1e-13)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (3, 4), (4, 3)])
+def test_conditionals_are_ratios_of_joint_probabilities(height, width):
+    x, y = image(height, width), image(height, width, 1)
+    found = REFERENCE.mrf_conditional(y, x, 0.8, 0.6)
+    mrf = DenoisingMRF(x, 0.8, 0.6)
+    for at in np.ndindex(height, width):
+        zero, one = y.copy(), y.copy()
+        zero[at], one[at] = 0, 1
+        low, high = mrf.log_weight(np.stack([zero, one]))
+        np.testing.assert_allclose(found[at], 1 / (1 + np.exp(low - high)), rtol=1e-12)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_a_sweep_more_or_less_shows(k):
+    a = slow_machine()
+    x, rbm = np.ones((1, len(a["b"]))), RBM(a["W"], a["b"], a["c"])
+    here, there = (np.concatenate([np.ravel(g) for g in expected_cd_gradient(rbm, x, steps)]) for steps in (k, k + 1))
+    assert np.abs(here - there).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_reference_passes_with_any_seed(seed):
+    assert check(REFERENCE, seed=seed, only=("rbm_cd_gradient",)).counts["pass"] == 1
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", [m.name for m in CATALOGUE.values() if m.operation in OPERATIONS])
+def test_every_mistake_is_caught_and_named(name, seed):
+    m = CATALOGUE[name]
+    (verdict,) = check(m.adapter(), seed=seed, only=(m.operation,)).checks
+    assert verdict.outcome == "fail", verdict.message
+    assert name in [e.mistake for e in verdict.diagnosis], verdict.message
+
+
+def test_float32_passes():
+    class Single:
+        def rbm_hidden_mean(self, x, W, b, c):
+            x, W, c = (np.asarray(a, np.float32) for a in (x, W, c))
+            with np.errstate(over="ignore"):
+                return 1 / (1 + np.exp(-(x @ W + c)))
+
+        def rbm_free_energy(self, x, W, b, c):
+            x, W, b, c = (np.asarray(a, np.float32) for a in (x, W, b, c))
+            return -x @ b - np.logaddexp(np.float32(0), x @ W + c).sum(axis=1)
+
+        def rbm_cd_gradient(self, x, W, b, c, k, seed):
+            return [np.asarray(g, np.float32) for g in REFERENCE.rbm_cd_gradient(x, W, b, c, k, seed)]
+
+    result = check(Single)
+    assert [c.outcome for c in result.checks if c.outcome != "unsupported"] == ["pass"] * 3
