@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 PATIENCE = 2.0
 """Seconds without a bar."""
 
+Shown = Callable[..., None]
+"""``shown(done, note)``, see `progress`; what does part of the work may be handed it, and move the bar of the whole."""
+
+_BREATH = 0.05
 _taken = False
 
 
 @contextlib.contextmanager
-def progress(total: int, label: str, start: int = 0) -> Iterator[Callable[..., None]]:
+def progress(total: int, label: str, start: int = 0) -> Iterator[Shown]:
     """Within the ``with``: a function ``shown(done, note)`` that moves the bar to ``done`` of ``total``.
 
     ``note``, optional: a function that gives the text behind the bar, called when it is shown. ``start``: where the work
@@ -22,15 +26,17 @@ def progress(total: int, label: str, start: int = 0) -> Iterator[Callable[..., N
     """
     global _taken
     if _taken or not sys.stderr.isatty():
-        yield lambda done, note=None: None
+        yield hidden
         return
-    bar, began = None, time.monotonic()
+    bar, began, moved = None, time.monotonic(), 0.0
 
     def shown(done: int, note: Callable[[], str] | None = None) -> None:
-        nonlocal bar
-        if bar is None and time.monotonic() - began > PATIENCE:
+        nonlocal bar, moved
+        now = time.monotonic()
+        if bar is None and now - began > PATIENCE:
             bar = _started(total, label, start)
-        if bar is not None:
+        if bar is not None and (now - moved > _BREATH or done == total):  # steps may be shorter than it takes to show them
+            moved = now
             bar.update(bar.task_ids[0], completed=done, note=note() if note else "")
 
     _taken = True
@@ -40,6 +46,10 @@ def progress(total: int, label: str, start: int = 0) -> Iterator[Callable[..., N
         _taken = False
         if bar is not None:
             bar.stop()
+
+
+def hidden(done: int, note: Callable[[], str] | None = None) -> None:
+    """What moves no bar."""
 
 
 def _started(total: int, label: str, start: int):

@@ -30,6 +30,7 @@ from typing import NamedTuple
 import numpy as np
 
 from refscore import _quadrature, _validate
+from refscore._progress import progress
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.distances import kl
 
@@ -86,7 +87,12 @@ def path_kl(
     t, s = times[:-1], times[1:]
     a, b, _ = process.exponential_step(t, s)
     G, c = np.array([_total_noise(process, end, start) for start, end in zip(t, s)]), b / a
-    moments, lost = np.array([_moments(process.marginal(density, float(at)), score, float(at), options) for at in t]).swapaxes(0, 1)
+    found = []
+    with progress(len(t), f"KL of paths, {len(t)} steps") as shown:
+        for k, at in enumerate(t.tolist()):
+            shown(k)
+            found.append(_moments(process.marginal(density, at), score, at, options))
+    moments, lost = np.array(found).swapaxes(0, 1)
     square, product, information = moments.T
     flow, error = _entropy_flow(process, density, times[0], times[-1], options)
     score_part = float(G @ (square - 2 * product + information) / 2)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from refscore._progress import Shown, hidden
 from refscore.densities import GaussianMixture
 from refscore.laws import minibatch
 
@@ -53,11 +54,11 @@ class _Nodes(NamedTuple):
     std: float
 
 
-def propagate(chain: Chain, initial: GaussianMixture) -> tuple[GaussianMixture, float]:
+def propagate(chain: Chain, initial: GaussianMixture, shown: Shown = hidden) -> tuple[GaussianMixture, float]:
     """The law after all steps, the last of which must be noisy, and an error estimate in the L1 norm.
 
     The estimate is the difference from a run with spacing smaller by sqrt 2, plus what is missing from the mass (before
-    it is divided out). Rounding is part of both, since the two runs share no node.
+    it is divided out). Rounding is part of both, since the two runs share no node. ``shown`` is told the steps done in each run.
 
     Raises
     ------
@@ -65,10 +66,10 @@ def propagate(chain: Chain, initial: GaussianMixture) -> tuple[GaussianMixture, 
         When more than 2^18 nodes are needed: kernels or components too narrow for the range of the law.
     """
     fineness = _FINENESS
-    coarse, defect = _run(chain, initial, fineness)
+    coarse, defect = _run(chain, initial, fineness, shown)
     for _ in range(_REFINEMENTS):
         fineness /= np.sqrt(2)
-        fine, _defect = _run(chain, initial, fineness)
+        fine, _defect = _run(chain, initial, fineness, shown)
         difference = _difference(coarse, fine)
         error = difference + defect + 4 * _EPS
         # the constant 1/(sqrt(2 pi v)) is rounded, alike in every step, so the mass may drift by eps a step
@@ -78,7 +79,7 @@ def propagate(chain: Chain, initial: GaussianMixture) -> tuple[GaussianMixture, 
     return GaussianMixture(coarse.weights, coarse.centres[:, None], np.full(len(coarse.weights), coarse.std**2)), error
 
 
-def _run(chain: Chain, initial: GaussianMixture, fineness: float) -> tuple[_Nodes, float]:
+def _run(chain: Chain, initial: GaussianMixture, fineness: float, shown: Shown) -> tuple[_Nodes, float]:
     """The law after all steps, normalised, and how far its mass was from one."""
     law: _Nodes | GaussianMixture = initial
     start = 0
@@ -86,6 +87,7 @@ def _run(chain: Chain, initial: GaussianMixture, fineness: float) -> tuple[_Node
         if chain.v[k] > 0:  # noise-free steps before k are carried out within the mean of this one
             law = _step(law, partial(_composed, chain, range(start, k + 1)), float(np.sqrt(chain.v[k])), fineness)
             start = k + 1
+            shown(start, lambda: f"nodes {fineness:.2g} widths apart")
     assert start == len(chain) and isinstance(law, _Nodes)
     mass = float(law.weights.sum())
     return law._replace(weights=law.weights / mass), abs(mass - 1)

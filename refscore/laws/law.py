@@ -15,11 +15,12 @@ Rules, applied step after step, the first that fits:
 
 from __future__ import annotations
 
-from functools import reduce
+from functools import partial, reduce
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from refscore._progress import Shown, progress
 from refscore.densities import GaussianMixture, PanelLaw, PointSet, Product, PushForward
 from refscore.laws import affine, grid, metropolis, minibatch, split
 
@@ -89,34 +90,46 @@ def law_with_error(chain: Chain, initial) -> tuple[GaussianMixture | PointSet | 
     if not all(hasattr(chain, name) for name in ("v", "mean", "__len__")):
         raise TypeError(f"chain is {type(chain).__name__}: pass what langevin, annealed_langevin, sgld, mala, reverse_sde, ddpm, "
                         "ddim, predictor_corrector or probability_flow(...).steps(times) return")
+    with progress(len(chain), f"law after {len(chain)} steps") as shown:
+        return propagated(chain, initial, shown)
+
+
+def propagated(chain: Any, initial, shown: Shown) -> tuple[Any, float]:
+    """`law_with_error` of a chain that takes every step; ``shown`` is told how many of them are done."""
     density: Any = initial
     steps: list[affine.Step] = []
     error, k = 0.0, 0
     noisy = np.flatnonzero(np.asarray(chain.v) > 0)
     last = int(noisy[-1]) + 1 if noisy.size else 0
     while k < len(chain):
+        shown(k)
         if isinstance(density, PointSet):
             density = _scatter(chain, k, density)
             k += 1
         elif hasattr(chain, "means"):
             minibatch.refuse_dimensions(density.dim)
-            (density, quadrature), k = grid.propagate(chain[k:], density), len(chain)
+            (density, quadrature), k = grid.propagate(chain[k:], density, partial(_after, k, shown)), len(chain)
             error += quadrature
         elif isinstance(density, Product):
-            return _by_lines(chain, k, density, error)
+            return _by_lines(chain, k, density, error, shown)
         elif (pushed := affine.push(chain, k, density)) is not None:
             density, k = pushed[0], k + 1
             steps.append(pushed[1])
         else:
             error, steps = error + affine.error(steps, density), []  # kernels do not increase total variation
             if density.dim > 1:
-                return _by_lines(chain, k, density, error)
+                return _by_lines(chain, k, density, error, shown)
             if k >= last:
                 density = _pushed_forward(chain, k, density)
                 return density, error + density.error
-            (density, quadrature), k = grid.propagate(chain[k:last], density), last
+            (density, quadrature), k = grid.propagate(chain[k:last], density, partial(_after, k, shown)), last
             error += quadrature
     return density, error + affine.error(steps, density)
+
+
+def _after(k: int, shown: Shown, done: int, note) -> None:
+    """The bar of a chain whose first k steps are done."""
+    shown(k + done, note)
 
 
 def _scatter(chain: Chain, k: int, points: PointSet) -> GaussianMixture | PointSet:
@@ -135,7 +148,9 @@ def _pushed_forward(chain: Chain, k: int, density: GaussianMixture) -> PushForwa
         ) from reason
 
 
-def _by_lines(chain: Chain, k: int, density: GaussianMixture | Product, error: float) -> tuple[Product, float]:
+def _by_lines(
+    chain: Chain, k: int, density: GaussianMixture | Product, error: float, shown: Shown
+) -> tuple[Product, float]:
     try:
         product, lines, departure = split.lines(chain[k:], density)
     except ValueError as reason:
@@ -144,5 +159,5 @@ def _by_lines(chain: Chain, k: int, density: GaussianMixture | Product, error: f
             f"chain acts on independent coordinates one by one, and {reason}. Use a score that is affine (a Gaussian target) or "
             "splits (a product, a mixture along one line), one dimension, a PointSet with a single step, or simulate"
         ) from reason
-    laws = [law_with_error(line, factor) for line, factor in zip(lines, product.factors, strict=True)]
+    laws = [propagated(line, factor, shown) for line, factor in zip(lines, product.factors, strict=True)]
     return Product([law for law, _ in laws], product.axes), error + departure + sum(e for _, e in laws)

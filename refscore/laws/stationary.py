@@ -10,14 +10,16 @@ A change below the error of a round cannot be told from none: modes that exchang
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from refscore import _validate
+from refscore._progress import Shown, progress
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.laws import affine, grid
-from refscore.laws.law import ACCURACY, law_with_error
+from refscore.laws.law import ACCURACY, law_with_error, propagated
 
 if TYPE_CHECKING:  # a chain is handed over as an object: laws share no code with samplers
     from refscore.samplers import Chain
@@ -55,21 +57,27 @@ def stationary(chain: Chain, initial: GaussianMixture, rounds: int = 100) -> tup
             return fixed
     before: Any = law_with_error(chain, initial)[0]
     last, rate, left = 0.0, 0.0, np.inf
-    for _ in range(rounds):
-        after: Any
-        after, error = law_with_error(chain, before)
-        change = grid._difference(_nodes(before), _nodes(after)) / 2
-        if last and change > error:
-            rate = change / last
-        settled = change <= error or (0 < rate < 1 and rate * change <= _ENOUGH * (1 - rate))
-        left = (rate * change + error) / (1 - rate) if rate < 1 else np.inf
-        if settled:
-            break
-        before, last = after, change
+    with progress(rounds, f"stationary law, at most {rounds} rounds of {len(chain)} steps") as shown:
+        for i in range(rounds):
+            after: Any
+            after, error = propagated(chain, before, partial(_within, shown, i, last))
+            change = grid._difference(_nodes(before), _nodes(after)) / 2
+            if last and change > error:
+                rate = change / last
+            settled = change <= error or (0 < rate < 1 and rate * change <= _ENOUGH * (1 - rate))
+            left = (rate * change + error) / (1 - rate) if rate < 1 else np.inf
+            if settled:
+                break
+            before, last = after, change
     if not (settled and left <= ACCURACY):
         raise ValueError(f"after {rounds} rounds of {len(chain)} steps the law still changes by {change:.1e} a round, and is known "
                          f"to {left:.1e} only: repeat a longer chain, or start nearer to where it settles")
     return after, left
+
+
+def _within(shown: Shown, i: int, change: float, done: int, note=None) -> None:
+    """The bar of a search that is within round i, the round before which changed the law by ``change``."""
+    shown(i, lambda: f"changed by {change:.1e}" if i else "")
 
 
 def _nodes(law: GaussianMixture) -> grid._Nodes:

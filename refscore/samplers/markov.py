@@ -8,10 +8,12 @@ else.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import partial
 
 import numpy as np
 
 from refscore import _blocks, _validate
+from refscore._progress import Shown, hidden, progress
 
 _STREAM = 0x636861696E  # "chain": so that an int seed used for the initial points gives other numbers here
 _ROW_ARRAYS = 6  # x, score, noise and what the score needs besides, in arrays of the size of x
@@ -37,16 +39,20 @@ class MarkovChain(ABC):
         if not isinstance(rng, np.random.Generator):
             _validate.generator(rng)
             rng = np.random.default_rng([_STREAM, int(rng)])
-        label = f"simulating {len(x0)} rows, {len(self)} steps"
-        return _blocks.map_rows(self._simulate_block, x0, row_bytes=self._row_bytes(x0), rng=rng, label=label)
+        label, row_bytes = f"simulating {len(x0)} rows, {len(self)} steps", self._row_bytes(x0)
+        if len(x0) * row_bytes > _blocks.BLOCK_BYTES:
+            return _blocks.map_rows(self._simulate_block, x0, row_bytes=row_bytes, rng=rng, label=label)
+        with progress(len(self), label) as shown:  # one block, which shows its steps
+            return _blocks.map_rows(partial(self._simulate_block, shown=shown), x0, row_bytes=row_bytes, rng=rng)
 
     def _row_bytes(self, x: np.ndarray) -> int:
         """Bytes of temporaries that a row needs."""
         return _ROW_ARRAYS * x.shape[1] * x.itemsize
 
-    def _simulate_block(self, x: np.ndarray, *, rng: np.random.Generator) -> np.ndarray:
+    def _simulate_block(self, x: np.ndarray, *, rng: np.random.Generator, shown: Shown = hidden) -> np.ndarray:
         x = x.copy()
         for k in range(len(self)):
+            shown(k)
             x = self._advance(k, x, rng)
         return x
 

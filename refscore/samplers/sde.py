@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from refscore import _validate
+from refscore._progress import progress
 from refscore.samplers import wiener
 from refscore.samplers.chain import check_callable
 from refscore.samplers.markov import MarkovChain, noise_like, only_slices
@@ -75,8 +76,10 @@ class SDESteps(MarkovChain):
                              f"each of the {len(self)} steps, as wiener_increments(times, noise) gives them")
         states = np.empty((len(self) + 1, *x.shape), x.dtype)
         states[0] = x
-        for k, increment in enumerate(increments):
-            states[k + 1] = self.step(k, states[k], increment)
+        with progress(len(self), f"path of {len(x)} rows, {len(self)} steps") as shown:
+            for k, increment in enumerate(increments):
+                shown(k)
+                states[k + 1] = self.step(k, states[k], increment)
         return states
 
     def _advance(self, k: int, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
