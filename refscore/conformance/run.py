@@ -20,41 +20,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from refscore import __version__
 from refscore.conformance import contrastive, conventions
 from refscore.conformance.candidate import BrokenAdapter, Candidate
-from refscore.conformance.diagnosis import Equals, diagnose
+from refscore.conformance.diagnosis import Equals
 from refscore.conformance.judge import Climb, rungs_of
 from refscore.conformance.ladders.setting import Setting
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import OPERATIONS, Operation
+from refscore.conformance.verdict import Check, verdict
 
 FALSE_ALARM_BUDGET = 1e-6
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
-
-
-@dataclass(frozen=True)
-class Check:
-    """The verdict on one operation. ``error`` and ``tolerance`` are relative to the size of the values, on the worst rung."""
-
-    id: str
-    operation: str
-    outcome: str
-    category: str
-    error: float | None = None
-    tolerance: float | None = None
-    diagnosis: tuple[Equals, ...] = ()
-    first_failing_rung: str = ""
-    message: str = ""
-    reproducer: str = ""
-    conventions: dict[str, Any] = field(default_factory=dict)
-    inferred: tuple[str, ...] = ()
-    rungs: int = 0
-    failing: tuple[str, ...] = ()
-    precision: str = ""
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -103,13 +80,13 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
         if on_start is not None:
             on_start(operation.name)
         start = time.perf_counter()
-        verdict = replace(judged(operation, candidate, seed), seconds=time.perf_counter() - start)
-        checks.append(verdict)
+        found = replace(judged(operation, candidate, seed), seconds=time.perf_counter() - start)
+        checks.append(found)
         if on_done is not None:
-            on_done(verdict)
-    found, checks = _one_convention(checks, candidate)
+            on_done(found)
+    agreed, checks = _one_convention(checks, candidate)
     checks = _root_causes(_shared(checks))
-    return Result(type(candidate.adapter).__name__, seed, tuple(checks), found)
+    return Result(type(candidate.adapter).__name__, seed, tuple(checks), agreed)
 
 
 def built(adapter: Any) -> Any:
@@ -130,7 +107,7 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         return Check(operation.name, operation.name, unfit[0], operation.category, message=unfit[1])
     if operation.name == "rbm_cd_gradient":
         return _contrastive(operation, candidate, seed)
-    return _deterministic(Climb(operation, candidate, rungs_of(operation, candidate)))
+    return verdict(Climb(operation, candidate, rungs_of(operation, candidate)))
 
 
 def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
@@ -157,84 +134,6 @@ def _contrastive(operation: Operation, candidate: Candidate, seed: int) -> Check
     if alike:
         fields["message"] += f"; fails the same tests as {alike[0].mistake}, with the same means: {alike[0].text}"
     return Check(operation.name, operation.name, category=operation.category, diagnosis=alike, **fields)
-
-
-def _deterministic(climb: Climb) -> Check:
-    climb.climb()
-    operation, candidate = climb.operation, climb.candidate
-    if climb.answers[0].kind == "unsupported":
-        return Check(operation.name, operation.name, "unsupported", operation.category, message=climb.answers[0].problem)
-    eps, declared = climb.eps, candidate.conventions
-    setting = climb.infer(eps, declared)
-    contradicts = "" if setting else _contradiction(climb, eps)
-    sure = setting is not None
-    if setting is None:
-        setting = climb.unsure()
-    excess = [climb.excess(i, setting, eps) for i in range(len(climb.answers))]
-    failing = tuple(r.name for r, e in zip(climb.rungs, excess) if not e <= 1)
-    worst = int(np.argmax([e if climb.answers[i].values is not None else -1 for i, e in enumerate(excess)]))
-    error, allowed = _relative(climb, worst, setting, eps)
-    base = Check(
-        operation.name, operation.name, "pass", operation.category, error, allowed, conventions=dict(setting),
-        inferred=tuple(k for k in operation.keys if k not in declared) if sure else (), rungs=len(climb.answers), failing=failing,
-        precision={2.0**-52: "float64", 2.0**-23: "float32"}.get(eps, f"eps {eps:.1g}"),
-    )
-    if not failing:
-        return base
-    first = next(i for i, e in enumerate(excess) if not e <= 1)
-    problem = next((a for a in climb.answers if a.problem), None)
-    if problem is not None:
-        at = climb.rungs[climb.answers.index(problem)].name
-        kind = "fail" if problem.kind in ("shape", "not finite") else "error"
-        return replace(base, outcome=kind, first_failing_rung=climb.rungs[first].name, message=f"on rung '{at}': {problem.problem}",
-                       diagnosis=tuple(diagnose(climb, setting, eps)) if problem.kind == "not finite" else ())
-    if climb.values(first, setting) is None:
-        shapes = [tuple(v.shape) for v in climb.answers[first].values or []]
-        wanted = climb.wanted(first, setting)[0].shape
-        text = f"on rung '{climb.rungs[first].name}': it returns shape {shapes[0]}, wanted is {wanted}"
-        return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=text)
-    equal = tuple(diagnose(climb, setting, eps))
-    message = _message(climb, first, setting, equal, contradicts)
-    return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=message, diagnosis=equal)
-
-
-def _contradiction(climb: Climb, eps: float) -> str:
-    """Under which other values of declared keys the answers are right, if under any."""
-    declared = climb.candidate.conventions
-    free = {k: v for k, v in declared.items() if k not in climb.operation.keys}
-    other = climb.infer(eps, free)
-    if other is None or any(climb.excess(i, other, eps) > 1 for i in range(len(climb.answers))):
-        return ""
-    keys = [k for k in climb.operation.keys if k in declared and other[k] != declared[k]]
-    told = ", ".join(f"{k}={other[k]!r}" for k in keys)
-    return f"it follows {told}, and conventions declares {', '.join(f'{k}={declared[k]!r}' for k in keys)}" if keys else ""
-
-
-def _relative(climb: Climb, i: int, setting: dict[str, Any], eps: float) -> tuple[float | None, float | None]:
-    """(error, tolerance) on rung i, relative to the largest value there."""
-    values, wanted = climb.values(i, setting), climb.wanted(i, setting)
-    if values is None:
-        return None, None
-    size = max(float(np.abs(w).max(initial=0)) for w in wanted) or 1.0
-    error = max(float(np.abs(v - w).max(initial=0)) for v, w in zip(values, wanted, strict=True)) / size
-    return error, max(float(((eps + 2.0**-52) * a).max(initial=0)) for a in climb.allowed(i, setting)) / size
-
-
-def _message(climb: Climb, i: int, setting: dict[str, Any], equal: tuple[Equals, ...], contradicts: str) -> str:
-    """Got, wanted, where, and what it equals."""
-    triples = list(zip(climb.values(i, setting) or [], climb.wanted(i, setting), climb.allowed(i, setting), strict=True))
-    excess = [np.abs(v - w) / np.maximum(a, 1e-300) for v, w, a in triples]
-    part = int(np.argmax([e.max(initial=0) for e in excess]))
-    value, wanted, _ = triples[part]
-    at = np.unravel_index(int(np.argmax(excess[part])), value.shape)
-    where = f" at index {[int(k) for k in at]}" if at else ""
-    which = f" of array {part}" if len(climb.wanted(i, setting)) > 1 else ""
-    text = f"on rung '{climb.rungs[i].name}': got {value[at]:.10g}, wanted {wanted[at]:.10g}{where}{which}"
-    if contradicts:
-        text += f"; {contradicts}"
-    elif equal:
-        text += f"; equals {equal[0].mistake} to {equal[0].digits} digits: {equal[0].text}"
-    return text
 
 
 def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str, Any], list[Check]]:
