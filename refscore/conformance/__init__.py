@@ -14,10 +14,11 @@
 `refscore.conformance.reference` reads the whole contract as formulas.
 """
 
+from refscore.conformance import bridges
 from refscore.conformance.candidate import BrokenAdapter
 from refscore.conformance.operations import OPERATIONS, Operation
 from refscore.conformance.reference import Reference
 from refscore.conformance.run import Check, Result, check
 from refscore.conformance.spec import Spec
 
-__all__ = ["OPERATIONS", "BrokenAdapter", "Check", "Operation", "Reference", "Result", "Spec", "check"]
+__all__ = ["OPERATIONS", "BrokenAdapter", "Check", "Operation", "Reference", "Result", "Spec", "bridges", "check"]

@@ -1,0 +1,106 @@
+"""The bridges: models equal refscore's, gradients by automatic differentiation equal those by hand, a right adapter passes."""
+
+from functools import partial
+
+import numpy as np
+import pytest
+
+from refscore.conformance import Reference, check
+from refscore.conformance.ladders.setting import linear, mixture, mlp, noise, points, quadratic_energy
+from refscore.processes import DDPM, VP, linear_betas
+
+SPECS = {
+    "linear": linear(3), "mlp": mlp(3, (7, 5), "softplus"), "mlp in time": mlp(3, (6,), "tanh", True), "mixture": mixture(3),
+    "mixture in time": mixture(3, True), "quadratic energy": quadratic_energy(3), "energy": mlp(3, (6,), "silu", energy=True),
+    "energy in time": mlp(3, (7, 5), "sin", True, True), "relu": mlp(3, (6,), "relu"),
+}
+
+
+@pytest.fixture(params=["torch", "jax"])
+def framework(request):
+    pytest.importorskip(request.param)
+    from refscore.conformance import bridges
+
+    return request.param, getattr(bridges, request.param)
+
+
+def functions(framework):
+    """(arrays in, arrays out) of a framework."""
+    name, bridge = framework
+    return (bridge.tensor, bridge.array) if name == "torch" else (bridge.array, bridge.numpy)
+
+
+@pytest.mark.parametrize("predicts", ["score", "eps", "x0", "v", "energy"])
+@pytest.mark.parametrize("process", [VP(), DDPM(linear_betas(50))], ids=["VP", "DDPM"])
+@pytest.mark.parametrize("name", SPECS)
+def test_models_are_refscores(framework, name, process, predicts):
+    spec, x = SPECS[name], points(7, 3)
+    t = np.linspace(0.1, 0.9, 7) if isinstance(process, VP) else np.arange(3, 45, 6)
+    inwards, outwards = functions(framework)
+    built = framework[1].model(spec, process, predicts)
+    times = (t,) if spec.takes_time else ()
+    found = outwards(built(inwards(x), *[inwards(a) for a in times]))
+    wanted = Reference(process, {"predicts": predicts}).model(spec)(x, *times)
+    np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)
+
+
+def ours(framework, dtype=None):
+    """A right adapter in the framework: the losses that need no derivative of the model in x, and a step."""
+    inwards, outwards = functions(framework)
+    bridge = framework[1]
+    into = inwards if dtype is None else partial(inwards, dtype=dtype)
+
+    class Right:
+        process = VP()
+        conventions = {"predicts": "eps", "half": False, "over_dims": "mean"}
+
+        def dsm_process_loss(self, model, x0, t, noise):
+            alpha, sigma = (into(scale(outwards(t))).reshape(-1, 1) for scale in (self.process.alpha, self.process.sigma))
+            error = model(alpha * x0 + sigma * noise, t) - noise
+            return (error**2 / sigma**2).mean()
+
+        def esm_loss(self, model, x, true_score):
+            return ((model(x) - true_score) ** 2).mean()
+
+        def langevin_step(self, model, x, step, noise):
+            return x + step * model(x) + (2 * step) ** 0.5 * noise
+
+    return Right, bridge
+
+
+def test_a_right_adapter_passes_with_its_gradients(framework):
+    Right, bridge = ours(framework)
+    result = check(bridge.adapter(Right))
+    judged = {c.operation: (c.outcome, c.message) for c in result.checks if c.outcome != "unsupported"}
+    names = {"dsm_process_loss", "dsm_process_loss_grad", "esm_loss", "esm_loss_grad", "langevin_step"}
+    assert judged == {name: ("pass", "") for name in names}
+
+
+def test_single_precision_passes_undeclared(framework):
+    single = {"torch": lambda: framework[1].torch.float32, "jax": lambda: framework[1].jnp.float32}[framework[0]]()
+    Right, bridge = ours(framework, single)
+    result = check(bridge.adapter(dtype=single)(Right))
+    judged = {c.operation: (c.outcome, c.message) for c in result.checks if c.outcome != "unsupported"}
+    assert set(judged.values()) == {("pass", "")} and len(judged) == 5, judged
+
+
+def test_a_planted_bug_is_found(framework):
+    Right, bridge = ours(framework)
+
+    class Wrong(Right):
+        def langevin_step(self, model, x, step, noise):
+            return x + step * model(x) + 2 * step * noise
+
+    (verdict,) = check(bridge.adapter(Wrong), only=("langevin_step",)).checks
+    assert verdict.outcome == "fail" and verdict.diagnosis[0].mistake == "langevin_noise_not_rooted"
+
+
+def test_gradients_by_hand_are_those_by_automatic_differentiation(framework):
+    """An independent road to every gradient of the reference."""
+    inwards, outwards = functions(framework)
+    spec, x, target = mlp(3, (7, 5), "softplus"), points(7, 3), noise(7, 3)
+    built = framework[1].model(spec)
+    found = framework[1].gradient(lambda m, a, b: ((m(a) - b) ** 2).sum() / 14, built, [inwards(x), inwards(target)])
+    r = Reference()
+    for ours, theirs in zip(r.esm_loss_grad(r.model(spec), x, target), found, strict=True):
+        np.testing.assert_allclose(ours, outwards(theirs), rtol=1e-11, atol=1e-13)
