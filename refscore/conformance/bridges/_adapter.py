@@ -1,7 +1,8 @@
 """What both bridges do with a class whose operations speak another framework's arrays.
 
 Every operation of the contract that the class has is wrapped: NumPy arrays become the framework's on the way in, and its arrays
-NumPy's on the way out; numbers, names and seeds pass as they are. One operation may call another, in the framework's arrays. A loss gets its gradient, ``X_grad``, unless the class has one.
+NumPy's on the way out; numbers, names and seeds pass as they are. One operation may call another, in the framework's arrays. A
+loss gets its gradient, ``X_grad``, unless the class has one.
 """
 
 from __future__ import annotations
