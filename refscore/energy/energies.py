@@ -68,10 +68,11 @@ class QuadraticEnergy:
         return np.broadcast_to(self.precision, (len(self._away(x)), *self.precision.shape)).copy()
 
     def parameter_gradient(self, x, c) -> list[np.ndarray]:
-        """[-sum c P(x - m), 1/2 sum c (x - m)(x - m)'], as if the entries of P were free."""
+        """[-sum c P(x - m), 1/2 sum c (x - m)(x - m)'], as if the entries of P were free; symmetric to the last bit, as P must be."""
         away = self._away(x)
         weighted = _weights(c, len(away))[:, None] * away
-        return [-self.precision @ weighted.sum(axis=0), 0.5 * weighted.T @ away]
+        square = weighted.T @ away
+        return [-self.precision @ weighted.sum(axis=0), 0.25 * (square + square.T)]
 
     def _away(self, x) -> np.ndarray:
         return _validate.batch(x, len(self.mean)) - self.mean

@@ -320,6 +320,19 @@ def test_gradient_of_the_likelihood_by_differences_of_log_z(d):
     assert abs(sum((g * v).sum() for g, v in zip(gradient, direction)) - slope) <= error < 1e-5
 
 
+def test_the_gradient_in_a_precision_is_symmetric_to_the_last_bit():
+    """Or the first step of a training would leave a P that is none."""
+    rng = np.random.default_rng(0)
+    for d in (2, 3, 5):
+        x, c = rng.normal(size=(200, d)), rng.normal(size=200)
+        energy = QuadraticEnergy(rng.normal(size=d), np.eye(d))
+        slope = energy.parameter_gradient(x, c)[1]
+        np.testing.assert_array_equal(slope, slope.T)
+        away = x - energy.mean
+        want = 0.5 * np.einsum("n,ni,nj->ij", c, away, away)
+        assert np.abs(slope - want).max() <= 200 * EPS * np.einsum("n,ni,nj->ij", np.abs(c), np.abs(away), np.abs(away)).max()
+
+
 def test_gradient_of_binary_models_by_differences_of_log_z():
     rng = np.random.default_rng(5)
     energy, x = EnergyMLP((6, 5, 1), "tanh", 2).energy, rng.integers(0, 2, size=(9, 6)).astype(float)
