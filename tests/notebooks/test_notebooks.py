@@ -103,7 +103,7 @@ def test_carries_nothing_of_the_machine(path):
     assert path.stat().st_size < MOST_BYTES
 
 
-@pytest.mark.parametrize("text", ["read /home/me/x.npy", 'File "/tmp/a.py"', "cd /work/main", r"C:\Users\me", "/root/.cache"])
+@pytest.mark.parametrize("text", ["read /home/me/x.npy", 'File "/tmp/a.py"', "cd /srv/data/x", r"C:\Users\me", "/root/.cache"])
 def test_local_paths_are_recognised(text):
     assert LOCAL_PATH.search(text)
 
