@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from refscore import _validate
 from refscore.energy import _states
 from refscore.energy.ebm import Normalised
 
@@ -44,14 +43,6 @@ class BinaryEnergyModel(Normalised):
 
     Source: [e, "Energy-based models"]; systems G1, G2.
     """
-
-    energy: Any
-    dim: int
-
-    def __post_init__(self):
-        if not callable(self.energy):
-            raise TypeError(f"energy is {self.energy!r}: pass a function of states (n, v), such as QuadraticEnergy(m, P)")
-        _validate.count(self.dim, "dim")
 
     def exponent(self, x) -> np.ndarray:
         """f(x) = -E(x), (n,)."""

@@ -17,7 +17,8 @@ from __future__ import annotations
 import math
 import warnings
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -28,10 +29,21 @@ from refscore.densities import Gaussian
 from refscore.energy import _cover, _cubature
 
 
+@dataclass(frozen=True, eq=False)
 class Normalised(ABC):
     """What models on all of space and on binary states have in common: p = exp(-E)/Z."""
 
     energy: Any
+    dim: int
+
+    def __post_init__(self):
+        if callable(self.energy) and hasattr(self.energy, "energy"):
+            raise TypeError(f"energy is an {type(self.energy).__name__}, whose values are scores: pass the energy that they are "
+                            "the scores of, its attribute .energy")
+        if not callable(self.energy):
+            raise TypeError(f"energy is {self.energy!r}: pass a function of rows (n, d), such as QuadraticEnergy(m, P), or "
+                            "EnergyMLP(...).energy")
+        _validate.count(self.dim, "dim")
 
     @abstractmethod
     def log_partition(self) -> tuple[float, float]:
@@ -48,7 +60,11 @@ class Normalised(ABC):
     @property
     def parameters(self) -> list[np.ndarray]:
         """Those of the energy."""
-        return list(self.energy.parameters)
+        return list(self._parametrised.parameters)
+
+    def with_parameters(self, arrays: Sequence) -> Any:
+        """The model whose energy has other parameters; everything else stays as it is."""
+        return replace(self, energy=self._parametrised.with_parameters(arrays))
 
     def logpdf(self, x) -> np.ndarray:
         """log p(x) = -E(x) - log Z, (n,)."""
@@ -73,6 +89,13 @@ class Normalised(ABC):
             return value
         data = self.energy.parameter_gradient(x, np.full(len(f), 1 / len(f)))
         return value, [m - d for m, d in zip(self.mean_parameter_gradient(), data, strict=True)]
+
+    @property
+    def _parametrised(self) -> Any:
+        if not hasattr(self.energy, "with_parameters"):
+            raise TypeError(f"energy is {self.energy!r}, without parameters: pass QuadraticEnergy(m, P), EnergyMLP(...).energy, or "
+                            "AnalyticEnergy(value, weighted=..., parameters=[...])")
+        return self.energy
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,17 +132,13 @@ class EnergyModel(Normalised):
     Source: [e, "Energy-based models"]; systems G1, G2, G3.
     """
 
-    energy: Any
-    dim: int
     proposal: Gaussian | None = None
     box: Any = None
     starts: Any = None
 
     def __post_init__(self):
-        if not callable(self.energy):
-            raise TypeError(f"energy is {self.energy!r}: pass a function of points (n, d), such as QuadraticEnergy(m, P), or "
-                            "EnergyMLP(...).energy")
-        dim = _validate.count(self.dim, "dim")
+        super().__post_init__()
+        dim = int(self.dim)
         if self.proposal is not None and not (isinstance(self.proposal, Gaussian) and self.proposal.dim == dim):
             raise ValueError(f"proposal is {self.proposal!r}: pass a Gaussian in {dim} dimensions")
         if self.box is not None:
@@ -129,7 +148,6 @@ class EnergyModel(Normalised):
             object.__setattr__(self, "box", box)
             if self.proposal is not None:
                 raise ValueError("box and proposal are both given: the box says where the mass is, leave out proposal")
-
         if self.starts is not None:
             object.__setattr__(self, "starts", _validate.batch(self.starts, dim, "starts"))
 
@@ -154,7 +172,11 @@ class EnergyModel(Normalised):
         return np.trace(self.score_jacobian(x), axis1=1, axis2=2)
 
     def log_partition(self) -> tuple[float, float]:
-        """log Z and an error estimate (Notes of the class); a RuntimeWarning says when it is above 1e-10."""
+        """log Z and an error estimate; a RuntimeWarning says when it is above 1e-10.
+
+        The estimate counts what nodes, arms and descents lead to (Notes of the class). A needle within a wide well is missed, and
+        not in it, unless the model was made with ``starts`` nearby, such as the data.
+        """
         return self._log_z
 
     def expectation(self, f, *, tolerance: float = 1e-10) -> tuple[Any, Any]:

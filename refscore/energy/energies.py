@@ -68,7 +68,7 @@ class QuadraticEnergy:
         return np.broadcast_to(self.precision, (len(self._away(x)), *self.precision.shape)).copy()
 
     def parameter_gradient(self, x, c) -> list[np.ndarray]:
-        """[-sum c P(x - m), 1/2 sum c (x - m)(x - m)'], as if the entries of P were free; symmetric to the last bit, as P must be."""
+        """[-sum c P(x - m), 1/2 sum c (x - m)(x - m)'], as if the entries of P were free; symmetric to the last bit."""
         away = self._away(x)
         weighted = _weights(c, len(away))[:, None] * away
         square = weighted.T @ away

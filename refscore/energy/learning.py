@@ -1,8 +1,8 @@
-r"""What `refscore.training.train` minimises so that a restricted Boltzmann machine's likelihood grows, exactly or nearly.
+r"""What `refscore.training.train` minimises so that the likelihood of an unnormalised model grows, exactly or nearly.
 
-    MaximumLikelihood         - mean log p(x_i) and its gradient, exact: what the others estimate
-    ContrastiveDivergence     CD-k: chains start at the minibatch
-    PersistentChains          PCD: chains that go on from step to step, as memory of the run, so that a checkpoint has them
+    MaximumLikelihood         - mean log p(x_i) and its gradient, exact, of any model whose Z is: what the others estimate
+    ContrastiveDivergence     CD-k, of an RBM: chains start at the minibatch
+    PersistentChains          PCD, of an RBM: chains that go on from step to step, as memory of the run, which a checkpoint has
 
 The last two have no value of the likelihood. Their loss is mean F(x_i) - mean F(negatives), whose gradient at fixed negatives
 is minus the gradient of `refscore.energy.contrastive`; it is no estimate of the likelihood and need not fall. The draws of a step
@@ -14,6 +14,7 @@ Source: systems G2; Hinton 2002; Tieleman 2008.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -25,21 +26,32 @@ from refscore.energy.rbm import RBM
 
 @dataclass(frozen=True)
 class MaximumLikelihood:
-    """Minus the mean log-likelihood, for machines that can be enumerated: nothing is drawn."""
+    """Minus the mean log-likelihood: nothing is drawn.
+
+    For any model with ``log_likelihood(x, grad=True)``: `RBM`, `GaussianRBM` and `DeepBoltzmannMachine` of sizes that can be
+    enumerated, `BinaryEnergyModel`, and `EnergyModel` in up to three dimensions, which takes a quadrature of Z a step.
+    """
 
     def draw(self, n: int, d: int, rng: np.random.Generator) -> tuple:
         """Nothing."""
         return ()
 
-    def loss(self, model: RBM, x0) -> tuple[float, list[np.ndarray]]:
+    def loss(self, model: Any, x0) -> tuple[float, list[np.ndarray]]:
         """-1/n sum log p(x_i), and its gradient."""
+        if not hasattr(model, "log_likelihood"):
+            hint = "EnergyModel(model.energy, dim)" if hasattr(model, "energy") else "EnergyModel(energy, dim), or an RBM"
+            raise TypeError(f"model is of type {type(model).__name__}, without log_likelihood(x, grad=True): pass a model whose Z "
+                            f"can be computed, {hint}")
         value, gradient = model.log_likelihood(x0, grad=True)
         return -value, [-g for g in gradient]
 
 
 @dataclass(frozen=True)
 class ContrastiveDivergence:
-    """CD-k.
+    """CD-k of an `RBM`, by Gibbs sampling.
+
+    For an energy on R^d, whose chain is a choice (Langevin dynamics, MALA), `contrastive_step` makes the same estimate, a step at
+    a time.
 
     Parameters
     ----------

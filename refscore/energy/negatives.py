@@ -45,6 +45,8 @@ def contrastive_step(model: Any, x, chain: MarkovChain, start, rng) -> tuple[lis
     ([array, ...], (m, d))
         The gradient, one array a parameter, in the direction in which the likelihood grows; the last states of the chains.
 
+    For an RBM, whose chain is Gibbs sampling, `ContrastiveDivergence` and `PersistentChains` are the same for `train`.
+
     Raises ValueError and TypeError as `refscore.objectives.contrastive_divergence`.
     Source: [e, "Contrastive divergence"]; systems G2.
     """

@@ -75,15 +75,18 @@ def train(
 
     Parameters
     ----------
-    model : network with ``parameters`` and ``with_parameters``, such as an MLP; it stays as it is.
+    model : what has ``parameters`` and ``with_parameters(arrays)``, such as an MLP, an EnergyModel or an RBM; it stays as it is.
     data : (n, d) array of data points, or a density with ``sample(n, rng)``.
-    objective : what is drawn and minimised: Denoising, DenoisingProcess, NoiseConditional, NoisePrediction, Sliced, Implicit, or
-        any object with their two methods.
+    objective : what is drawn and minimised
+        For scores Denoising, DenoisingProcess, NoiseConditional, NoisePrediction, Sliced or Implicit; for unnormalised models, of
+        `refscore.energy`, MaximumLikelihood, ContrastiveDivergence or PersistentChains; or any object with their two methods,
+        ``draw(n, d, rng)``, a tuple of arrays, and ``loss(model, x0, *drawn)``, (value, [one array a parameter]).
     optimiser : SGD or Adam.
     seed : int, fixes all random numbers of the run.
     checkpoint : path, optional
         Where the run is saved every ``every`` steps and at its end. When there is such a file, the run goes on from it, and
         ends with the same bits as one that was never stopped; with more ``steps`` than before, it is continued.
+    every : steps from one writing of the checkpoint to the next: what a kill can cost. It changes no number of the run.
     label : name of the progress bar, which appears on a terminal's standard error after two seconds.
 
     Returns
@@ -183,12 +186,19 @@ def _points(data: Any) -> Any:
 
 def _check_parts(model: Any, objective: Any, optimiser: Any) -> None:
     for owner, names, message in (
-        (model, ("with_parameters",), "model is {!r}, without parameters to train: pass a network such as an MLP"),
-        (objective, ("draw", "loss"), "objective is {!r}, without draw and loss: pass one such as Denoising(sigma)"),
-        (optimiser, ("start", "update"), "optimiser is {!r}, without start and update: pass SGD(rate) or Adam(rate)"),
+        (model, ("with_parameters",), "model is {}, without parameters to train: pass what has parameters and "
+         "with_parameters, such as an MLP or an EnergyModel"),
+        (objective, ("draw", "loss"), "objective is {}, without draw and loss: pass one such as Denoising(sigma)"),
+        (optimiser, ("start", "update"), "optimiser is {}, without start and update: pass SGD(rate) or Adam(rate)"),
     ):
         if isinstance(owner, type) or not all(callable(getattr(owner, name, None)) for name in names):
-            raise TypeError(message.format(owner))
+            raise TypeError(message.format(_briefly(owner)))
+
+
+def _briefly(value: Any) -> str:
+    """Its repr, or its type where that is long, such as a model's that has all its weights in it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"of type {type(value).__name__}"
 
 
 def _resumed(path: str | os.PathLike | None, configuration: dict[str, str], steps: int) -> checkpoints.Saved | None:

@@ -425,6 +425,9 @@ QUADRATIC = QuadraticEnergy([0.0, 0.0], np.eye(2))
     ("call", "error", "match"),
     [
         (lambda: EnergyModel(3, 1), TypeError, "energy is 3"),
+        (lambda: EnergyModel(EnergyMLP((2, 4, 1), "tanh", 0), 2), TypeError, r"energy is an EnergyMLP.*its attribute .energy"),
+        (lambda: BinaryEnergyModel(EnergyMLP((2, 4, 1), "tanh", 0), 2), TypeError, "energy is an EnergyMLP.*its attribute .energy"),
+        (lambda: EnergyModel(lambda x: x[:, 0] ** 2, 1).parameters, TypeError, "without parameters: pass QuadraticEnergy"),
         (lambda: EnergyModel(QUADRATIC, 2, box=[(0, 1)]), ValueError, "pass 2 finite intervals"),
         (lambda: EnergyModel(QUADRATIC, 2, box=[(0, 1), (1, 1)]), ValueError, "low < high"),
         (lambda: EnergyModel(QUADRATIC, 2, proposal=Gaussian([0.0], 1.0)), ValueError, "a Gaussian in 2 dimensions"),

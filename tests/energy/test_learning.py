@@ -5,16 +5,22 @@ import pytest
 from joint_table import Table, binary_rows, machine
 from scipy.optimize import root
 
+from refscore.densities import Gaussian
 from refscore.energy import (
     RBM,
+    BinaryEnergyModel,
     ContrastiveDivergence,
+    EnergyModel,
     MaximumLikelihood,
     PersistentChains,
+    QuadraticEnergy,
+    SumEnergy,
     binary_digits,
     cd_gradient,
     expected_cd_gradient,
     pcd_gradient,
 )
+from refscore.networks import MLP, EnergyMLP
 from refscore.training import SGD, Adam, minibatch, start, train, train_step
 
 OBJECTIVES = [MaximumLikelihood(), ContrastiveDivergence(2), PersistentChains(1, 7)]
@@ -130,6 +136,54 @@ def test_likelihood_of_digits_grows(objective):
     assert run.model.log_likelihood(images) - rbm.log_likelihood(images) > 2
 
 
+def test_a_gaussian_learnt_by_its_closed_form():
+    """Steps of SGD on E = (x - m)'P(x - m)/2 by quadrature of Z, and by the mean and covariance of the same minibatches."""
+    rng = np.random.default_rng(4)
+    data = rng.standard_normal((60, 2)) @ [[1.0, 0.4], [0.0, 0.7]] + [0.5, -0.2]
+    m, P = np.array([0.1, 0.3]), np.array([[1.2, -0.3], [-0.3, 0.9]])
+    model = EnergyModel(QuadraticEnergy(m, P), 2, proposal=Gaussian([0.4, 0.0], 1.5), starts=data[:3])
+    run = train(model, data, MaximumLikelihood(), SGD(0.1), steps=13, batch=20, seed=2)
+    for k in range(1, 14):
+        x = minibatch(data, MaximumLikelihood(), 20, 2, k)[0]
+        away = x - m
+        slopes = P @ away.mean(axis=0), (np.linalg.inv(P) - away.T @ away / 20) / 2
+        assert abs(run.losses[k - 1] + Gaussian(m, np.linalg.inv(P)).logpdf(x).mean()) < 1e-10
+        m, P = m + 0.1 * slopes[0], P + 0.1 * slopes[1]
+    for got, want in zip(run.model.parameters, (m, P), strict=True):
+        assert np.abs(got - want).max() < 1e-10
+    assert run.model.proposal is model.proposal and run.model.starts.shape == (3, 2) and (model.energy.mean == [0.1, 0.3]).all()
+
+
+def test_a_boltzmann_machine_without_hidden_units_learnt_state_by_state():
+    """The same on {0,1}^4: E_model and E_data of the gradient of E, a loop over all 16 states."""
+    x, m, P = rows(40), np.array([0.3, 0.7, 0.1, 0.5]), np.eye(4) + 0.2
+    run = train(BinaryEnergyModel(QuadraticEnergy(m, P), 4), x, MaximumLikelihood(), SGD(0.2), steps=7, batch=20, seed=1)
+
+    def mean(p, states):
+        return [sum(w * g for w, g in zip(p, slopes, strict=True)) for slopes in (
+            [-P @ (s - m) for s in states], [np.outer(s - m, s - m) / 2 for s in states])]
+
+    for k in range(1, 8):
+        batch = minibatch(x, MaximumLikelihood(), 20, 1, k)[0]
+        weights = [np.exp(-(s - m) @ P @ (s - m) / 2) for s in binary_rows(4)]
+        model, seen = mean(weights / np.sum(weights), binary_rows(4)), mean(np.full(20, 1 / 20), batch)
+        m, P = (a + 0.2 * (e - d) for a, e, d in zip((m, P), model, seen, strict=True))
+    for got, want in zip(run.model.parameters, (m, P), strict=True):
+        assert np.abs(got - want).max() < 1e-13
+
+
+def test_a_network_held_by_a_quadratic_energy_is_taken_up_with_the_same_bits(tmp_path):
+    energy = SumEnergy([EnergyMLP((1, 4, 1), "softplus", 1).energy, QuadraticEnergy([0.2], [[0.8]])])
+    model, x = EnergyModel(energy, 1), np.random.default_rng(0).standard_normal((30, 1)) + 1
+    settings = dict(batch=8, seed=5)
+    whole = train(model, x, MaximumLikelihood(), Adam(0.05), steps=9, **settings)
+    for steps in (4, 9):
+        parts = train(model, x, MaximumLikelihood(), Adam(0.05), steps=steps, checkpoint=tmp_path / "run.npz", every=3, **settings)
+    for a, b in zip(whole.model.parameters, parts.model.parameters, strict=True):
+        assert (a == b).all()
+    assert whole.model.log_likelihood(x) > model.log_likelihood(x) + 0.01
+
+
 def test_beside_scikit_learn():
     """BernoulliRBM's persistent chains and ours, with its settings: the same likelihood to within a nat."""
     neural_network = pytest.importorskip("sklearn.neural_network", reason="pip install refscore[peers]")
@@ -146,3 +200,11 @@ def test_refusals():
                         (lambda: PersistentChains(0), "k is 0")):
         with pytest.raises(ValueError, match=match):
             make()
+    settings = dict(steps=1, batch=2, seed=0)
+    for model, match in (
+        (EnergyMLP((2, 3, 1), "tanh", 0), r"of type EnergyMLP, without log_likelihood.*EnergyModel\(model.energy, dim\)$"),
+        (MLP((2, 3, 2), "tanh", 0), r"of type MLP, without log_likelihood.*EnergyModel\(energy, dim\), or an RBM$"),
+        (EnergyModel(lambda x: x[:, 0] ** 2, 2), "energy is <function.*without parameters: pass QuadraticEnergy"),
+    ):
+        with pytest.raises(TypeError, match=match):
+            train(model, rows(5, 2), MaximumLikelihood(), SGD(0.1), **settings)

@@ -252,6 +252,12 @@ def test_objectives_that_cannot_work(make, message):
         make()
 
 
+def test_a_refused_model_is_not_shown_with_all_its_weights():
+    mixture = GaussianMixture(np.full(50, 0.02), np.random.default_rng(0).standard_normal((50, 2)), np.ones(50))
+    with pytest.raises(TypeError, match="^model is of type GaussianMixture, without parameters to train: pass what has parameters"):
+        train(mixture, DATA, Denoising(0.4), Adam(), steps=3, batch=8, seed=0)
+
+
 def test_noise_prediction_needs_indices():
     with pytest.raises(TypeError, match=r"process is OU.*without indices: pass DDPM\(betas\)"):
         NoisePrediction(PROCESS)
