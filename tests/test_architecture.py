@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},
     "conformance": MATHEMATICS | {"report", "mistakes"},
+    "cli": MATHEMATICS | {"report", "identities", "mistakes", "conformance"},
 }
 APART = [("objectives/explicit.py", "objectives/denoising.py"), ("energy/enumeration.py", "energy/_transfer.py")]
 

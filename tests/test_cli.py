@@ -138,7 +138,7 @@ def test_interrupted(capsys, toys):
 
 def test_progress_names_what_is_under_way():
     seen = []
-    identities.verify(identities=[GOOD, BAD], **cli._watch(lambda done, note=lambda: "": seen.append((done, note()))))
+    identities.verify(identities=[GOOD, BAD], **cli.verify.watch(lambda done, note=lambda: "": seen.append((done, note()))))
     assert [done for done, _ in seen] == sorted(done for done, _ in seen) and seen[-1] == (2, "")
     assert seen[0] == (0, GOOD.id) and any(note.startswith(f"{BAD.id}  ") for done, note in seen if done == 1)
 

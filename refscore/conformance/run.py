@@ -179,11 +179,15 @@ def _shared(checks: list[Check]) -> list[Check]:
 def _root_causes(checks: list[Check]) -> list[Check]:
     """An operation that is wrong because a part of it is wrong is blocked by that part."""
     bad = {c.operation for c in checks if c.outcome in ("fail", "error")}
+    roots: dict[str, tuple[str, ...]] = {}
     result = []
-    for c in checks:
-        causes = [name for name in OPERATIONS[c.operation].after if name in bad]
+    for c in checks:  # in the order in which they depend
+        parts = [name for name in OPERATIONS[c.operation].after if name in bad]
+        causes = tuple(dict.fromkeys(root for name in parts for root in roots.get(name, (name,))))
         if c.outcome == "fail" and causes and not c.diagnosis:
+            roots[c.operation] = causes
             verb = "is" if len(causes) == 1 else "are"
-            c = replace(c, outcome="blocked", message=f"{' and '.join(causes)} {verb} wrong: mend that first; {c.message}")
+            text = f"{' and '.join(causes)} {verb} wrong: mend that first; {c.message}"
+            c = replace(c, outcome="blocked", causes=causes, message=text)
         result.append(c)
     return result

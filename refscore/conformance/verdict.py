@@ -30,6 +30,7 @@ class Check:
     rungs: int = 0
     failing: tuple[str, ...] = ()
     precision: str = ""
+    causes: tuple[str, ...] = ()
     seconds: float = 0.0
 
 

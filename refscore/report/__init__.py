@@ -3,6 +3,6 @@
 The writers are imported where they are used, so that the record itself costs nothing.
 """
 
-from refscore.report.outcome import Outcome, Picture, Report, Table
+from refscore.report.outcome import Equal, Finding, Outcome, Picture, Report, Table
 
-__all__ = ["Outcome", "Picture", "Report", "Table"]
+__all__ = ["Equal", "Finding", "Outcome", "Picture", "Report", "Table"]

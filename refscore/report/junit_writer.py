@@ -1,7 +1,8 @@
 """A report as JUnit XML, the format that build servers read: one test suite, one test case an outcome.
 
-A failed outcome is a <failure> with its message; one without a verdict (info) is <skipped>, because it counts as
-nothing. Tables and the numbers of the worst case go to <system-out>.
+A failed outcome is a <failure> with its message, one that broke down an <error>; one without a verdict, and one that was
+expected to fail, is <skipped>, because it counts as nothing. What is required and not covered is a case of its own, which fails.
+Tables and the numbers of the worst case go to <system-out>.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ET
 
-from refscore.report.outcome import Outcome, Report
+from refscore.report.outcome import BAD, NOTHING, Outcome, Report
 from refscore.report.terminal import number, table_text
 
 _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -17,12 +18,12 @@ _ILLEGAL = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def dumps(report: Report) -> str:
     """The report as XML text."""
-    counts = report.counts
+    kinds = [_kind(o) for o in report.outcomes] + ["failure"] * bool(report.missing)
     totals = {
-        "tests": str(len(report.outcomes)),
-        "failures": str(counts["fail"]),
-        "errors": "0",
-        "skipped": str(counts["info"]),
+        "tests": str(len(kinds)),
+        "failures": str(kinds.count("failure")),
+        "errors": str(kinds.count("error")),
+        "skipped": str(kinds.count("skipped")),
         "time": f"{report.seconds:.3f}",
     }
     root = ET.Element("testsuites", totals)
@@ -33,19 +34,33 @@ def dumps(report: Report) -> str:
         ET.SubElement(properties, "property", {"name": name, "value": _clean(value)})
     for outcome in report.outcomes:
         _case(suite, outcome, report.command)
+    if report.missing:
+        case = ET.SubElement(suite, "testcase", {"classname": f"refscore.{report.command}", "name": "coverage", "time": "0"})
+        ET.SubElement(case, "failure", {"type": "coverage", "message": _clean(report.missing)})
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
+def _kind(o: Outcome) -> str:
+    """'failure', 'error', 'skipped', or nothing: what JUnit has of it."""
+    if o.outcome == "error":
+        return "error"
+    return "failure" if o.outcome in BAD else "skipped" if o.outcome in (*NOTHING, "xfail") else ""
+
+
 def _case(suite: ET.Element, o: Outcome, command: str) -> None:
-    names = {"classname": f"refscore.{command}", "name": _clean(f"{o.id} {o.title}"), "time": f"{o.seconds:.3f}"}
-    case = ET.SubElement(suite, "testcase", names)
-    if o.outcome == "fail":
-        failure = ET.SubElement(case, "failure", {"type": "identity", "message": _clean(o.message)})
-        failure.text = _clean(f"{o.message}\nmethod: {o.method}")
-    elif o.outcome == "info":
-        ET.SubElement(case, "skipped", {"message": "numbers reported without a verdict"})
-    lines = [f"systems: {', '.join(o.systems)}", f"error {number(o.error)}, bound {number(o.bound)}, {o.cases} cases"]
+    found, kind = o.finding, _kind(o)
+    names = {"classname": f"refscore.{command}", "name": _clean(f"{o.id} {o.title}")}
+    if found:
+        names = {"classname": f"refscore.{command}.{found.category}", "name": _clean(o.id)}
+    case = ET.SubElement(suite, "testcase", {**names, "time": f"{o.seconds:.3f}"})
+    if kind == "skipped":
+        ET.SubElement(case, "skipped", {"message": _clean(o.message) or "numbers reported without a verdict"})
+    elif kind:
+        failure = ET.SubElement(case, kind, {"type": o.outcome if found else "identity", "message": _clean(o.message)})
+        failure.text = _clean(f"{o.message}\nmethod: {o.method}" + (f"\n\n{found.script}" if found and found.script else ""))
+    lines = [f"{name}: {text}" for name, text in o.details.items()]
+    lines.append(f"error {number(o.error)}, bound {number(o.bound)}, {o.cases} cases")
     ET.SubElement(case, "system-out").text = _clean("\n".join([*lines, *[table_text(t) for t in o.tables]]))
 
 

@@ -16,15 +16,23 @@ from typing import IO, Any
 
 from rich import box
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table as Grid
 from rich.text import Text
 
-from refscore.report.outcome import Outcome, Report, Table
+from refscore.report.outcome import BAD, Outcome, Report, Table
 
 _LONG = 24
 """Rows of a curve that are printed, every so many if there are more."""
 
-_STYLE = {"pass": "green", "fail": "bold red", "info": "cyan"}
+_SHOWN = 8
+"""Lines of a script that are printed; the whole of it is in the files."""
+
+_STYLE = {"pass": "green", "fail": "bold red", "error": "bold red", "xpass": "bold red", "blocked": "red", "convention": "yellow",
+          "xfail": "yellow"}
+
+COLUMNS = {"verify": ("statement", "bound"), "check": ("formula", "tolerance")}
+"""What a command calls its statements and its bounds."""
 
 
 def show(report: Report, file: IO[str] | None = None, width: int | None = None) -> None:
@@ -39,22 +47,34 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
             some = f" (one row in {every})" if every > 1 else ""
             console.print(Text(f"{outcome.id}: {table.title}{some}", style="bold"))
             console.print(_numbers(replace(table, rows=table.rows[::every]), console.width))
-    console.print(_verdicts(report))
+    console.print(_verdicts(report, console.width))
+    for line in absent(report):
+        console.print(Text(line), style="dim")
     for outcome in report.outcomes:
-        if outcome.outcome == "fail":
-            console.print(Text.assemble((f"{outcome.id} fails: ", _STYLE["fail"]), outcome.message, "\n"))
+        if outcome.message and outcome.outcome not in ("unsupported", "blocked"):
+            _explain(console, outcome, [o for o in report.bad if o.finding and outcome.id in o.finding.causes[:1]])
     console.print(Text(summary(report), style="bold " + ("green" if report.holds else "red")))
+
+
+def absent(report: Report) -> list[str]:
+    """The outcomes that there is nothing to say of but why, one line for each reason."""
+    reasons: dict[str, list[str]] = {}
+    for o in report.outcomes:
+        if o.outcome == "unsupported":
+            reasons.setdefault(o.message, []).append(o.id)
+    return [f"unsupported, {why} ({len(ids)}): {', '.join(ids)}" for why, ids in reasons.items()]
 
 
 def summary(report: Report) -> str:
     """One line: how many hold, fail, only inform, how many comparisons were made and how long they took."""
     counts = report.counts
-    parts = [f"{counts['pass']} hold", f"{counts['fail']} fail"]
-    if counts["info"]:
-        parts.append(f"{counts['info']} reported without verdict")
+    words = {"pass": "hold", "info": "reported without verdict"} if report.command == "verify" else {}
+    parts = [f"{n} {words.get(kind, kind)}" for kind, n in counts.items() if n or kind in ("pass", "fail")]
     cases = sum(o.cases for o in report.outcomes)
     line = f"{', '.join(parts)} ({cases} comparisons in {report.seconds:.1f} s)"
-    return line if counts["pass"] or counts["fail"] else line + ": nothing was compared"
+    if not report.bad and not counts["pass"] and not counts.get("convention"):
+        line += ": nothing was compared" if report.command == "verify" else ": nothing is covered"
+    return f"{line}; {report.missing}" if report.missing else line
 
 
 def number(value: float | None) -> str:
@@ -80,16 +100,24 @@ def table_text(table: Table, digits: int = 10) -> str:
     return "\n".join([table.title, *["  ".join(v.rjust(w) for v, w in zip(line, widths)) for line in lines]])
 
 
-def _verdicts(report: Report) -> Grid:
+def _verdicts(report: Report, width: int) -> Grid:
+    """The table; formulas, which are explained where something is wrong, are cut to what the other columns leave."""
+    rows = [o for o in report.outcomes if o.outcome != "unsupported"]
+    statement, bound = COLUMNS[report.command]
     grid = Grid(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), expand=False)
     grid.add_column("id", no_wrap=True)
-    grid.add_column("statement", ratio=1)
-    for name in ("error", "bound"):
+    if report.command == "check":
+        texts = [("id", "error", bound, "verdict", "time"), *[[cell.plain for cell in (*_row(o)[:1], *_row(o)[2:])] for o in rows]]
+        others = sum(max(map(len, column)) for column in zip(*texts))
+        grid.add_column(statement, no_wrap=True, overflow="ellipsis", max_width=max(8, width - others - 18))
+    else:
+        grid.add_column(statement, ratio=1)
+    for name in ("error", bound):
         grid.add_column(name, justify="right", no_wrap=True)
     grid.add_column("verdict", no_wrap=True)
     grid.add_column("time", justify="right", no_wrap=True)
-    for before, o in zip((None, *report.outcomes), report.outcomes):
-        if before is not None and before.id[0] != o.id[0]:
+    for before, o in zip((None, *rows), rows):
+        if before is not None and before.section != o.section:
             grid.add_section()
         grid.add_row(*_row(o))
     return grid
@@ -97,7 +125,32 @@ def _verdicts(report: Report) -> Grid:
 
 def _row(o: Outcome) -> list[Text]:
     plain = [o.id, o.title, number(o.error), number(o.bound)]
-    return [*map(Text, plain), Text(o.outcome, style=_STYLE[o.outcome]), Text(f"{o.seconds:.1f} s")]
+    return [*map(Text, plain), Text(o.outcome, style=_STYLE.get(o.outcome, "cyan")), Text(f"{o.seconds:.1f} s")]
+
+
+def _explain(console: Console, o: Outcome, blocked: list[Outcome]) -> None:
+    """Why an outcome is what it is; of somebody else's operation also what it should be, and how to see it."""
+    verb = {"fail": "fails", "error": "is in error"}.get(o.outcome, o.outcome)
+    found = o.finding
+    console.print(Text.assemble((f"{o.id} {verb}: ", _STYLE.get(o.outcome, "cyan")), o.message, "" if found else "\n"))
+    if found is None:
+        return
+    if o.outcome in (*BAD, "xfail"):
+        rows = {"formula": o.statement, "source": o.source}
+        if found.failing:
+            rows["rungs"] = f"{len(found.failing)} of {o.cases} fail, '{found.first_failing_rung}' first"
+        for equal in found.diagnosis[1:]:
+            rows["also"] = ", ".join(filter(None, (rows.get("also"), f"{equal.mistake} to {equal.digits} digits")))
+        for other in blocked:
+            rows[f"blocks {other.id}"] = other.message
+        for name, text in rows.items():
+            console.print(Padding(Text.assemble((f"{name}: ", "dim"), text), (0, 0, 0, 4)))
+        lines = found.script.splitlines()
+        for line in lines[:_SHOWN]:
+            console.print(Text("    | " + line), style="dim", no_wrap=True, overflow="ellipsis")
+        if len(lines) > _SHOWN:
+            console.print(Text(f"    | ... {len(lines) - _SHOWN} more lines in the report (--json, --html)"), style="dim")
+    console.print()
 
 
 def _numbers(table: Table, width: int) -> Grid:
