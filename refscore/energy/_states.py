@@ -6,6 +6,7 @@ lexicographic order, as ``itertools.product((0, 1), repeat=n)`` has them. Only a
     map_states       a function of every state, joined
     sum_states       sums over all states, of arrays
     log_sum_states   log sum_z e^{l(z)} for l of any size, and its error
+    drawn            states that are drawn with given probabilities
 
 A sum of exponentials is taken relative to the largest l of its block, and blocks relative to the largest of all. Whoever
 computes l also says how large the numbers are that were added up to it, in units of their rounding: the error of
@@ -72,6 +73,13 @@ def refuse_beyond(units: int, width: int, what: str, instead: str) -> None:
 def rows(numbers, units: int) -> np.ndarray:
     """The states of these numbers (n,), of so many units, (n, units) of float64."""
     return ((np.asarray(numbers)[:, None] >> np.arange(units - 1, -1, -1)) & 1).astype(np.float64)
+
+
+def drawn(probabilities: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+    """n independent states, (n, units), given the probabilities of all 2^units, which need not add up to one."""
+    cumulative = np.cumsum(probabilities)
+    numbers = np.searchsorted(cumulative / cumulative[-1], rng.random(n), side="right")
+    return rows(numbers, len(probabilities).bit_length() - 1)
 
 
 def index(states: np.ndarray) -> np.ndarray:

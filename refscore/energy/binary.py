@@ -74,7 +74,7 @@ class BinaryEnergyModel(Normalised):
     @cached_property
     def _log_z(self) -> tuple[float, float]:
         _states.refuse_beyond(self.dim, self.dim, "log Z", "use RBM or DenoisingMRF where the energy has their form, or what needs "
-                              "no Z: pseudo-likelihood, contrastive divergence")
+                              "no Z: contrastive_divergence of samples")
         value, error = _states.log_sum_states(self._sized, self.dim, row_bytes=self._row_bytes, label="log Z")
         return value, error
 

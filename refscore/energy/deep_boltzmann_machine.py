@@ -62,9 +62,18 @@ class DeepBoltzmannMachine:
             object.__setattr__(self, name, array)
 
     @property
+    def dim(self) -> int:
+        """Visible units, v."""
+        return len(self.b)
+
+    @property
     def parameters(self) -> list[np.ndarray]:
         """[W1, W2, b, c1, c2]."""
         return [self.W1, self.W2, self.b, self.c1, self.c2]
+
+    def with_parameters(self, parameters) -> DeepBoltzmannMachine:
+        """The machine with these [W1, W2, b, c1, c2]."""
+        return DeepBoltzmannMachine(*parameters)
 
     @cached_property
     def stacked(self) -> RBM:
@@ -101,6 +110,10 @@ class DeepBoltzmannMachine:
     def free_energy(self, x) -> np.ndarray:
         """F(x) = -b'x - log Z(x), (n,), Z(x) that of `posterior`: p(x) = exp(-F(x))/Z. min(m1, m2) units are enumerated a row."""
         return self._of(_free_energies, x)[0]
+
+    def exponent(self, x) -> np.ndarray:
+        """f(x) = -F(x), (n,): log p up to a constant."""
+        return -self.free_energy(x)
 
     def logpdf(self, x) -> np.ndarray:
         """log p(x) = -F(x) - log Z, (n,)."""
@@ -153,7 +166,7 @@ _ROW_BYTES = _blocks.BLOCK_BYTES // 16  # rows of a block: each is a walk of its
 def _free_energies(machine: DeepBoltzmannMachine, x) -> tuple[np.ndarray, np.ndarray]:
     """F and a bound of its error, row by row."""
     bias = x @ machine.b
-    log_z, error = np.array([machine.posterior(row).log_partition() for row in x]).T
+    log_z, error = np.array([machine.posterior(row).log_partition() for row in x]).reshape(-1, 2).T
     size = (len(machine.b) + 2) * (x @ (np.abs(machine.b) + np.abs(machine.W1).sum(axis=1)) + np.abs(machine.c1).sum())
     return -bias - log_z, error + _states.ROUNDING * (size + np.abs(bias) + np.abs(log_z))
 

@@ -13,6 +13,9 @@ Z = (2 pi sigma^2)^{v/2} sum_z e^{g(z)}. Summing out z instead gives the free en
     s(x) = -grad F(x) = (b - x + W h(x))/sigma^2,      h(x) = E[z|x] = sigma(c + W'x/sigma^2)   (the logistic function),
     Ds(x) = -I/sigma^2 + W diag(h (1 - h)) W'/sigma^4.
 
+The likelihood's gradient is E[g(x, z) | x] - E g(x, z) with g = (x z'/sigma^2, x/sigma^2, z) for (W, b, c); sigma is held. Under the
+model E x = b + W E z and E[x z'] = b E z' + W E[z z'], so that these means too are sums over the states of z.
+
 In units of sigma, y = x/sigma, V = W/sigma, a = b/sigma, sigma disappears: that is how it is computed. Other texts couple by
 x'Wz/sigma (Hinton, "A practical guide to training restricted Boltzmann machines", 2010, sec. 13.2); their W is W/sigma here.
 """
@@ -30,7 +33,7 @@ import numpy as np
 from refscore import _blocks, _validate
 from refscore.densities import GaussianMixture
 from refscore.energy import _states
-from refscore.energy.rbm import layers, mean_given
+from refscore.energy.rbm import Moments, layers, mean_given
 
 _MOST_NUMBERS = 2**27  # of the means of a mixture: 1 GiB
 _LEAST = -708.0  # log of the least weight that keeps all its digits
@@ -51,7 +54,7 @@ class GaussianRBM:
     Raises
     ------
     ValueError
-        As `RBM`. `log_partition`, `logpdf` and `mixture` refuse too many hidden units; `mixture` also weights below e^-708.
+        As `RBM`. Methods that need Z refuse too many hidden units; `mixture` also weights below e^-708.
 
     Source: systems G4; Cho, Ilin and Raiko, "Improved learning of Gaussian-Bernoulli restricted Boltzmann machines", 2011; as a
     mixture: Melchior, Wang and Wiskott, "Gaussian-binary restricted Boltzmann machines for modeling natural image statistics",
@@ -83,9 +86,24 @@ class GaussianRBM:
         """[W, b, c]."""
         return [self.W, self.b, self.c]
 
+    def with_parameters(self, parameters) -> GaussianRBM:
+        """The machine with these [W, b, c] and the same sigma."""
+        return GaussianRBM(*parameters, self.sigma)
+
+    def energy(self, x, z) -> np.ndarray:
+        """|x - b|^2/(2 sigma^2) - x'Wz/sigma^2 - c'z row by row, (n,), for x (n, v) and z (n, m)."""
+        (V, a, c), y, z = self._scaled, self._points(x) / self.sigma, _states.binary(z, len(self.c), "z")
+        if len(y) != len(z):
+            raise ValueError(f"x has {len(y)} rows and z {len(z)}: pass one row of z per row of x")
+        return 0.5 * ((y - a) ** 2).sum(axis=1) - ((y @ V) * z).sum(axis=1) - z @ c
+
     def free_energy(self, x) -> np.ndarray:
         """F(x) = |x - b|^2/(2 sigma^2) - sum_j log(1 + exp(c_j + (W'x)_j/sigma^2)), (n,): p(x) = exp(-F(x))/Z."""
         return self._of(_free_energy, x)
+
+    def exponent(self, x) -> np.ndarray:
+        """f(x) = -F(x), (n,): log p up to a constant."""
+        return -self.free_energy(x)
 
     def hidden_mean(self, x) -> np.ndarray:
         """E[z|x] = sigma(c + W'x/sigma^2), (n, m)."""
@@ -117,6 +135,31 @@ class GaussianRBM:
         """log p(x) = -F(x) - log Z, (n,)."""
         return -self.free_energy(x) - self.log_partition()[0]
 
+    def moments(self) -> Moments:
+        """E[x z'], E x and E z under the model."""
+        pairs, visible, hidden = self._moments
+        return Moments(self.sigma * pairs, self.sigma * visible, hidden)
+
+    def log_likelihood(self, x, grad: bool = False) -> Any:
+        """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW, db, dc], E_data - E_model of g."""
+        x = self._points(x)
+        if not len(x):
+            raise ValueError(f"x has no rows: pass data, shape (n, {self.dim}) with n >= 1")
+        value = float(self.logpdf(x).mean())
+        if not grad:
+            return value
+        of_block = partial(_in_units, _data_moments, self._scaled, self.sigma)
+        data = _blocks.sum_rows(of_block, x, row_bytes=32 * (self.dim + len(self.c)))
+        pairs, visible, hidden = (total / len(x) - mean for total, mean in zip(data, self._moments, strict=True))
+        return value, [pairs / self.sigma, visible / self.sigma, hidden]
+
+    def sample(self, n: int, rng) -> np.ndarray:
+        """n independent exact draws of x, (n, v): z from the list of its states, x given z. ``rng``: int seed or numpy Generator."""
+        n, rng = _validate.count(n, "n"), _validate.generator(rng)
+        log_sum = self._log_sum.value  # refuses what is too large
+        z = _states.drawn(np.exp(self._walk(_states.map_states, _log_weight) - log_sum), n, rng)
+        return self.visible_mean(z) + self.sigma * rng.standard_normal((n, self.dim))
+
     def mixture(self) -> GaussianMixture:
         """The same law as a mixture of 2^m Gaussians N(b + Wz, sigma^2 I), z in lexicographic order.
 
@@ -143,18 +186,28 @@ class GaussianRBM:
         return self._walk(_states.log_sum_states, _weight_and_size)
 
     @cached_property
+    def _moments(self) -> Moments:
+        """With x in units of sigma."""
+        second, first = self._walk(_states.sum_states, partial(_hidden_moments, self._log_sum.value))
+        V, a, _ = self._scaled
+        return Moments(np.outer(a, first) + V @ second, a + V @ first, first)
+
+    @cached_property
     def _scaled(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(V, a, c): couplings and centre in units of sigma."""
         return self.W / self.sigma, self.b / self.sigma, self.c
 
-    def _of(self, function: Callable, x, width: int = 1) -> np.ndarray:
+    def _points(self, x) -> np.ndarray:
         x = _validate.batch(x, self.dim)
         with np.errstate(over="ignore"):
             farthest = max(x.max(initial=0.0), -x.min(initial=0.0)) / self.sigma
         if not farthest <= _FARTHEST:
             raise ValueError(f"x reaches {farthest:.3g} times sigma = {self.sigma}: pass points within {_FARTHEST:g} of it")
+        return x
+
+    def _of(self, function: Callable, x, width: int = 1) -> np.ndarray:
         row_bytes = 8 * (width + 3) * (self.dim + len(self.c))
-        return _blocks.map_rows(partial(_in_units, function, self._scaled, self.sigma), x, row_bytes=row_bytes)
+        return _blocks.map_rows(partial(_in_units, function, self._scaled, self.sigma), self._points(x), row_bytes=row_bytes)
 
     def _walk(self, over: Callable, function: Callable) -> Any:
         """``function`` of all hidden states."""
@@ -163,7 +216,7 @@ class GaussianRBM:
         return over(partial(function, *self._scaled), units, row_bytes=8 * (4 * self.dim + 2 * units), label=label)
 
 
-def _in_units(function: Callable, scaled: tuple, sigma: float, x) -> np.ndarray:
+def _in_units(function: Callable, scaled: tuple, sigma: float, x) -> Any:
     return function(*scaled, x / sigma)
 
 
@@ -187,6 +240,18 @@ def _jacobian(V, a, c, y) -> np.ndarray:
 def _divergence(V, a, c, y) -> np.ndarray:
     h, q = mean_given(V.T, c, y), mean_given(-V.T, -c, y)
     return (h * q) @ (V * V).sum(axis=0) - len(a)
+
+
+def _data_moments(V, a, c, y) -> list[np.ndarray]:
+    """Sums over rows y of y E[z|y]', y and E[z|y]."""
+    h = mean_given(V.T, c, y)
+    return [y.T @ h, y.sum(axis=0), h.sum(axis=0)]
+
+
+def _hidden_moments(log_sum: float, V, a, c, z) -> list[np.ndarray]:
+    """Sums over rows z of p(z) times z z' and z."""
+    weighted = np.exp(_log_weight(V, a, c, z) - log_sum)[:, None] * z
+    return [z.T @ weighted, weighted.sum(axis=0)]
 
 
 def _log_weight(V, a, c, z) -> np.ndarray:

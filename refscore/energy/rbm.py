@@ -27,8 +27,8 @@ import numpy as np
 from refscore import _blocks, _validate
 from refscore.energy import _states
 
-_INSTEAD = ("use fewer units in the smaller layer, or estimate: gradients by contrastive divergence, log Z by annealed importance "
-            "sampling")
+_INSTEAD = ("use fewer units in the smaller layer, or do without: free_energy, gibbs and contrastive divergence need no such walk; "
+            "estimators of log Z, such as annealed importance sampling, are outside this package")
 _FACTORS = 1000  # so many factors, each at most 2, stay below the largest float64
 
 
@@ -97,8 +97,16 @@ class RBM:
         """F(x) = -b'x - sum_j log(1 + exp(c_j + (W'x)_j)), (n,): p(x) = exp(-F(x))/Z."""
         return -self.swapped._marginal(self._visible(x))[0]
 
+    def exponent(self, x) -> np.ndarray:
+        """f(x) = -F(x), (n,): log p up to a constant."""
+        return -self.free_energy(x)
+
     def hidden_mean(self, x) -> np.ndarray:
-        """E[z|x] = sigma(c + W'x), (n, m)."""
+        """E[z|x] = sigma(c + W'x), (n, m), of states x, 0 or 1.
+
+        A mean over x, or grey values, would give the same formula another meaning (mean field: what z would be if every unit of x
+        were its mean), which is no expectation under p, and is refused.
+        """
         return self.swapped._mean(self._visible(x))
 
     def visible_mean(self, z) -> np.ndarray:
@@ -147,9 +155,7 @@ class RBM:
         n, rng = _validate.count(n, "n"), _validate.generator(rng)
         machine = self._enumerated
         of_block = partial(_probabilities, machine.W, machine.b, machine.c, self._log_z.value)
-        cumulative = np.cumsum(machine._walk(_states.map_states, of_block))
-        numbers = np.searchsorted(cumulative / cumulative[-1], rng.random(n), side="right")
-        states = _states.rows(numbers, len(machine.c))
+        states = _states.drawn(machine._walk(_states.map_states, of_block), n, rng)
         return (rng.random((n, len(self.b))) < self._mean(states)).astype(np.float64) if machine is self else states
 
     def _visible(self, x) -> np.ndarray:

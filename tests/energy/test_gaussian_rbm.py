@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import ndtr
 
 from refscore import parallel
 from refscore.energy import GaussianRBM
@@ -14,6 +15,18 @@ from refscore.energy import GaussianRBM
 def machine(v, m, sigma, seed=0, strength=1.0):
     rng = np.random.default_rng((seed, v, m))
     return GaussianRBM(strength * rng.standard_normal((v, m)), rng.standard_normal(v) + 0.5, rng.standard_normal(m) - 0.2, sigma)
+
+
+def masses(rbm):
+    """log of int p~(x, z) dx without its (2 pi sigma^2)^{v/2}, and E[x|z], for all z in mpmath."""
+    v, m = rbm.W.shape
+    W, b, c, s = mp.matrix(rbm.W.tolist()), exact.numbers(rbm.b), exact.numbers(rbm.c), mp.mpf(rbm.sigma)
+    logs, means = [], []
+    for z in exact.binary_rows(m):
+        means.append([b[i] + mp.fsum(W[i, j] for j in range(m) if z[j]) for i in range(v)])
+        bias = mp.fsum(c[j] for j in range(m) if z[j])
+        logs.append(bias + mp.fsum((mean**2 - b[i] ** 2) / (2 * s**2) for i, mean in enumerate(means[-1])))
+    return logs, means
 
 
 def by_definition(rbm, x):
@@ -85,6 +98,49 @@ def test_means_given_either_layer():
     np.testing.assert_allclose(rbm.visible_mean(z)[:, 0], (grid * joint).sum(axis=0) / joint.sum(axis=0), rtol=1e-13)
     np.testing.assert_allclose(rbm.hidden_mean(grid), joint @ z / joint.sum(axis=1, keepdims=True), rtol=1e-11, atol=1e-15)
     assert rbm.log_partition()[0] == pytest.approx(np.log(0.1 * joint.sum()), rel=1e-13)
+
+
+@pytest.mark.parametrize(("v", "m", "sigma"), [(1, 1, 1.0), (2, 3, 0.7), (3, 2, 4.0), (2, 4, 1e-100)])
+def test_moments_against_50_digits(v, m, sigma):
+    """sum_z p(z) of (b + Wz) z', b + Wz and z, one state after another; in the units of sigma the machines are alike."""
+    unit = machine(v, m, 1.0)
+    rbm = GaussianRBM(sigma * unit.W, sigma * unit.b, unit.c, sigma)
+    with mp.workdps(exact.DIGITS):
+        weights, means = masses(rbm)
+        log_z = exact.log_sum(weights)
+        p = [mp.exp(w - log_z) for w in weights]
+        states = exact.binary_rows(m).tolist()
+        hidden = [mp.fsum(w for w, z in zip(p, states, strict=True) if z[j]) for j in range(m)]
+        visible = [mp.fsum(w * mean[i] for w, mean in zip(p, means, strict=True)) for i in range(v)]
+        pairs = [[mp.fsum(w * mean[i] for w, mean, z in zip(p, means, states, strict=True) if z[j]) for j in range(m)]
+                 for i in range(v)]
+        error, size = rbm.log_partition()[1], np.abs(rbm.b) + np.abs(rbm.W).sum(axis=1)
+        assert (exact.differences(rbm.moments().hidden, hidden) <= 3 * error).all()
+        assert (exact.differences(rbm.moments().visible, visible) <= 4 * error * size).all()
+        assert (exact.differences(rbm.moments().pairs, pairs).reshape(v, m) <= 4 * error * size[:, None]).all()
+
+
+@pytest.mark.parametrize("along", [(1.0, 0.0), (0.0, 1.0), (0.6, -0.8)])
+def test_draws_follow_the_law(along):
+    """Their distribution function along a line: by Dvoretzky, Kiefer, Wolfowitz and Massart it is off by more but for 1e-9."""
+    rbm, n = machine(2, 3, 0.6, strength=0.6), 40_000
+    with mp.workdps(exact.DIGITS):
+        weights, means = masses(rbm)
+        log_z = exact.log_sum(weights)
+        p, centres = np.array([float(mp.exp(w - log_z)) for w in weights]), np.array(means, dtype=float) @ along
+    x = np.sort(rbm.sample(n, 7) @ along)
+    below = ndtr((x[:, None] - centres) / 0.6) @ p
+    off = max(np.abs(below - np.arange(n) / n).max(), np.abs(below - np.arange(1, n + 1) / n).max())
+    assert off < np.sqrt(np.log(2 / 1e-9) / (2 * n)) and (p > 0.01).sum() >= 3
+    np.testing.assert_array_equal(rbm.sample(5, 7), rbm.sample(5, np.random.default_rng(7)))
+
+
+def test_draws_need_no_mixture():
+    """z = 0 weighs e^-800 beside z = 1, which `mixture` refuses; and 200 units are too many to list."""
+    x = GaussianRBM([[40.0]], [0.0], [0.0]).sample(1000, 0)
+    assert np.abs(x - 40).max() < 7
+    with pytest.raises(ValueError, match=r"2\^200 .*free_energy and score"):
+        machine(2, 200, 1.0).sample(1, 0)
 
 
 def test_states_of_the_mixture_are_its_samples():
