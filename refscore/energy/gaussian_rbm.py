@@ -14,7 +14,7 @@ Z = (2 pi sigma^2)^{v/2} sum_z e^{g(z)}. Summing out z instead gives the free en
     Ds(x) = -I/sigma^2 + W diag(h (1 - h)) W'/sigma^4.
 
 The likelihood's gradient is E[g(x, z) | x] - E g(x, z) with g = (x z'/sigma^2, x/sigma^2, z) for (W, b, c); sigma is held. Under the
-model E x = b + W E z and E[x z'] = b E z' + W E[z z'], so that these means too are sums over the states of z.
+model E x = b + W E z and E[x z'] = b E z' + W E[z z'], so these means too are sums over the states of z.
 
 In units of sigma, y = x/sigma, V = W/sigma, a = b/sigma, sigma disappears: that is how it is computed. Other texts couple by
 x'Wz/sigma (Hinton, "A practical guide to training restricted Boltzmann machines", 2010, sec. 13.2); their W is W/sigma here.
@@ -88,7 +88,8 @@ class GaussianRBM:
 
     def with_parameters(self, parameters) -> GaussianRBM:
         """The machine with these [W, b, c] and the same sigma."""
-        return GaussianRBM(*parameters, self.sigma)
+        W, b, c = parameters
+        return GaussianRBM(W, b, c, self.sigma)
 
     def energy(self, x, z) -> np.ndarray:
         """|x - b|^2/(2 sigma^2) - x'Wz/sigma^2 - c'z row by row, (n,), for x (n, v) and z (n, m)."""
@@ -154,7 +155,7 @@ class GaussianRBM:
         return value, [pairs / self.sigma, visible / self.sigma, hidden]
 
     def sample(self, n: int, rng) -> np.ndarray:
-        """n independent exact draws of x, (n, v): z from the list of its states, x given z. ``rng``: int seed or numpy Generator."""
+        """n independent exact draws of x, (n, v): z from the list of its states, x given z. ``rng``: int seed or Generator."""
         n, rng = _validate.count(n, "n"), _validate.generator(rng)
         log_sum = self._log_sum.value  # refuses what is too large
         z = _states.drawn(np.exp(self._walk(_states.map_states, _log_weight) - log_sum), n, rng)

@@ -234,7 +234,7 @@ def test_refused_states_and_sizes():
         rbm.sample(1, None)
     large = RBM(np.ones((60, 40)), np.ones(60), np.ones(40))
     for refused in (large.log_partition, large.moments, lambda: large.logpdf(np.ones((1, 60))), lambda: large.sample(1, 0)):
-        with pytest.raises(ValueError, match=r"2\^40 = 1.1e\+12 states with 60 terms each, about 3.8 days .*need no such walk; .*outside this package$"):
+        with pytest.raises(ValueError, match=r"2\^40 = 1.1e\+12 states with 60 terms each, about 3.8 days .*outside this package$"):
             refused()
     assert large.free_energy(np.ones((1, 60))) < 0  # what needs no Z works at any size
 
