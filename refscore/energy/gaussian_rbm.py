@@ -13,8 +13,8 @@ Z = (2 pi sigma^2)^{v/2} sum_z e^{g(z)}. Summing out z instead gives the free en
     s(x) = -grad F(x) = (b - x + W h(x))/sigma^2,      h(x) = E[z|x] = sigma(c + W'x/sigma^2)   (the logistic function),
     Ds(x) = -I/sigma^2 + W diag(h (1 - h)) W'/sigma^4.
 
-The likelihood's gradient is E[g(x, z) | x] - E g(x, z) with g = (x z'/sigma^2, x/sigma^2, z) for (W, b, c); sigma is held. Under the
-model E x = b + W E z and E[x z'] = b E z' + W E[z z'], so these means too are sums over the states of z.
+The likelihood's gradient in (W, b, c) is the mean of (x z'/sigma^2, x/sigma^2, z) given x less that under the model; sigma is held.
+Under the model E x = b + W E z and E[x z'] = b E z' + W E[z z'], so these means too are sums over the states of z.
 
 In units of sigma, y = x/sigma, V = W/sigma, a = b/sigma, sigma disappears: that is how it is computed. Other texts couple by
 x'Wz/sigma (Hinton, "A practical guide to training restricted Boltzmann machines", 2010, sec. 13.2); their W is W/sigma here.
@@ -142,7 +142,7 @@ class GaussianRBM:
         return Moments(self.sigma * pairs, self.sigma * visible, hidden)
 
     def log_likelihood(self, x, grad: bool = False) -> Any:
-        """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW, db, dc], E_data - E_model of g."""
+        """Mean over rows of log p(x); with ``grad=True`` also its gradient [dW, db, dc] (sigma is held)."""
         x = self._points(x)
         if not len(x):
             raise ValueError(f"x has no rows: pass data, shape (n, {self.dim}) with n >= 1")
