@@ -202,15 +202,15 @@ class GaussianMixture:
         alpha, sigma = _validate.positive(alpha, "alpha", zero=True), _validate.positive(sigma, "sigma")
         u, w = _quadrature.normal_lattice(self.dim, _spacing(spacing))
         corners, shares = _quadrature.normal_rule(self.dim, _validate.count(degree, "degree"))
-        e = np.tile(corners, (len(u), 1))
-        u, w = np.repeat(u, len(corners), axis=0), np.outer(w, shares).ravel()
         x0, noise = [], []
-        for k, mean in enumerate(self.means):
+        for k, mean in enumerate(self.means):  # every node of u with every corner
             lam = self._parts.spectrum[k]
             root = np.sqrt(alpha * alpha * lam + sigma * sigma)
-            noise.append(self._rotate(k, sigma / root * u + alpha * np.sqrt(lam) / root * e))
-            x0.append(mean + self._rotate(k, alpha * lam / root * u - sigma * np.sqrt(lam) / root * e))
-        return np.concatenate(x0), np.concatenate(noise), np.outer(self.weights, w).ravel()
+            along, across = self._rotate(k, sigma / root * u), self._rotate(k, alpha * np.sqrt(lam) / root * corners)
+            noise.append((along[:, None] + across).reshape(-1, self.dim))
+            along, across = self._rotate(k, alpha * lam / root * u), self._rotate(k, sigma * np.sqrt(lam) / root * corners)
+            x0.append((mean + along[:, None] - across).reshape(-1, self.dim))
+        return np.concatenate(x0), np.concatenate(noise), np.outer(self.weights, np.outer(w, shares)).ravel()
 
     def expectation(self, f, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000, laws=None):
         """E f(x) and an error estimate: by lattices in every component, by boxes where something much narrower lies within.
@@ -251,7 +251,10 @@ class GaussianMixture:
 
     def _rotate(self, k: int, y: np.ndarray) -> np.ndarray:
         """From the axes of component k to the coordinates."""
-        return y if self._parts.axes is None else y @ self._parts.axes[k].T
+        if self._parts.axes is None:
+            return y
+        with _blocks.one_blas_thread:
+            return y @ self._parts.axes[k].T
 
     def _row_bytes(self, width: int) -> int:
         """Temporaries of a row, ``width`` numbers a component; small enough for 256 rows in 16 MiB, and for 32 in any case.
