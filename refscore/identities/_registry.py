@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 
+from refscore._blocks import one_blas_thread
 from refscore.identities._operations import REFERENCE, Operations
 from refscore.report import Outcome, Picture, Table
 
@@ -123,17 +124,18 @@ def evaluate(
     tables: list[Table] = []
     raised = ""
     try:
-        for item in identity.run(ops, seed):
-            if isinstance(item, Table):
-                tables.append(item)
-                continue
-            if not isinstance(item, Comparison):
-                raise TypeError(f"identity {identity.id} yielded {type(item).__name__}: yield Comparison or Table")
-            if on_case is not None:
-                on_case(item.case)
-            judged.append(_judge(item))
-            if fail_fast and judged[-1].message:
-                break
+        with one_blas_thread:  # thousands of small products: BLAS's own threads would mostly wait
+            for item in identity.run(ops, seed):
+                if isinstance(item, Table):
+                    tables.append(item)
+                    continue
+                if not isinstance(item, Comparison):
+                    raise TypeError(f"identity {identity.id} yielded {type(item).__name__}: yield Comparison or Table")
+                if on_case is not None:
+                    on_case(item.case)
+                judged.append(_judge(item))
+                if fail_fast and judged[-1].message:
+                    break
     except Exception as error:
         raised = _describe(error, judged)
     verdict, worst, message = _verdict(identity, judged, raised)

@@ -107,7 +107,7 @@ def test_two_components_apart_know_their_maximum(seed):
     assert 1.1 * components < max(low, force) <= high <= 1.003 * force
 
 
-@pytest.mark.parametrize("T", np.linspace(0.3, 1.0, 8))
+@pytest.mark.parametrize("T", [0.3, 0.5, *(pytest.param(T, marks=pytest.mark.slow) for T in (0.4, 0.6, 0.7, 0.8, 0.9, 1.0))])
 def test_steps_in_time_do_not_outrun_the_certificate(T):
     """Wide laws far apart only shrink: sup (log q_t)'' grows like e^{2t} up to T, as fast as it can, and is largest there."""
     low, high = bounds.score_lipschitz(GaussianMixture([0.5, 0.5], [[-300.0], [300.0]], [1e4, 1e4]), T)
