@@ -58,7 +58,7 @@ def test_narrow_wells_far_apart_are_all_found(d, far, width):
 
 
 @given(seed=st.integers(0, 2**32 - 1), d=st.integers(1, 2))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_quadratic_energies_whatever_their_shape(seed, d):
     """Conditions up to about 1e3, means up to 30 away, in the default coordinates and in their own; with any constant."""
     rng = np.random.default_rng(seed)
@@ -206,7 +206,7 @@ def test_funnels_are_followed_to_where_they_are_thin(s, known):
     assert abs(found - exact) <= error < 1e-12
 
 
-@pytest.mark.parametrize("s", [0.5, 1.0, pytest.param(2.0, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("s", [0.5, pytest.param(1.0, marks=pytest.mark.slow), pytest.param(2.0, marks=pytest.mark.slow)])
 def test_funnels_in_three_dimensions(s):
     value, slope, exact = funnel(s, 3)
     found, error = EnergyModel(AnalyticEnergy(value, slope), 3).log_partition()
@@ -266,7 +266,7 @@ def test_cells_are_not_cut_below_rounding():
         EnergyModel(QuadraticEnergy([1e8], [[1e14]]), 1, box=[(1e8 - 1e-6, 1e8 + 1e-6)]).log_partition()
 
 
-@pytest.mark.parametrize("k", [0.5, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("k", [0.1, pytest.param(0.5, marks=pytest.mark.slow), pytest.param(0.9, marks=pytest.mark.slow)])
 def test_singularities_that_can_be_integrated(k):
     """|x|^-k e^{-x^2/2}: 2^{(1-k)/2} Gamma((1-k)/2); not at 0 floats are too far apart for it, and the error says so."""
     model = EnergyModel(AnalyticEnergy(lambda x: k * np.log(np.maximum(np.abs(x[:, 0]), 1e-300)) + x[:, 0] ** 2 / 2), 1)

@@ -74,7 +74,7 @@ def trained(method, d, seed):
     return model, levels(MIXTURES[d])
 
 
-CASES = [("DSM", 1), ("DSM", 2), ("ISM", 1), ("SSM", 2), ("NCSN", 1), ("DSM along OU", 1)]
+CASES = [("DSM", 1), ("ISM", 1), ("SSM", 2), ("NCSN", 1), ("DSM along OU", 1)]
 LONG = [(method, d) for method in METHODS for d in MIXTURES if (method, d) not in CASES]
 
 
