@@ -32,13 +32,16 @@ class Forest:
         self.cells = Cells(np.zeros((0, d)), np.zeros((0, d)), np.zeros(0, dtype=np.intp))
         self.reach = np.zeros((0, d))
         """Of each cell the width of the one that was planted."""
+        self.parent = np.zeros(0, dtype=np.intp)
+        """Of each cell the one it was cut from, NOWHERE if it was planted."""
         self._children = np.zeros((0, 2**d), dtype=np.intp)
         self._roots: list[np.ndarray] = []
 
     def copy(self) -> Forest:
         """Another one, which may be cut on its own."""
         other = Forest(self._corners.shape[1])
-        other.cells, other.reach, other._children, other._roots = self.cells, self.reach, self._children.copy(), list(self._roots)
+        other.cells, other.reach, other.parent = self.cells, self.reach, self.parent
+        other._children, other._roots = self._children.copy(), list(self._roots)
         return other
 
     @property
@@ -49,7 +52,7 @@ class Forest:
     def plant(self, cells: Cells) -> None:
         """More cells, beside all others."""
         self._roots.append(len(self.cells.low) + np.arange(len(cells.low)))
-        self._append(cells, cells.high - cells.low)
+        self._append(cells, cells.high - cells.low, np.full(len(cells.low), NOWHERE))
 
     def cut(self, rows: np.ndarray, axes: np.ndarray) -> None:
         """Cut these leaves in the middle of these axes, (len(rows), d) of bool."""
@@ -61,7 +64,7 @@ class Forest:
         self._children[rows] = np.take_along_axis(number, (upper & cut) @ bits, axis=1)
         low, high = np.where(cut & upper, middle, low)[exists], np.where(cut & ~upper, middle, high)[exists]
         parent = np.repeat(rows, exists.sum(axis=1))
-        self._append(Cells(low, high, self.cells.shell[parent]), self.reach[parent])
+        self._append(Cells(low, high, self.cells.shell[parent]), self.reach[parent], parent)
 
     def divisible(self) -> np.ndarray:
         """(n, d): which axes of all cells are wide enough to be cut."""
@@ -73,8 +76,13 @@ class Forest:
         return ((self.cells.high[rows] - self.cells.low[rows]) / self.reach[rows]).min(axis=1)
 
     def locate(self, x: np.ndarray, side: np.ndarray, at: np.ndarray) -> np.ndarray:
-        """The leaf that each row of x lies in, NOWHERE if in none. ``at``: cells that contain it, as far as they are known."""
+        """The leaf that each row of x lies in, NOWHERE if in none. ``at``: where to begin, cells not far from it, or NOWHERE."""
         at = at.copy()
+        out = np.flatnonzero(at != NOWHERE)
+        while len(out):  # up, until it is inside
+            out = out[~_within(x[out], side[out], self.cells.low[at[out]], self.cells.high[at[out]]).all(axis=1)]
+            at[out] = self.parent[at[out]]
+            out = out[at[out] != NOWHERE]
         for roots in self._roots:
             lost = np.flatnonzero(at == NOWHERE)
             if not len(lost):
@@ -93,9 +101,10 @@ class Forest:
             at[open_] = self._children[at[open_], upper @ bits]
         return at
 
-    def _append(self, cells: Cells, reach: np.ndarray) -> None:
+    def _append(self, cells: Cells, reach: np.ndarray, parent: np.ndarray) -> None:
         self.cells = Cells(*(np.concatenate(pair) for pair in zip(self.cells, cells, strict=True)))
         self.reach = np.concatenate([self.reach, reach])
+        self.parent = np.concatenate([self.parent, parent])
         fresh = np.full((len(cells.low), self._children.shape[1]), NOWHERE)
         self._children = np.concatenate([self._children, fresh])
 

@@ -143,6 +143,8 @@ class Cover:
             a[new - known] = b
         self._found = _Found(*(fresh if self._found is None else map(np.concatenate, zip(self._found, fresh, strict=True))))
         self._beyond = np.concatenate([self._beyond, np.full((n, self._beyond.shape[1]), NOWHERE)])
+        pieces = known + np.flatnonzero(self.forest.parent[known:] != NOWHERE)
+        self._beyond[pieces] = self._beyond[self.forest.parent[pieces]]  # or not far from it
         self._hidden = np.concatenate([self._hidden, np.zeros(n)])
         self._settled = np.concatenate([self._settled, np.zeros(n, dtype=bool)])
         return len(new) * _nodes_of_a_cell(cells.low.shape[1])

@@ -14,6 +14,7 @@ from refscore import parallel
 from refscore._quadrature import panels
 from refscore.densities import Gaussian, GaussianMixture
 from refscore.energy import AnalyticEnergy, BinaryEnergyModel, EnergyModel, QuadraticEnergy, SumEnergy, _cover, contrastive_step
+from refscore.energy._cells import NOWHERE, Cells, Forest
 from refscore.networks import EnergyMLP
 from refscore.samplers import langevin, mala
 
@@ -266,7 +267,24 @@ def test_cells_are_not_cut_below_rounding():
         EnergyModel(QuadraticEnergy([1e8], [[1e14]]), 1, box=[(1e8 - 1e-6, 1e8 + 1e-6)]).log_partition()
 
 
-@pytest.mark.parametrize("k", [0.1, pytest.param(0.5, marks=pytest.mark.slow), pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("d", [1, 2])
+def test_a_search_for_a_cell_may_begin_anywhere(d):
+    """From a cell nearby or far off it ends in the leaf that is found from the roots, for points on edges too, on either side."""
+    rng, forest = np.random.default_rng(d), Forest(d)
+    for shell in (0, 1):
+        forest.plant(Cells(np.full((1, d), 2.0 * shell - 1), np.full((1, d), 2.0 * shell + 1), np.array([shell])))
+    for _ in range(6):
+        leaves = np.flatnonzero(forest.leaves)
+        axes = rng.random((len(leaves), d)) < 0.5
+        forest.cut(leaves[axes.any(axis=1)], axes[axes.any(axis=1)])
+    x = np.concatenate([rng.uniform(-1.3, 3.3, (500, d)), forest.cells.low, forest.cells.high])
+    side, begin = rng.choice([-1, 1], x.shape), rng.integers(0, len(forest.cells.low), len(x))
+    found = forest.locate(x, side, np.full(len(x), NOWHERE))
+    np.testing.assert_array_equal(forest.locate(x, side, begin), found)
+    assert 0 < (found == NOWHERE).sum() < len(x) / 2 and forest.leaves[found[found != NOWHERE]].all()
+
+
+@pytest.mark.parametrize("k", [0.5, pytest.param(0.9, marks=pytest.mark.slow)])
 def test_singularities_that_can_be_integrated(k):
     """|x|^-k e^{-x^2/2}: 2^{(1-k)/2} Gamma((1-k)/2); not at 0 floats are too far apart for it, and the error says so."""
     model = EnergyModel(AnalyticEnergy(lambda x: k * np.log(np.maximum(np.abs(x[:, 0]), 1e-300)) + x[:, 0] ** 2 / 2), 1)
