@@ -37,6 +37,8 @@ _PANEL = 1.4  # standard deviations of the proposal, or of the narrowest compone
 _REACH = 9.0
 _FLOOR = 45.0  # below its top log p need not be covered: e^-45 = 3e-20
 _TOLERANCE = 1e-13
+_NOISE = 0.5
+_COARSEST = 1e-8
 _MOST_NODES = 6000
 _HALVINGS = 40
 _SECTIONS = 36
@@ -168,6 +170,9 @@ def _base(kernel: _Kernel, initial: GaussianMixture, order: int) -> np.ndarray:
         wider = (stop - start) / 2
         start, stop = start - wider * (near[0] == start), stop + wider * (near[-1] == stop)
     low, high = min(low, float(near[0])), max(high, float(near[-1]))
+    if (grain := _grain(kernel, np.array([low, high]))) > _COARSEST:
+        raise ValueError(f"the law lies around {(low + high) / 2:.3g}, where floats are {grain:.0e} standard deviations of a step "
+                         "apart: shift it to the origin, with score(x + m), logpdf(x + m) and the start less m")
     count = int(np.ceil((high - low) / (_PANEL * min(np.sqrt(kernel.v), float(stds.min())))))
     if count * order > _MOST_NODES:
         raise ValueError(f"the law needs {count * order} nodes, more than {_MOST_NODES}: the steps are too short, or a component "
@@ -242,7 +247,7 @@ def _resolved(kernel: _Kernel, initial: GaussianMixture, base: np.ndarray, order
         points = kernel.at(x)
         weight = np.exp(np.minimum(points.log_p - top, 0)) + np.exp(initial.logpdf(x[:, None]))
         rest = tails(_accepted(kernel, points, base, order).reshape(-1, order)) * half * weight.reshape(-1, order).max(axis=1)
-        good = rest <= _TOLERANCE
+        good = rest <= max(_TOLERANCE, _NOISE * _grain(kernel, base))
         done += [todo[i] for i in np.flatnonzero(good)]
         left += float(rest[good].sum())
         todo = [piece for i in np.flatnonzero(~good) for piece in ((ends[i, 0], middle[i]), (middle[i], ends[i, 1]))]
@@ -254,6 +259,11 @@ def _resolved(kernel: _Kernel, initial: GaussianMixture, base: np.ndarray, order
             break
     edges = np.sort(np.array([start for start, _ in done] + [base[-1]]))
     return edges, left
+
+
+def _grain(kernel: _Kernel, edges: np.ndarray) -> float:
+    """The spacing of floats where the law is, in standard deviations of the proposal: what it moves A by is no structure."""
+    return _EPS * float(np.abs(edges).max()) / float(np.sqrt(kernel.v))
 
 
 def _accepted(kernel: _Kernel, x: _Points, edges: np.ndarray, order: int) -> np.ndarray:

@@ -38,6 +38,17 @@ def test_p_is_left_alone(density, step):
     np.testing.assert_allclose([settled.mean[0], settled.cov[0, 0]], [density.mean[0], density.cov[0, 0]], rtol=1e-10)
 
 
+def test_far_from_the_origin_the_law_is_the_shifted_one_within_its_error():
+    """At 2^20, where floats are 2e-10 apart: MODES shifted by it, which rounds nothing but the states."""
+    far, u = 2.0**20, np.linspace(-4, 4, 2001)[:, None]
+    moved = GaussianMixture([0.3, 0.7], [[far - 1.0], [far + 1.125]], [0.25, 0.36])
+    near = GaussianMixture([0.3, 0.7], [[-1.0], [1.125]], [0.25, 0.36])
+    found, error = law_with_error(adjusted(moved, 0.15, 3), Gaussian([far], 0.8))
+    right, doubt = law_with_error(adjusted(near, 0.15, 3), Gaussian([0.0], 0.8))
+    away = 8 / 2 * float(np.abs(found.density(far + u) - right.density(u)).mean())
+    assert 1e-12 < away <= error + doubt < 1e-8
+
+
 def test_one_step_against_adaptive_quadrature():
     """p_1(y) and P(X_1 <= y) for a mixture, by SciPy's adaptive rule with the kinks found on a fine grid."""
     from scipy.integrate import quad
@@ -116,6 +127,8 @@ def test_memory_does_not_follow_the_square_of_the_nodes():
         (lambda: acceptance_rate(adjusted(TARGET, 0.1).proposal, TARGET), TypeError, "takes every step"),
         (lambda: law(adjusted(TARGET, 0.1), 3.0), TypeError, "initial is float"),
         (lambda: law(adjusted(TARGET, 1e-7), TARGET), ValueError, "nodes, more than"),
+        (lambda: law(adjusted(Gaussian([1e9], 0.7), 0.3), Gaussian([1e9], 0.7)), ValueError, "around 1e.09, where floats are .*shift"),
+        (lambda: law(adjusted(Gaussian([1e6], 0.7), 0.3), Gaussian([1e6], 0.7)), ValueError, "known only to .*shift chain and law"),
         (lambda: law(mala(TARGET.score, lambda x: np.where(x[:, 0] > 0, 0.0, -np.inf), 0.1, 1), TARGET), ValueError, "p > 0"),
         (lambda: law(_unequal(), TARGET), ValueError, "steps of the chain differ"),
     ],
