@@ -25,7 +25,8 @@ def wiener_increments(times, noise) -> np.ndarray:
     Source: [c]. systems E1.
     """
     h = np.diff(increasing(times))
-    return np.sqrt(h)[:, None, None] * _per_step(noise, "noise", len(h))
+    noise = _per_step(noise, "noise", len(h))
+    return np.sqrt(h).astype(noise.dtype)[:, None, None] * noise
 
 
 def refined_increments(times, increments, fine, noise) -> np.ndarray:
@@ -63,7 +64,7 @@ def refined_increments(times, increments, fine, noise) -> np.ndarray:
     h, counts = np.diff(fine), np.diff([*first, len(free)])
     share = h / np.repeat(np.add.reduceat(h, first), counts)
     missing = increments - np.add.reduceat(free, first)
-    return free + share[:, None, None] * np.repeat(missing, counts, axis=0)
+    return free + share.astype(missing.dtype)[:, None, None] * np.repeat(missing, counts, axis=0)
 
 
 def summed_increments(fine, increments, times) -> np.ndarray:
@@ -103,4 +104,5 @@ def _per_step(array, name: str, steps: int) -> np.ndarray:
     array = np.asarray(array)
     if array.ndim != 3 or len(array) != steps:
         raise ValueError(f"{name} has shape {array.shape}: pass shape ({steps}, n, d), one entry for each of the {steps} steps")
+    array = array if array.dtype == np.float32 else array.astype(np.float64)
     return _validate.finite(array, name)

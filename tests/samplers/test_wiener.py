@@ -50,6 +50,19 @@ def test_a_grid_refined_by_itself_keeps_its_increments():
     np.testing.assert_allclose(refined_increments(times, dw, times, rng.standard_normal((2, 4, 2))), dw, rtol=0, atol=16 * EPS)
 
 
+def test_float32_stays_float32():
+    times, fine, rng = np.array([0.0, 0.3, 1.0]), np.array([0.0, 0.1, 0.3, 0.6, 1.0]), np.random.default_rng(4)
+    z, dw = rng.standard_normal((4, 3, 2)), rng.standard_normal((2, 3, 2))
+    for f, double, single in (
+        (wiener_increments, (fine, z), (fine, z.astype(np.float32))),
+        (refined_increments, (times, dw, fine, z), (times, dw.astype(np.float32), fine, z.astype(np.float32))),
+        (summed_increments, (fine, z, times), (fine, z.astype(np.float32), times)),
+    ):
+        found = f(*single)
+        assert found.dtype == np.float32 and f(*double).dtype == np.float64
+        np.testing.assert_allclose(found, f(*double), rtol=0, atol=32 * float(np.finfo(np.float32).eps))  # of sums of a few numbers up to 3
+
+
 @pytest.mark.parametrize(("call", "message"), [
     (lambda: wiener_increments([0.0, 1.0, 1.0], ONES), "times = .*strictly increasing"),
     (lambda: wiener_increments([1.0], np.ones((0, 3, 1))), "at least two"),
