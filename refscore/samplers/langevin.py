@@ -10,7 +10,9 @@ drift with noise sqrt(eta): it samples p^2, not p.
 
 The chain forgets its start, but its stationary law is p only as the step goes to 0. For p = N(m, C), in the convention 'eta', it
 is N(m, C (I - eta/2 C^{-1})^{-1}): too wide, and there is none once eta reaches twice the smallest eigenvalue of C. What this
-module does not know is how steep the score is: a step that is too long for it makes the chain diverge, which `Chain` refuses.
+module does not know is how steep the score is: a step that is too long for it makes the chain diverge, which `Chain`
+refuses once a state has left the range of its floats, 1e308 in float64: of fewer steps the last states are handed out as they are,
+however large, for what is large depends on the score.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ def langevin(score: Callable, step: float, n_steps: int, convention: str = "eta"
     ------
     ValueError, TypeError
         For a step that is not positive, n_steps below 1, an unknown convention. A step too long for the score shows when
-        the chain runs, and is refused there.
+        the chain runs: it is refused there once a state is infinite, see above.
 
     Source: [c, "Langevin dynamics"], [d, "Recap"], [e]; systems F1.
     """

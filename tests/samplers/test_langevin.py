@@ -148,6 +148,15 @@ def test_a_step_too_long_is_refused_when_it_diverges():
         langevin(lambda x: -1e10 * x, 1.0, 40).simulate(np.ones((1, 1)), 0)
 
 
+def test_before_it_overflows_a_chain_that_diverges_hands_out_its_states():
+    """Slope 1 - 1e10 a step: about 1e220 after 22 of them, and beyond float64 after 31."""
+    score = Gaussian([0.0], 1e-10).score
+    far = langevin(score, 1.0, 22).simulate(np.ones((2, 1)), 0)
+    assert (np.abs(far) > 1e219).all() and np.isfinite(far).all()
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="shorter steps"):
+        langevin(lambda x: -1e10 * x, 1.0, 31).simulate(np.ones((2, 1)), 0)
+
+
 def test_no_level_overshoots_below_the_stated_step():
     """eps <= 2 sigma_L^2 keeps the slope of the mean at or above 0; data in one point, whose score is steepest, reach 0."""
     ladder = geometric_ladder(5.0, 0.2, 4)
