@@ -105,7 +105,8 @@ class ProbabilityFlow:
             Hutchinson's v, kept along the flow, for an unbiased estimate of the divergence by ``score.jvp(x, v, t)``, the mean over
             k. By default the exact trace by ``score.divergence(x, t)``.
         rtol, atol : float
-            As in `integrate`. The defaults leave errors below 1e-8, mostly of 1e-11; to see them in a given case compare with
+            As in `integrate`. Against exact densities of Gaussians and mixtures the defaults left errors of 1e-11 (1 + |log p|):
+            with log p = -2e6, a thousand standard deviations away, 1e-5. To see them in a given case compare with
             tolerances a hundred times larger, whose errors are larger, too.
 
         Returns

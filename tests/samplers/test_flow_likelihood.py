@@ -227,3 +227,14 @@ def test_refusals():
 
     with pytest.raises(ValueError, match=r"divergence\(x, 0.0\) has shape \(3, 1\)"):
         probability_flow(process, Column()).log_likelihood(x)
+
+
+@pytest.mark.parametrize("density", [Gaussian([0.3], 0.25), GaussianMixture([0.3, 0.7], [[-1.0], [1.1]], [0.25, 0.36])])
+def test_far_from_the_data_errors_keep_their_ratio_to_the_log_likelihood(density):
+    """Local errors below 1e-10 |x|, and log p is a square: twice the stated 1e-11 (1 + |log p|)."""
+    score = MarginalScore(VP(), density)
+    x = np.array([[1.0], [10.0], [-1e3], [1e4]])
+    found = probability_flow(VP(), score).log_likelihood(x, t_max=1.0, prior=score.marginal(1.0)).total
+    right = density.logpdf(x)
+    assert (np.abs(found - right) <= 2e-11 * (1 + np.abs(right))).all()
+    assert np.abs(found - right)[2] > 1e-8  # the absolute error is not what stays small
