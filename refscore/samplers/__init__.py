@@ -1,4 +1,10 @@
-"""Samplers: chains of Gaussian kernels x <- a x + b score(x, t) + sqrt(v) z, mixed or refused, and the flow, which has no noise."""
+"""Samplers: chains of Gaussian kernels x <- a x + b score(x, t) + sqrt(v) z, mixed or refused, and the flow, which has no noise.
+
+Defaults follow the source of each sampler, and so differ. A step is eta (x + eta s + sqrt(2 eta) z) in `langevin` and `mala`, eta/2
+('half_eta') in `annealed_langevin` and `sgld`. `ddpm` has the variance 'beta', `ddim` no noise (eta = 0), and both ask a model for
+eps where the others ask for a score. `reverse_sde`, `predictor_corrector` and `forward_sde` take Euler-Maruyama steps; the flow is
+integrated to a tolerance, and on a grid, `steps`, by Heun's method.
+"""
 
 from refscore.samplers.annealed_langevin import annealed_langevin
 from refscore.samplers.chain import Chain

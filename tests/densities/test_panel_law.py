@@ -74,6 +74,27 @@ def test_expectation_halves_panels_until_they_resolve_f():
         LAW.expectation(lambda x: np.cos(400 * x[:, 0]), max_nodes=1000)
 
 
+@pytest.mark.parametrize("most", [1, 40, 1000, 20_000])
+def test_few_nodes_give_a_value_within_its_error_and_a_warning(most):
+    """E cos 60x in closed form: the 624 nodes that are there do not resolve it. The error covers what is left, however few there are."""
+    asked = []
+
+    def f(x):
+        asked.append(len(x))
+        return np.cos(60 * x[:, 0])
+
+    right = float((MODES.weights * np.cos(60 * MODES.means[:, 0]) * np.exp(-0.5 * 60**2 * MODES.covs)).sum())
+    if most < 20_000:
+        with pytest.warns(RuntimeWarning, match="max_nodes is too small"):
+            value, error = LAW.expectation(f, max_nodes=most)
+        assert error > 1e-11
+    else:
+        value, error = LAW.expectation(f, max_nodes=most)
+        assert error < 1e-11
+    assert abs(value - right) <= error
+    assert all(n <= max(most, 1) for n in asked[1:])
+
+
 def test_draws_follow_the_distribution_function():
     """n = 1e5: the largest gap between the empirical and the true function is above 2.8/sqrt(n) with probability 3e-7 (Massart)."""
     n = 100_000
