@@ -58,8 +58,8 @@ def law(chain: Chain, initial):
 
     Notes
     -----
-    The quadrature in one dimension has as many nodes as the range of the law has widths of a kernel, and takes its time for them: 40
-    steps of a reverse SDE between modes at -50 and 50 took 49 seconds on two processors.
+    The quadrature in one dimension has a node for every width of a kernel, divided by the steepest slope of its mean, and takes its
+    time for them: 40 steps of a reverse SDE between modes at -50 and 50 take half a minute.
 
     The score is a black box, seen at points only; what happens between them stays unseen, here and in the error:
 

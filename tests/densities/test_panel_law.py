@@ -76,7 +76,7 @@ def test_expectation_halves_panels_until_they_resolve_f():
 
 @pytest.mark.parametrize("most", [1, 40, 1000, 20_000])
 def test_few_nodes_give_a_value_within_its_error_and_a_warning(most):
-    """E cos 60x in closed form: the 624 nodes that are there do not resolve it. The error covers what is left, however few there are."""
+    """E cos 60x in closed form: the 624 nodes of the law do not resolve it. The error covers what is left, however few."""
     asked = []
 
     def f(x):

@@ -60,7 +60,7 @@ def test_float32_stays_float32():
     ):
         found = f(*single)
         assert found.dtype == np.float32 and f(*double).dtype == np.float64
-        np.testing.assert_allclose(found, f(*double), rtol=0, atol=32 * float(np.finfo(np.float32).eps))  # of sums of a few numbers up to 3
+        np.testing.assert_allclose(found, f(*double), rtol=0, atol=32 * float(np.finfo(np.float32).eps))
 
 
 @pytest.mark.parametrize(("call", "message"), [
