@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refscore import __version__
-from refscore.conformance import contrastive, conventions
+from refscore.conformance import contrastive, conventions, seeded
 from refscore.conformance.candidate import BrokenAdapter, Candidate
+from refscore.conformance.chance import FALSE_ALARM_BUDGET as FALSE_ALARM_BUDGET
 from refscore.conformance.diagnosis import Equals
 from refscore.conformance.judge import Climb, rungs_of
 from refscore.conformance.ladders.setting import Setting
@@ -30,7 +31,6 @@ from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import OPERATIONS, Operation
 from refscore.conformance.verdict import Check, verdict
 
-FALSE_ALARM_BUDGET = 1e-6
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
 
 
@@ -107,13 +107,15 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         return Check(operation.name, operation.name, unfit[0], operation.category, message=unfit[1])
     if operation.name == "rbm_cd_gradient":
         return _contrastive(operation, candidate, seed)
+    if candidate.takes_seed(operation.name):
+        return seeded.judged(operation, candidate, seed)
     return verdict(Climb(operation, candidate, rungs_of(operation, candidate)))
 
 
 def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
     if not candidate.has(operation.name):
         return "unsupported", "the adapter does not have it"
-    if candidate.takes_seed(operation.name) and operation.name != "rbm_cd_gradient":
+    if candidate.takes_seed(operation.name) and operation.name not in ("rbm_cd_gradient", *seeded.STATE):
         return "inconclusive", "it draws its own noise: give it a last argument noise, and it can be judged by equality"
     if not operation.needs:
         return None
