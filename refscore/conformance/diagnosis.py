@@ -20,6 +20,9 @@ from refscore.conformance.mistakes import CATALOGUE, Mistake
 from refscore.conformance.reference import Reference
 from refscore.conformance.spec import Spec
 
+LOOSE = 1e-6
+"""Relative: a mistake made by way of difference quotients, or partly in single precision, is still the same mistake."""
+
 DIFFERENCES = 3e-6
 """Relative accuracy of gradients by differences, as a tolerance."""
 
@@ -37,9 +40,12 @@ class Equals:
 
 def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
     """Everything known that all answers equal, the closest first."""
-    found = [e for e in (_equals(climb, m, setting, eps) for m in _candidates(climb.operation.name)) if e]
+    mistakes = _candidates(climb.operation.name)
+    found = [e for e in (_equals(climb, m, setting, eps) for m in mistakes) if e]
     if not found:
         found = [e for e in (*_factors(climb, setting, eps), _precision(climb, setting, eps)) if e]
+    if not found:
+        found = [e for e in (_equals(climb, m, setting, eps, LOOSE) for m in mistakes) if e]
     return sorted(found, key=lambda e: -e.digits)
 
 
@@ -48,7 +54,7 @@ def _candidates(operation: str) -> list[Mistake]:
     return [m for m in CATALOGUE.values() if m.operation in names]
 
 
-def _equals(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) -> Equals | None:
+def _equals(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float, relative: float = 0.0) -> Equals | None:
     """The mistake under the conventions found, or else under any that were left open."""
     of_loss = m.operation != climb.operation.name
     settings = [setting]
@@ -56,7 +62,7 @@ def _equals(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) -> Eq
         open_ = conventions.possible(climb.operation.name, climb.operation.keys, climb.candidate.conventions, climb.gradient)
         settings += [s for s in open_ if s != setting]
     for i, s in enumerate(settings):
-        digits = _agreement(climb, lambda r, a: mistaken(m, r, a, gradient=of_loss), s, eps, DIFFERENCES if of_loss else 0.0)
+        digits = _agreement(climb, lambda r, a: mistaken(m, r, a, gradient=of_loss), s, eps, DIFFERENCES if of_loss else relative)
         if digits is not None:
             under = "" if i == 0 else " under " + ", ".join(f"{k}={v!r}" for k, v in s.items() if v != setting.get(k))
             return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared)

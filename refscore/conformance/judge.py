@@ -70,8 +70,12 @@ class Climb:
                 again = self.candidate.call(self.operation.name, rung.arguments, self.wanted(i, {**shapes, "over_batch": other}))
                 answer = again if again.values is not None and "over_batch" not in self.candidate.conventions else answer
             self.answers.append(answer)
-            if answer.kind in ("unsupported", "slow"):
+            if answer.kind == "slow":
                 break
+        if any(a.kind != "unsupported" for a in self.answers):  # a rung that is not supported is not judged
+            judged = [i for i, a in enumerate(self.answers) if a.kind != "unsupported"]
+            self.rungs, self.answers = [self.rungs[i] for i in judged], [self.answers[i] for i in judged]
+            self._wanted.clear()
 
     @property
     def gradient(self) -> bool:

@@ -171,7 +171,7 @@ def _shared(checks: list[Check]) -> list[Check]:
         could = {m.operation for m in CATALOGUE.values() if m.shared == name}
         follow = [c for c in checks if c.outcome == "fail" and any(e.shared == name for e in c.diagnosis)]
         against = [c for c in checks if c.operation in could and c.outcome in ("pass", "fail") and c not in follow]
-        if len(follow) > 1 and not against:
+        if len(follow) >= min(2, len(could)) and not against:
             for c in follow:
                 text = f"right where {name}: a legitimate convention, and not the contract's; {c.message}"
                 result[result.index(c)] = replace(c, outcome="convention", message=text)

@@ -42,7 +42,6 @@ def verdict(climb: Climb) -> Check:
         return Check(operation.name, operation.name, "unsupported", operation.category, message=climb.answers[0].problem)
     eps, declared = climb.eps, candidate.conventions
     setting = climb.infer(eps, declared)
-    contradicts = "" if setting else _contradiction(climb, eps)
     sure = setting is not None
     if setting is None:
         setting = climb.unsure()
@@ -70,7 +69,7 @@ def verdict(climb: Climb) -> Check:
         text = f"on rung '{climb.rungs[first].name}': it returns shape {shapes[0]}, wanted is {wanted}"
         return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=text)
     equal = tuple(diagnose(climb, setting, eps))
-    message = _message(climb, first, setting, equal, contradicts)
+    message = _message(climb, first, setting, equal, _contradiction(climb, eps))
     return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=message, diagnosis=equal)
 
 

@@ -27,8 +27,11 @@ def bad(result):
     return [(c.operation, c.outcome, c.message) for c in result.checks if c.outcome not in ("pass", "unsupported")]
 
 
-@pytest.mark.parametrize("conventions", CONVENTIONS, ids=str)
-@pytest.mark.parametrize("process", PROCESSES)
+EVERY = [("VP", c) for c in CONVENTIONS] + [(name, CONVENTIONS[k % 3]) for k, name in enumerate(PROCESSES) if name != "VP"]
+MORE = [(name, c) for name in PROCESSES for c in CONVENTIONS if (name, c) not in EVERY]
+
+
+@pytest.mark.parametrize("process, conventions", [*EVERY, *[pytest.param(*case, marks=pytest.mark.slow) for case in MORE]], ids=str)
 def test_the_reference_passes_as_declared(process, conventions):
     result = check(Reference(PROCESSES[process], conventions))
     assert not bad(result)

@@ -6,8 +6,8 @@ import numpy as np
 
 from refscore.conformance.ladders.setting import Rung, Setting, noise, points
 
-NEAR_ZERO = 1e-8
-"""As a part of the whole time: 1 - exp(-x) has lost half its digits there."""
+NEAR_ZERO = 1e-12
+"""As a part of the whole time: 1 - exp(-x) has lost most of its digits there."""
 
 
 def scale(s: Setting, strict: bool = False) -> list[Rung]:

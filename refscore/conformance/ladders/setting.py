@@ -77,6 +77,13 @@ class Setting:
             kinds["mixture"] = mixture(d, takes_time)
         return kinds
 
+    def nothing(self, d: int, takes_time: bool = False) -> Spec:
+        """The model that is 0 everywhere, an energy where the candidate's models are."""
+        if not self.energies:
+            return Spec("linear", {"A": np.zeros((d, d)), "b": np.zeros(d)}, takes_time=takes_time)
+        like = mlp(d, (1,), "tanh", takes_time, energy=True)
+        return Spec(like.kind, {name: np.zeros_like(a) for name, a in like.arrays.items()}, like.activation, takes_time)
+
 
 def points(n: int, d: int, salt: int = 0) -> np.ndarray:
     """(n, d) points, correlated, skewed and not centred; ``salt`` tells one set from another."""
@@ -96,11 +103,6 @@ def linear(d: int, takes_time: bool = False) -> Spec:
     rng = np.random.default_rng([d, 1])
     A = 0.5 * rng.standard_normal((d, d)) - 0.8 * np.eye(d) + np.triu(np.full((d, d), 0.3), 1)
     return Spec("linear", {"A": A, "b": rng.standard_normal(d)}, takes_time=takes_time)
-
-
-def nothing(d: int, takes_time: bool = False) -> Spec:
-    """The model that is 0 everywhere."""
-    return Spec("linear", {"A": np.zeros((d, d)), "b": np.zeros(d)}, takes_time=takes_time)
 
 
 def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = False, energy: bool = False) -> Spec:

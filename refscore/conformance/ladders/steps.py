@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refscore.conformance.ladders.setting import Rung, Setting, noise, nothing, points
+from refscore.conformance.ladders.setting import Rung, Setting, noise, points
 
 _STEPS = (
     ("d = 1, linear model", 1, 1, "linear model"),
@@ -20,9 +20,9 @@ _STEPS = (
 def _parts(s: Setting, takes_time: bool, mixtures: bool = False):
     """(name, model, x, noise) from the parts to the whole."""
     silent = np.zeros((1, 1))
-    yield "model 0, no noise", nothing(1, takes_time), points(1, 1), silent
+    yield "model 0, no noise", s.nothing(1, takes_time), points(1, 1), silent
     yield "linear model, no noise", s.models(1, takes_time=takes_time)["linear model"], points(1, 1), silent
-    yield "model 0, with noise", nothing(1, takes_time), points(1, 1), noise(1, 1)
+    yield "model 0, with noise", s.nothing(1, takes_time), points(1, 1), noise(1, 1)
     for name, n, d, kind in _STEPS:
         yield name, s.models(d, takes_time=takes_time)[kind], points(n, d), noise(n, d)
     if mixtures:
@@ -57,7 +57,7 @@ def reverse(s: Setting) -> list[Rung]:
 
 
 def flow(s: Setting) -> list[Rung]:
-    rungs = [Rung("d = 1, model 0", {"model": nothing(1, True), "x": points(1, 1), "t": np.atleast_1d(s.time(0.5))})]
+    rungs = [Rung("d = 1, model 0", {"model": s.nothing(1, True), "x": points(1, 1), "t": np.atleast_1d(s.time(0.5))})]
     cases = (*_STEPS, ("d = 3, batch of 7, mixture", 7, 3, "mixture"))
     for (name, n, d, kind), t in zip(cases, (0.5, 0.2, 0.9, 0.05), strict=True):
         model = s.models(d, takes_time=True, mixtures=True)[kind]
