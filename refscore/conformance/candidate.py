@@ -2,7 +2,8 @@
 
 The candidate gets copies of the arguments, in the order of the contract, and a time limit; what it returns is brought to a
 list of float arrays of the wanted shapes, and everything that can go wrong on the way is a sentence and not a crash: it
-raises, returns None, text, NaN, another shape, changes its arguments, does not come back.
+raises, returns None, text, NaN, another shape, changes its arguments, does not come back. (A thread that does not come back
+cannot be stopped, only left behind.)
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import copy
 import inspect
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +22,9 @@ from refscore.conformance.reference import Reference
 from refscore.conformance.spec import Spec
 
 PATIENCE = 20.0
-"""Seconds that one call may take."""
+"""Seconds that one call may take; when calls that took longer have cost twice as much, the others have `HURRY`."""
+
+HURRY = 1.0
 
 VALUES: dict[str, tuple] = {
     "predicts": ("score", "eps", "x0", "v", "energy"),
@@ -33,6 +37,9 @@ VALUES: dict[str, tuple] = {
     "variance": ("beta", "beta_tilde"),
 }
 """What may be declared in ``conventions``; besides, numbers t_min, t_max and a dtype."""
+
+
+_PROCESS = ("alpha", "sigma", "t_max")
 
 
 class BrokenAdapter(Exception):
@@ -59,16 +66,22 @@ class Candidate:
     process: Any = None
     conventions: dict[str, Any] = field(default_factory=dict)
     _models: dict[int, Any] = field(default_factory=dict, repr=False)
+    _lost: float = field(default=0.0, repr=False)  # seconds
 
     def __post_init__(self):
-        self.process = getattr(self.adapter, "process", None)
-        declared = getattr(self.adapter, "conventions", None)
+        try:
+            self.process = getattr(self.adapter, "process", None)
+            declared = getattr(self.adapter, "conventions", None)
+        except Exception as error:
+            raise BrokenAdapter(f"reading process and conventions {_raised(error)}") from error
+        if isinstance(self.process, type) or not all(hasattr(self.process, name) for name in _PROCESS if self.process is not None):
+            raise BrokenAdapter(f"process is {self.process!r}: make it a refscore process, such as VP(), or None")
         declared = {} if declared is None else declared
         if not isinstance(declared, dict):
             raise BrokenAdapter(f"conventions is a {type(declared).__name__}: make it a dict, such as {{'predicts': 'eps'}}")
         for key, value in declared.items():
             if key in VALUES:
-                if value not in VALUES[key]:
+                if not any(value is v or (isinstance(value, str) and value == v) for v in VALUES[key]):
                     choices = ", ".join(map(repr, VALUES[key]))
                     raise BrokenAdapter(f"conventions[{key!r}] is {value!r}: choose one of {choices}, or leave it out")
             elif key not in ("t_min", "t_max", "dtype"):
@@ -77,13 +90,16 @@ class Candidate:
 
     def has(self, operation: str) -> bool:
         """Whether the adapter has the operation: absent and None are the same."""
-        return callable(getattr(self.adapter, operation, None))
+        try:
+            return callable(getattr(self.adapter, operation, None))
+        except Exception:  # a property that raises: the call will say so
+            return True
 
     def takes_seed(self, operation: str) -> bool:
         """Whether the operation draws its own randomness, by a last argument ``seed``."""
         try:
             return "seed" in inspect.signature(getattr(self.adapter, operation)).parameters
-        except (TypeError, ValueError):
+        except Exception:
             return False
 
     @property
@@ -100,48 +116,53 @@ class Candidate:
 
     def call(self, operation: str, arguments: dict[str, Any], wanted: list[np.ndarray]) -> Answer:
         """The operation's answer; ``wanted`` fixes how many arrays there are and their shapes."""
-        try:
-            given = {name: self._model(v) if name == "model" else copy.deepcopy(v) for name, v in arguments.items()}
-        except Exception as error:
-            return Answer(None, f"model(spec) {_raised(error)}", "raised")
+        given = {name: v if name == "model" else copy.deepcopy(v) for name, v in arguments.items()}
+        if "model" in given:
+            built = self._limited(lambda: self._model(arguments["model"]), "model(spec)")
+            if isinstance(built, Answer):
+                return built
+            given["model"] = built[0]
         before = {name: v.copy() for name, v in given.items() if isinstance(v, np.ndarray)}
-        result, problem, kind = _limited(getattr(self.adapter, operation), list(given.values()))
-        if problem:
-            return Answer(None, problem, kind)
+        answer = self._limited(lambda: _arrays(getattr(self.adapter, operation)(*given.values()), wanted), "it")
+        if isinstance(answer, Answer):
+            return answer
         for name, array in before.items():
             if not np.array_equal(array, given[name], equal_nan=True):
                 return Answer(None, f"it changes its argument {name} in place: work on a copy", "mutated")
-        return _arrays(result, wanted)
+        return answer[0]
 
     def _model(self, spec: Spec) -> Any:
         key = id(spec)
         if key not in self._models:
+            own = copy.deepcopy(spec)
             if self.has("model"):
-                built = self.adapter.model(copy.deepcopy(spec))
+                built = self.adapter.model(own)
             else:
-                predicts = self.conventions.get("predicts", "score")
-                built = Reference(self.process, {"predicts": predicts}).model(spec)
+                built = Reference(self.process, {"predicts": self.conventions.get("predicts", "score")}).model(own)
             self._models[key] = (spec, built)  # the spec is kept, so that its id stays its own
         return self._models[key][1]
 
+    def _limited(self, function: Callable[[], Any], what: str) -> Answer | tuple[Any]:
+        """(what ``function`` returns,), or the answer that says why it does not; it runs the candidate's code."""
+        outcome: list[Answer | tuple[Any]] = []
 
-def _limited(function, arguments) -> tuple[Any, str, str]:
-    """(result, problem, kind) of a call that may take `PATIENCE` seconds."""
-    outcome: list = []
+        def run():
+            try:
+                with np.errstate(all="ignore"):
+                    outcome.append((function(),))
+            except NotImplementedError as error:
+                outcome.append(Answer(None, f"{what} is not implemented: {error}", "unsupported"))
+            except BaseException as error:  # SystemExit too: a candidate does not end the run
+                outcome.append(Answer(None, f"{what} {_raised(error)}", "raised"))
 
-    def run():
-        try:
-            with np.errstate(all="ignore"):
-                outcome.append((function(*arguments), "", ""))
-        except NotImplementedError as error:
-            outcome.append((None, f"it is not implemented: {error}", "unsupported"))
-        except BaseException as error:  # SystemExit too: a candidate does not end the run
-            outcome.append((None, f"it {_raised(error)}", "raised"))
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(PATIENCE)
-    return outcome[0] if outcome else (None, f"it did not return within {PATIENCE:g} s", "slow")
+        patience = PATIENCE if self._lost < 2 * PATIENCE else min(HURRY, PATIENCE)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        thread.join(patience)
+        if outcome:
+            return outcome[0]
+        self._lost += patience
+        return Answer(None, f"{what} did not return within {patience:g} s", "slow")
 
 
 def _raised(error: BaseException) -> str:
@@ -163,7 +184,7 @@ def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
     values = []
     for part, w in zip(parts, wanted, strict=True):
         try:
-            array = np.asarray(part)
+            array = np.array(part)  # a copy: the candidate may use its memory again
         except Exception as error:
             return Answer(None, f"what it returns is no array: {_raised(error)}; return NumPy arrays", "type")
         if array.dtype.kind == "b":  # pixels

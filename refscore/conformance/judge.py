@@ -104,7 +104,8 @@ class Climb:
         values, wanted = self.values(i, setting), self.wanted(i, setting)
         if values is None:
             return np.inf
-        if eps == DOUBLE and any(ratio(v, w, 0.01 * np.abs(w).max(initial=0)) > 1 for v, w in zip(values, wanted, strict=True)):
+        far = 0.01 if eps <= DOUBLE else 0.5  # of the largest value
+        if eps <= SINGLE and any(ratio(v, w, far * np.abs(w).max(initial=0)) > 1 for v, w in zip(values, wanted, strict=True)):
             return np.inf  # far off, whatever the tolerance: no need to find it
         return max(ratio(v, w, eps * a + DOUBLE * a) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True))
 
