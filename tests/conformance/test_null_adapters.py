@@ -86,8 +86,8 @@ def adapter(function, process):
     return made
 
 
-FEW = ("alpha", "corrupt", "convert", "jvp", "divergence", "esm_loss", "dsm_loss", "esm_loss_grad", "langevin_step", "ddpm_step",
-       "posterior", "ode_drift", "logpdf", "rbm_log_partition", "rbm_cd_gradient")
+FEW = ("alpha", "corrupt", "convert", "jvp", "divergence", "esm_loss", "dsm_loss", "ism_loss_grad", "langevin_step", "ddpm_step",
+       "posterior", "logpdf", "rbm_log_partition")
 
 
 def passes_nothing(kind, process, only):
