@@ -67,6 +67,11 @@ class Subtracted(Climb):
         """The candidate's answer with the seed in place of the noise."""
         return self.candidate.call(self.operation.name, seeded(arguments, self.seed if seed is None else seed), wanted)
 
+    @property
+    def energies(self) -> bool:
+        """Whether the candidate's models are energies."""
+        return self.candidate.conventions.get("predicts") == "energy"
+
     def without(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """The same call with nothing to move: the state 0, and of the model what multiplies the noise."""
         state = STATE[self.operation.name]
@@ -75,7 +80,7 @@ class Subtracted(Climb):
             spec = arguments["model"]
             many = self.operation.name == "annealed_langevin" and spec.kind == "linear"
             arrays = {**spec.arrays, "b": np.zeros(spec.dim)}
-            changed["model"] = replace(spec, arrays=arrays) if many else nothing(spec.dim, spec.takes_time)
+            changed["model"] = replace(spec, arrays=arrays) if many else nothing(spec.dim, spec.takes_time, self.energies)
         return changed
 
     def right(self, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
@@ -223,7 +228,7 @@ class Noise:
             if "model" in changed:
                 time = changed["model"].takes_time
                 still = self.by_itself or name == "annealed_langevin"
-                changed["model"] = nothing(COLUMNS, time) if still else linear(COLUMNS, time)
+                changed["model"] = nothing(COLUMNS, time, climb.energies) if still else linear(COLUMNS, time)
             key = repr([v for k, v in changed.items() if k not in ("model", "noise")])
             if _scales(climb, climb.right, setting, changed).any():
                 cases.setdefault(key, Rung(rung.name.split(", ", 1)[-1], changed))

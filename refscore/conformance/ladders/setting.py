@@ -79,10 +79,7 @@ class Setting:
 
     def nothing(self, d: int, takes_time: bool = False) -> Spec:
         """The model that is 0 everywhere, an energy where the candidate's models are."""
-        if not self.energies:
-            return Spec("linear", {"A": np.zeros((d, d)), "b": np.zeros(d)}, takes_time=takes_time)
-        like = mlp(d, (1,), "tanh", takes_time, energy=True)
-        return Spec(like.kind, {name: np.zeros_like(a) for name, a in like.arrays.items()}, like.activation, takes_time)
+        return nothing(d, takes_time, self.energies)
 
 
 def points(n: int, d: int, salt: int = 0) -> np.ndarray:
@@ -103,6 +100,12 @@ def linear(d: int, takes_time: bool = False) -> Spec:
     rng = np.random.default_rng([d, 1])
     A = 0.5 * rng.standard_normal((d, d)) - 0.8 * np.eye(d) + np.triu(np.full((d, d), 0.3), 1)
     return Spec("linear", {"A": A, "b": rng.standard_normal(d)}, takes_time=takes_time)
+
+
+def nothing(d: int, takes_time: bool = False, energy: bool = False) -> Spec:
+    """The model, or the energy, that is 0 everywhere."""
+    like = mlp(d, (1,), "tanh", takes_time, energy=True) if energy else linear(d, takes_time)
+    return Spec(like.kind, {name: np.zeros_like(a) for name, a in like.arrays.items()}, like.activation, takes_time)
 
 
 def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = False, energy: bool = False) -> Spec:
