@@ -35,7 +35,6 @@ A_DIMENSION = 16
 _ORDERS = {1: (20, 15), 2: (A_DIMENSION, 13), 3: (A_DIMENSION, 13)}
 _TOLERANCE = 3e-15  # of the whole, a cell
 _ROUGH = 1e-2  # of its own, a cell: what it sees on its faces is not what is there
-_LEVELS = 150
 _LAST = 4  # coefficients of a series whose size says how well it is resolved
 _SMALL = 0.1  # of those along another axis
 
@@ -91,7 +90,7 @@ class Cover:
         """Cut cells until all are resolved, and all that is seen on faces and at points is seen from everywhere."""
         left = MAX_NODES
         self._settled &= (self._beyond != NOWHERE).all(axis=1)  # there may be cells by now
-        for level in range(_LEVELS):
+        while True:  # as long as there are nodes left, and cells that can be cut
             left -= self._look()
             whole = self._found.sums[self.forest.leaves, 1].sum(axis=0)
             if not np.isfinite(whole).all():
@@ -103,7 +102,7 @@ class Cover:
             cut = np.flatnonzero(axes.any(axis=1))
             worst = cut[np.argsort(-self._found.sums[cut, 3].max(axis=1) - self._hidden[cut], kind="stable")]
             cut = np.sort(worst[np.cumsum(2 ** axes[worst].sum(axis=1)) * _nodes_of_a_cell(axes.shape[1]) <= left])
-            if not len(cut) or level == _LEVELS - 1:
+            if not len(cut):
                 break
             self.forest.cut(cut, axes[cut])
             gone = ~self.forest.leaves[: len(self._beyond)]
