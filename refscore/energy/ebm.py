@@ -203,7 +203,7 @@ class EnergyModel(Normalised):
         mass = found.value[0]
         value = found.value[1:] / mass
         error = (found.error[1:] + np.abs(value) * (found.error[0])) / mass
-        _warn_unless_resolved(error, found.size[1:] / mass, tolerance, "expectation")
+        self._warn_unless_resolved(error, found.size[1:] / mass, tolerance, "expectation")
         return (float(value[0]), float(error[0])) if shape == () else (value.reshape(shape), error.reshape(shape))
 
     def nodes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -297,17 +297,25 @@ class EnergyModel(Normalised):
         error = -math.log1p(-relative) + 4 * _cover.EPS * (1 + abs(whole.shift) + abs(value) + abs(scale))
         x, w = self.nodes()
         error += 2 * _cover.EPS * float(w @ self._moved(x))  # nodes are rounded, and E is asked there
-        _warn_unless_resolved(error, 1.0, 1e-10, "log Z")
+        self._warn_unless_resolved(error, 1.0, 1e-10, "log Z")
         return value, error
+
+    def _warn_unless_resolved(self, error, size, tolerance: float, what: str) -> None:
+        if (np.asarray(error) <= tolerance * np.asarray(size)).all():
+            return
+        worst = float(np.max(error / np.maximum(size, np.finfo(float).tiny)))
+        low, high, _ = self._whole.cover.leaves
+        f = self._exponent_at(_cover.nodes(low[:1], high[:1])[0][:1])
+        arrays = [f, *map(np.asarray, getattr(self.energy, "parameters", ()))]
+        dtype = max((a.dtype for a in arrays if a.dtype.kind == "f"), key=lambda dtype: np.finfo(dtype).eps)
+        why = (f"E is computed in {dtype}, good to {np.finfo(dtype).eps:.0e} of itself; compute it in float64, such as by "
+               "energy.with_parameters([p.astype(float) for p in energy.parameters])"
+               if dtype != np.float64 else
+               f"E has kinks, is rough ({_cover.MAX_NODES} nodes a box are used up) or so large that digits are lost; pass a "
+               "proposal of the shape of p, or a box, or take a constant off E")
+        warnings.warn(f"{what}: the error estimate is {worst:.1e} of the integral of the absolute value: {why}", RuntimeWarning,
+                      stacklevel=3)
 
 
 def _knows_slope(energy) -> bool:
     return hasattr(energy, "gradient") and getattr(energy, "slope", True) is not None
-
-
-def _warn_unless_resolved(error, size, tolerance: float, what: str) -> None:
-    if not (np.asarray(error) <= tolerance * np.asarray(size)).all():
-        worst = float(np.max(error / np.maximum(size, np.finfo(float).tiny)))
-        warnings.warn(f"{what}: the error estimate is {worst:.1e} of the integral of the absolute value: E has kinks, is rough "
-                      f"({_cover.MAX_NODES} nodes a box are used up) or so large that digits are lost; pass a proposal "
-                      "of the shape of p, or a box, or take a constant off E", RuntimeWarning, stacklevel=3)

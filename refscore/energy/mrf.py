@@ -68,9 +68,10 @@ class DenoisingMRF:
     pairwise: float
 
     def __post_init__(self):
+        if np.ndim(self.x) != 2:
+            hint = "; of colours pass one, or a threshold of their mean" if np.shape(self.x)[2:] in ((3,), (4,)) else ""
+            raise ValueError(f"x has shape {np.shape(self.x)}: pass one image, shape (H, W){hint}")
         x = _image(self.x, "x")
-        if x.ndim != 2:
-            raise ValueError(f"x has shape {x.shape}: pass one image, shape (H, W)")
         unary = _validate.finite(np.atleast_1d(_validate.reals(self.unary, "unary")), "unary")
         if unary.shape not in ((1,), x.shape):
             raise ValueError(f"unary has shape {unary.shape}: pass one number, or one a pixel, shape {x.shape}")
@@ -164,10 +165,10 @@ class DenoisingMRF:
 
     def images(self, y, name: str = "y") -> np.ndarray:
         """``y`` as images (..., H, W) of uint8, refused where it is none."""
-        y = _image(y, name)
-        if y.ndim < 2 or y.shape[-2:] != self.shape:
-            raise ValueError(f"{name} has shape {y.shape}, x has shape {self.shape}: pass images of that size, (H, W) or (n, H, W)")
-        return y
+        if np.shape(y)[-2:] != self.shape:
+            raise ValueError(f"{name} has shape {np.shape(y)}, x has shape {self.shape}: pass images of that size, (H, W) or "
+                             "(n, H, W)")
+        return _image(y, name)
 
     @property
     def _lies(self) -> bool:

@@ -205,6 +205,13 @@ def test_bad_images_and_uniforms_are_refused():
             method(np.zeros((2, 3)))
         with pytest.raises(ValueError, match=r"y\[0, 1\] is 0.5"):
             method([[0, 0.5], [1, 1]])
+    colours = np.random.default_rng(0).random((2, 2, 3))
+    with pytest.raises(ValueError, match=r"x has shape \(2, 2, 3\): pass one image, shape \(H, W\); of colours pass one"):
+        DenoisingMRF(colours, 1, 1)
+    with pytest.raises(ValueError, match=r"x has shape \(3, 2, 2\): pass one image, shape \(H, W\)$"):
+        DenoisingMRF(colours.T, 1, 1)
+    with pytest.raises(ValueError, match=r"y has shape \(2, 2, 3\), x has shape \(2, 2\): pass images of that size"):
+        mrf.logpdf(colours)
     with pytest.raises(ValueError, match=r"uniforms has shape \(2, 2\)"):
         mrf.transform(np.zeros((2, 2)))
     with pytest.raises(ValueError, match=r"lie in \[0, 1\)"):
