@@ -59,13 +59,16 @@ class Answer:
 class Candidate:
     """An adapter, with its declared conventions checked.
 
+    ``assumed`` is what a mixture of refscore's own returns, where nothing is declared.
+
     Raises BrokenAdapter when conventions are no dict, or hold unknown keys or values.
     """
 
     adapter: Any
     process: Any = None
     conventions: dict[str, Any] = field(default_factory=dict)
-    _models: dict[int, Any] = field(default_factory=dict, repr=False)
+    assumed: str = "score"
+    _models: dict[tuple, Any] = field(default_factory=dict, repr=False)
     _lost: float = field(default=0.0, repr=False)  # seconds
 
     def __post_init__(self):
@@ -132,13 +135,14 @@ class Candidate:
         return answer[0]
 
     def _model(self, spec: Spec) -> Any:
-        key = id(spec)
+        predicts = self.conventions.get("predicts", self.assumed)
+        key = (id(spec), predicts)
         if key not in self._models:
             own = copy.deepcopy(spec)
             if self.has("model"):
                 built = self.adapter.model(own)
             else:
-                built = Reference(self.process, {"predicts": self.conventions.get("predicts", "score")}).model(own)
+                built = Reference(self.process, {"predicts": predicts}).model(own)
             self._models[key] = (spec, built)  # the spec is kept, so that its id stays its own
         return self._models[key][1]
 

@@ -60,9 +60,17 @@ class Climb:
         return Reference(self.candidate.process, {**declared, **setting})
 
     def climb(self) -> None:
-        """Ask the candidate on every rung."""
+        """Ask the candidate on every rung.
+
+        A mixture of refscore's own returns what the candidate takes a model's output for. Where that is open it is inferred from
+        the other rungs first.
+        """
+        if "predicts" in self.operation.keys and not (self.candidate.has("model") or "predicts" in self.candidate.conventions):
+            self.rungs = sorted(self.rungs, key=_is_mixture)
         shapes = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
         for i, rung in enumerate(self.rungs):
+            if _is_mixture(rung):
+                self.candidate.assumed = (self.infer(self.eps, self.candidate.conventions) or {}).get("predicts", "score")
             wanted = self.wanted(i, shapes)
             answer = self.candidate.call(self.operation.name, rung.arguments, wanted)
             if answer.kind == "shape" and "over_batch" in self.operation.keys and not self.gradient:  # rows for a number, or so
@@ -104,6 +112,8 @@ class Climb:
         values, wanted = self.values(i, setting), self.wanted(i, setting)
         if values is None:
             return np.inf
+        if self.rungs[i].strict:
+            return max(ratio(v, w, eps * a) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True))
         far = 0.01 if eps <= DOUBLE else 0.5  # of the largest value
         if eps <= SINGLE and any(ratio(v, w, far * np.abs(w).max(initial=0)) > 1 for v, w in zip(values, wanted, strict=True)):
             return np.inf  # far off, whatever the tolerance: no need to find it
@@ -134,6 +144,11 @@ class Climb:
             if np.prod(shape) > 1 and shape != self.wanted(i, settings[0])[0].shape:
                 return next((s for s in settings if self.wanted(i, s)[0].shape == shape), settings[0])
         return settings[0]
+
+
+def _is_mixture(rung: Rung) -> bool:
+    model = rung.arguments.get("model")
+    return model is not None and model.kind == "mixture"
 
 
 def evaluate(name: str, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:

@@ -77,7 +77,7 @@ class Spec:
         """The law that a mixture, or a quadratic energy, is the score of."""
         a = self.arrays
         if self.kind == "mixture":
-            return GaussianMixture(a["weights"], a["means"], a["variances"])
+            return GaussianMixture(a["weights"] / np.sum(a["weights"], dtype=np.float64), a["means"], a["variances"])
         if self.kind == "quadratic_energy":
             return Gaussian(a["m"], np.linalg.inv(a["P"]))
         raise ValueError(f"a spec of kind {self.kind!r} has no density of its own: pass 'mixture' or 'quadratic_energy'")
