@@ -1,4 +1,4 @@
-"""Right implementations written as their authors would, without refscore: acquitted in double and single precision, declared or not."""
+"""Right implementations as their authors would write them: acquitted in double and single precision, declared or not."""
 
 import numpy as np
 import pytest
