@@ -42,6 +42,10 @@ class Mistake:
         return wrong
 
 
+class Undefined(Exception):
+    """The mistake does not exist for this process or under this convention."""
+
+
 CATALOGUE: dict[str, Mistake] = {}
 """All of them by name."""
 

@@ -1,0 +1,468 @@
+"""The chain with indices: a step of DDPM, a step of DDIM, the posterior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.mistakes._registry import Undefined, mistake
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call of ddpm_step."""
+
+    of: Any
+    model: Any
+    x: np.ndarray
+    index: int
+    noise: np.ndarray
+
+    @property
+    def eps(self):
+        return -self.sigma * self.of.score_now(self.model, self.x, self.index)
+
+    @property
+    def beta(self):
+        return self.of.process.beta(self.index)
+
+    @property
+    def alpha(self):
+        return self.of.process.alpha(self.index)
+
+    @property
+    def sigma(self):
+        return self.of.process.sigma(self.index)
+
+    @property
+    def before(self):
+        """(alpha, sigma) of index - 1."""
+        return self.of.process.alpha(self.index - 1), self.of.process.sigma(self.index - 1)
+
+    @property
+    def tilde(self):
+        return self.beta * (self.before[1] / self.sigma) ** 2
+
+    @property
+    def variance(self):
+        return self.tilde if self.of.conventions["variance"] == "beta_tilde" else self.beta
+
+    def step(self, eps=None, c=None, keep=None, variance=None, noise=None, silent=None):
+        """keep (x - c eps) + sqrt(variance) z, right where nothing is given."""
+        c = self.beta / self.sigma if c is None else c
+        keep = 1 / np.sqrt(1 - self.beta) if keep is None else keep
+        eps = self.eps if eps is None else eps
+        variance = self.variance if variance is None else variance
+        silent = self.index == 1 if silent is None else silent
+        kick = 0.0 if silent else np.sqrt(variance) * (self.noise if noise is None else noise)
+        return keep * (self.x - c * eps) + kick
+
+
+def ancestral(wrong: str, right: str, seen: str):
+    """Decorator: enter a function of a `Step` as a mistake of ddpm_step."""
+    def register(function):
+        def wrong_step(self, model, x, index, noise):
+            return function(Step(self, model, x, index, noise))
+
+        mistake("ddpm_step", wrong=wrong, right=right, seen=seen, name=function.__name__)(wrong_step)
+        return function
+
+    return register
+
+
+@ancestral("noise at i = 1 too", "no noise at the last step", "lucidrains#81, common")
+def ddpm_noise_at_the_end(a):
+    return a.step(silent=False, variance=a.beta if a.index == 1 else None)
+
+
+@ancestral("no noise at i = 2", "none at i = 1 alone", "index > 2 for index > 1: counted from the wrong end")
+def ddpm_silent_too_early(a):
+    return a.step(silent=a.index <= 2)
+
+
+@ancestral("no noise at i = N", "none at i = 1", "the chain's other end")
+def ddpm_silent_at_start(a):
+    return a.step(silent=a.index in (1, len(a.of.process)))
+
+
+@ancestral("no noise", "sqrt(variance) z", "noise forgotten")
+def ddpm_without_noise(a):
+    return a.step(silent=True)
+
+
+@ancestral("noise of std variance", "its root", "abides#10: std = variance")
+def ddpm_noise_variance(a):
+    return a.step(variance=a.variance**2)
+
+
+@ancestral("noise of std 1", "sqrt(variance)", "scale of the noise forgotten")
+def ddpm_noise_unscaled(a):
+    return a.step(variance=1.0)
+
+
+@ancestral("variance 1 - alpha-bar", "beta", "the marginal's noise for the step's")
+def ddpm_noise_marginal(a):
+    return a.step(variance=a.sigma**2)
+
+
+@ancestral("variance of index i - 1", "of index i", "lucidrains#18: shifted by one")
+def ddpm_variance_before(a):
+    if a.index == 1:
+        return a.step()
+    return a.step(variance=Step(a.of, a.model, a.x, a.index - 1, a.noise).variance)
+
+
+@ancestral("beta/(1 - alpha-bar) eps", "beta/sqrt(1 - alpha-bar) eps", "root forgotten")
+def ddpm_not_rooted(a):
+    return a.step(c=a.beta / a.sigma**2)
+
+
+@ancestral("sqrt(beta) eps", "beta/sqrt(1 - alpha-bar) eps", "one step's noise taken off")
+def ddpm_removes_step_noise(a):
+    return a.step(c=np.sqrt(a.beta))
+
+
+@ancestral("sqrt(1 - alpha-bar) eps", "beta/sqrt(1 - alpha-bar) eps", "all of the noise taken off at once")
+def ddpm_removes_all_noise(a):
+    return a.step(c=a.sigma)
+
+
+@ancestral("beta eps", "beta/sqrt(1 - alpha-bar) eps", "division forgotten")
+def ddpm_beta_alone(a):
+    return a.step(c=a.beta)
+
+
+@ancestral("sqrt(1 - alpha-bar_{i-1})", "sqrt(1 - alpha-bar_i)", "lucidrains#18: alpha-bar shifted by one")
+def ddpm_sigma_before(a):
+    if a.index == 1:
+        raise Undefined("alpha-bar_0 is 1: division by 0")
+    return a.step(c=a.beta / a.before[1])
+
+
+@ancestral("beta/2", "beta", "beta for beta/2 of the SDE")
+def ddpm_beta_halved(a):
+    return a.step(c=a.beta / a.sigma / 2)
+
+
+@ancestral("+ eps", "- eps", "sign of the noise, common")
+def ddpm_eps_sign(a):
+    return a.step(c=-a.beta / a.sigma)
+
+
+@ancestral("1/(1 - beta)", "1/sqrt(1 - beta)", "root forgotten")
+def ddpm_keep_not_rooted(a):
+    return a.step(keep=1 / (1 - a.beta))
+
+
+@ancestral("sqrt(1 - beta)", "1/sqrt(1 - beta)", "multiplied for divided")
+def ddpm_keep_inverted(a):
+    return a.step(keep=np.sqrt(1 - a.beta))
+
+
+@ancestral("1/sqrt(alpha-bar)", "1/sqrt(1 - beta)", "alpha-bar for alpha")
+def ddpm_keep_marginal(a):
+    return a.step(keep=1 / a.alpha)
+
+
+@ancestral("x not divided", "1/sqrt(1 - beta)", "factor forgotten")
+def ddpm_keep_one(a):
+    return a.step(keep=1.0)
+
+
+@ancestral("beta and alpha-bar of index i + 1", "of index i", "lucidrains#18: shifted by one")
+def ddpm_one_late(a):
+    if a.index >= len(a.of.process):
+        raise Undefined("there is no index after the last")
+    later = Step(a.of, a.model, a.x, a.index + 1, a.noise)
+    score = a.of.score_at(a.model, a.x, (np.full(len(a.x), a.index),), a.alpha, a.sigma)
+    return later.step(eps=-a.sigma * score, silent=a.index == 1)
+
+
+@ancestral("the model told i - 1", "i", "index from 0 for the model alone")
+def ddpm_model_before(a):
+    score = a.of.score_at(a.model, a.x, (np.full(len(a.x), a.index - 1),), a.alpha, a.sigma)
+    return a.step(eps=-a.sigma * score)
+
+
+@ancestral("one noise for all rows", "each row its own", "randn(d) broadcast over the batch")
+def ddpm_shared_noise(a):
+    return a.step(noise=a.noise[:1])
+
+
+@ancestral("noise added before the division by sqrt(1 - beta)", "after it", "bracket")
+def ddpm_noise_divided(a):
+    return a.step(variance=a.variance / (1 - a.beta))
+
+
+@dataclass(frozen=True)
+class Jump:
+    """One call of ddim_step."""
+
+    of: Any
+    model: Any
+    x: np.ndarray
+    index: int
+    to: int
+    eta: float
+    noise: np.ndarray
+
+    @property
+    def scales(self):
+        """alpha_t, sigma_t, alpha_s, sigma_s."""
+        p = self.of.process
+        return p.alpha(self.index), p.sigma(self.index), p.alpha(self.to), p.sigma(self.to)
+
+    def v(self, power=2, factor=1.0):
+        alpha, sigma, alpha_s, sigma_s = self.scales
+        return factor * self.eta**power * (sigma_s / sigma) ** 2 * (1 - (alpha / alpha_s) ** 2)
+
+    def jump(self, v=None, room=None, std=None, sign=1.0, x0=None, scales=None, noise=None, told=None):
+        """alpha_s x0-hat + sqrt(room) eps + std z; right are room = sigma_s^2 - v, std = sqrt(v)."""
+        alpha, sigma, alpha_s, sigma_s = scales or self.scales
+        time = self.index if told is None else told
+        score = self.of.score_at(self.model, self.x, (np.full(len(self.x), time),), self.scales[0], self.scales[1])
+        eps = -sign * self.scales[1] * score
+        v = self.v() if v is None else v
+        room = sigma_s**2 - v if room is None else room
+        x0 = (self.x - sigma * eps) / alpha if x0 is None else x0(eps)
+        kick = (np.sqrt(v) if std is None else std) * (self.noise if noise is None else noise)
+        return alpha_s * x0 + np.sqrt(np.maximum(room, 0)) * eps + kick
+
+
+def implicit(wrong: str, right: str, seen: str):
+    """Decorator: enter a function of a `Jump` as a mistake of ddim_step."""
+    def register(function):
+        def wrong_jump(self, model, x, index, prev_index, eta, noise):
+            return function(Jump(self, model, x, index, prev_index, eta, noise))
+
+        mistake("ddim_step", wrong=wrong, right=right, seen=seen, name=function.__name__)(wrong_jump)
+        return function
+
+    return register
+
+
+@implicit("v = eta^2 (1 - ab_t)", "eta^2 (1 - ab_s)/(1 - ab_t)(1 - ab_t/ab_s)", "CoursIA#16158")
+def ddim_variance_marginal(a):
+    return a.jump(v=a.eta**2 * a.scales[1] ** 2)
+
+
+@implicit("eta", "eta^2", "square forgotten: eta for its square in the variance")
+def ddim_eta_not_squared(a):
+    return a.jump(v=a.v(power=1))
+
+
+@implicit("variance eta^2 beta_t", "eta^2 (1 - ab_s)/(1 - ab_t)(1 - ab_t/ab_s)", "beta for beta~")
+def ddim_variance_beta(a):
+    alpha, _, alpha_s, _ = a.scales
+    return a.jump(v=a.eta**2 * (1 - (alpha / alpha_s) ** 2))
+
+
+@implicit("beta of one index for a jump over several", "1 - ab_t/ab_s", "beta_t for 1 - ab_t/ab_s")
+def ddim_variance_one_step(a):
+    _, sigma, _, sigma_s = a.scales
+    return a.jump(v=(a.eta * sigma_s / sigma) ** 2 * a.of.process.beta(a.index))
+
+
+@implicit("sqrt(1 - ab_s) eps", "sqrt(1 - ab_s - v) eps", "noise added without room made for it")
+def ddim_no_room(a):
+    return a.jump(room=a.scales[3] ** 2)
+
+
+@implicit("sqrt(1 - ab_s + v) eps", "sqrt(1 - ab_s - v) eps", "sign of the variance")
+def ddim_room_plus(a):
+    return a.jump(room=a.scales[3] ** 2 + a.v())
+
+
+@implicit("noise of std v", "sqrt(v)", "abides#10: std = variance")
+def ddim_noise_variance(a):
+    return a.jump(std=a.v())
+
+
+@implicit("no noise", "sqrt(v) z", "eta = 0 in the last term")
+def ddim_without_noise(a):
+    return a.jump(std=0.0)
+
+
+@implicit("eta left out", "eta^2 times the variance", "eta = 1 assumed")
+def ddim_eta_one(a):
+    return a.jump(v=a.v(power=0))
+
+
+@implicit("eta = 0 assumed", "eta^2 times the variance", "deterministic whatever eta is")
+def ddim_eta_zero(a):
+    return a.jump(v=0.0)
+
+
+@implicit("x0-hat not divided by alpha_t", "(x - sigma_t eps)/alpha_t", "division forgotten")
+def ddim_clean_not_divided(a):
+    return a.jump(x0=lambda eps: a.x - a.scales[1] * eps)
+
+
+@implicit("x0-hat with (1 - ab_t) eps", "sqrt(1 - ab_t) eps", "root forgotten")
+def ddim_clean_variance(a):
+    return a.jump(x0=lambda eps: (a.x - a.scales[1] ** 2 * eps) / a.scales[0])
+
+
+@implicit("x0-hat clipped to [-1, 1]", "as predicted", "clip_denoised, which is legitimate for images alone")
+def ddim_clean_clipped(a):
+    return a.jump(x0=lambda eps: np.clip((a.x - a.scales[1] * eps) / a.scales[0], -1, 1))
+
+
+@implicit("ab_s x0-hat", "sqrt(ab_s) x0-hat", "root forgotten")
+def ddim_arrival_squared(a):
+    alpha, sigma, alpha_s, sigma_s = a.scales
+    return a.jump(scales=(alpha, sigma, alpha_s**2, sigma_s))
+
+
+@implicit("to index - 1, whatever prev_index is", "to prev_index", "steps of one index assumed")
+def ddim_to_neighbour(a):
+    return Jump(a.of, a.model, a.x, a.index, a.index - 1, a.eta, a.noise).jump()
+
+
+@implicit("to prev_index - 1", "to prev_index", "lucidrains#18: shifted by one")
+def ddim_arrival_before(a):
+    if a.to == 0:
+        return a.jump()
+    return Jump(a.of, a.model, a.x, a.index, a.to - 1, a.eta, a.noise).jump()
+
+
+@implicit("to index 1 in place of 0", "alpha-bar_0 = 1", "final_alpha_cumprod: the first alpha-bar for 1")
+def ddim_ends_at_one(a):
+    return Jump(a.of, a.model, a.x, a.index, max(a.to, 1), a.eta, a.noise).jump()
+
+
+@implicit("+ eps", "- eps", "sign of the noise")
+def ddim_eps_sign(a):
+    return a.jump(sign=-1.0)
+
+
+@implicit("the model told prev_index", "index", "wrong time of the model")
+def ddim_model_at_arrival(a):
+    return a.jump(told=a.to)
+
+
+@implicit("one noise for all rows", "each row its own", "randn(d) broadcast over the batch")
+def ddim_shared_noise(a):
+    return a.jump(noise=a.noise[:1])
+
+
+def posterior(wrong: str, right: str, seen: str):
+    """Decorator: enter a function of (p, x0, xt, index) -> (mean, variance) as a mistake of the posterior."""
+    def register(function):
+        def wrong_posterior(self, x0, xt, index):
+            mean, variance = function(Posterior(self, x0, xt, index))
+            return mean, np.full(len(xt), variance)
+
+        mistake("posterior", wrong=wrong, right=right, seen=seen, name=function.__name__)(wrong_posterior)
+        return function
+
+    return register
+
+
+class Posterior:
+    """One call of posterior: the mean's weights of x0 and xt, and the variance."""
+
+    def __init__(self, of, x0, xt, index):
+        self.p, self.x0, self.xt, self.index = of.process, x0, xt, index
+        self.beta = self.p.beta(index)
+        self.alpha, self.sigma = self.p.alpha(index), self.p.sigma(index)
+        self.alpha_1, self.sigma_1 = self.p.alpha(index - 1), self.p.sigma(index - 1)
+        self.clean = self.alpha_1 * self.beta / self.sigma**2
+        self.noisy = np.sqrt(1 - self.beta) * (self.sigma_1 / self.sigma) ** 2
+        self.variance = self.beta * (self.sigma_1 / self.sigma) ** 2
+
+    def answer(self, clean=None, noisy=None, variance=None):
+        mean = (self.clean if clean is None else clean) * self.x0 + (self.noisy if noisy is None else noisy) * self.xt
+        return mean, self.variance if variance is None else variance
+
+
+@posterior("variance beta (1 - ab_{i-1})/(1 - ab_{i-1})", "/(1 - ab_i)", "varun-ml/diffusion-models-tutorial#1: beta for beta~")
+def posterior_variance_beta(a):
+    return a.answer(variance=a.beta)
+
+
+@posterior("variance beta (1 - ab_i)/(1 - ab_{i-1})", "(1 - ab_{i-1})/(1 - ab_i)", "ratio inverted")
+def posterior_variance_inverted(a):
+    if a.index == 1:
+        raise Undefined("division by 0")
+    return a.answer(variance=a.beta * (a.sigma / a.sigma_1) ** 2)
+
+
+@posterior("variance beta (1 - ab_{i-1})", "divided by (1 - ab_i)", "division forgotten")
+def posterior_variance_not_divided(a):
+    return a.answer(variance=a.beta * a.sigma_1**2)
+
+
+@posterior("the standard deviation", "the variance", "root of the variance returned")
+def posterior_std(a):
+    return a.answer(variance=np.sqrt(a.variance))
+
+
+@posterior("the variance's logarithm", "the variance", "posterior_log_variance_clipped, common")
+def posterior_log_variance(a):
+    clipped = a.variance if a.index > 1 else a.p.beta(2) * (a.p.sigma(1) / a.p.sigma(2)) ** 2
+    return a.answer(variance=np.log(clipped))
+
+
+@posterior("the variance at i = 1 replaced by that at i = 2", "0 at i = 1", "clipped for the sake of its logarithm")
+def posterior_variance_clipped(a):
+    return a.answer(variance=a.variance if a.index > 1 else a.p.beta(2) * (a.p.sigma(1) / a.p.sigma(2)) ** 2)
+
+
+@posterior("sigma ratio not squared", "(1 - ab_{i-1})/(1 - ab_i)", "roots of 1 - alpha-bar")
+def posterior_ratio_rooted(a):
+    return a.answer(noisy=np.sqrt(1 - a.beta) * a.sigma_1 / a.sigma, variance=a.beta * a.sigma_1 / a.sigma)
+
+
+@posterior("ab_{i-1} beta/(1 - ab_i) x0", "sqrt(ab_{i-1})", "root forgotten")
+def posterior_clean_squared(a):
+    return a.answer(clean=a.alpha_1**2 * a.beta / a.sigma**2)
+
+
+@posterior("sqrt(ab_i) beta/(1 - ab_i) x0", "sqrt(ab_{i-1})", "lucidrains#18: alpha-bar shifted by one")
+def posterior_clean_shifted(a):
+    return a.answer(clean=a.alpha * a.beta / a.sigma**2)
+
+
+@posterior("beta/sqrt(1 - ab_i) x0", "beta/(1 - ab_i)", "the step's coefficient of eps")
+def posterior_clean_rooted(a):
+    return a.answer(clean=a.alpha_1 * a.beta / a.sigma)
+
+
+@posterior("(1 - beta)(1 - ab_{i-1})/(1 - ab_i) xt", "sqrt(1 - beta)", "root forgotten")
+def posterior_noisy_squared(a):
+    return a.answer(noisy=(1 - a.beta) * (a.sigma_1 / a.sigma) ** 2)
+
+
+@posterior("(1 - ab_{i-1})/(1 - ab_i) xt", "sqrt(1 - beta) times that", "factor forgotten")
+def posterior_noisy_unscaled(a):
+    return a.answer(noisy=(a.sigma_1 / a.sigma) ** 2)
+
+
+@posterior("sqrt(ab_i)(1 - ab_{i-1})/(1 - ab_i) xt", "sqrt(1 - beta_i)", "alpha-bar for alpha")
+def posterior_noisy_marginal(a):
+    return a.answer(noisy=a.alpha * (a.sigma_1 / a.sigma) ** 2)
+
+
+@posterior("x0 and xt exchanged", "as in the contract", "order of two arguments")
+def posterior_exchanged(a):
+    return a.answer(clean=a.noisy, noisy=a.clean)
+
+
+@posterior("of index i - 1", "of index i", "lucidrains#18: shifted by one")
+def posterior_one_early(a):
+    if a.index == 1:
+        raise Undefined("there is no step before the first")
+    return Posterior(_Holder(a.p), a.x0, a.xt, a.index - 1).answer()
+
+
+@posterior("q(x_{i-1} | x_0): without xt", "given xt too", "the marginal for the posterior")
+def posterior_is_marginal(a):
+    return a.answer(clean=a.alpha_1, noisy=0.0, variance=a.sigma_1**2)
+
+
+@dataclass(frozen=True)
+class _Holder:
+    process: Any
