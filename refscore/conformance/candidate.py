@@ -53,6 +53,7 @@ class Answer:
     values: list[np.ndarray] | None
     problem: str = ""
     kind: str = ""  # raised, unsupported, type, shape, not finite, mutated, slow
+    misshapen: list[np.ndarray] | None = None  # the numbers all the same, where they have the wrong shapes
 
 
 @dataclass
@@ -185,7 +186,7 @@ def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
     if len(parts) != len(wanted):
         return Answer(None, f"it returns {len(parts)} arrays: wanted are {len(wanted)}, of shapes "
                             f"{', '.join(str(w.shape) for w in wanted)}", "shape")
-    values = []
+    values, wrong = [], ""
     for part, w in zip(parts, wanted, strict=True):
         try:
             array = np.array(part)  # a copy: the candidate may use its memory again
@@ -198,8 +199,8 @@ def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
         if w.ndim == 0 and array.size == 1:
             array = array.reshape(())
         if array.shape != w.shape:
-            return Answer(None, f"it returns shape {array.shape}: wanted is {w.shape}", "shape")
-        if not np.isfinite(array).all():
+            wrong = wrong or f"it returns shape {array.shape}: wanted is {w.shape}"
+        elif not np.isfinite(array).all():
             return Answer(None, f"it returns {'NaN' if np.isnan(array).any() else 'an infinite number'}", "not finite")
         values.append(array)
-    return Answer(values)
+    return Answer(None, wrong, "shape", values) if wrong else Answer(values)

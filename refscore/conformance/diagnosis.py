@@ -7,7 +7,7 @@ Besides the catalogue: a constant factor, a factor that is a power of the dimens
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,6 +22,9 @@ from refscore.conformance.spec import Spec
 
 LOOSE = 1e-6
 """Relative: a mistake made by way of difference quotients, or partly in single precision, is still the same mistake."""
+
+NEAR = 0.01
+"""Relative distance beyond which nothing is compared any closer, whatever the precision."""
 
 DIFFERENCES = 3e-6
 """Relative accuracy of gradients by differences, as a tolerance."""
@@ -39,14 +42,14 @@ class Equals:
 
 
 def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
-    """Everything known that all answers equal, the closest first."""
-    mistakes = _candidates(climb.operation.name)
-    found = [e for e in (_equals(climb, m, setting, eps) for m in mistakes) if e]
+    """Everything known that all answers equal: mistakes before conventions of others, the closest first."""
+    near = [(m, settings) for m in _candidates(climb.operation.name) if (settings := list(_plausible(climb, m, setting, eps)))]
+    found = [e for e in (_equals(climb, m, settings, setting, eps) for m, settings in near) if e]
     if not found:
         found = [e for e in (*_factors(climb, setting, eps), _precision(climb, setting, eps)) if e]
     if not found:
-        found = [e for e in (_equals(climb, m, setting, eps, LOOSE) for m in mistakes) if e]
-    return sorted(found, key=lambda e: -e.digits)
+        found = [e for e in (_equals(climb, m, settings, setting, eps, LOOSE) for m, settings in near) if e]
+    return sorted(found, key=lambda e: (e.legitimate, -e.digits))
 
 
 def _candidates(operation: str) -> list[Mistake]:
@@ -54,19 +57,77 @@ def _candidates(operation: str) -> list[Mistake]:
     return [m for m in CATALOGUE.values() if m.operation in names]
 
 
-def _equals(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float, relative: float = 0.0) -> Equals | None:
-    """The mistake under the conventions found, or else under any that were left open."""
-    of_loss = m.operation != climb.operation.name
-    settings = [setting]
+def _of_loss(climb: Climb, m: Mistake) -> bool:
+    """Whether it is the mistake's gradient that the answers are compared with."""
+    return m.operation != climb.operation.name
+
+
+def _equals(climb: Climb, m: Mistake, settings: list[dict[str, Any]], found: dict[str, Any], eps: float, relative: float = 0.0):
+    """The mistake under the first of the settings under which all answers equal it."""
+    for s in settings:
+        of = partial(mistaken, m, gradient=_of_loss(climb, m))
+        digits = _agreement(climb, of, s, eps, DIFFERENCES if _of_loss(climb, m) else relative)
+        if digits is not None:
+            other = ", ".join(f"{k}={v!r}" for k, v in s.items() if v != found.get(k))
+            under = f" under {other}" if other else ""
+            return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared)
+    return None
+
+
+def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) -> Iterator[dict[str, Any]]:
+    """The conventions under which the mistake is near the answer on the most general rung, those found first.
+
+    Those that differ by a factor are one evaluation; of a gradient it is the slope along one direction that is compared.
+    """
+    settings, of_loss, near = [setting], _of_loss(climb, m), NEAR if eps <= SINGLE else np.inf
     if climb.operation.keys:
         open_ = conventions.possible(climb.operation.name, climb.operation.keys, climb.candidate.conventions, climb.gradient)
         settings += [s for s in open_ if s != setting]
-    for i, s in enumerate(settings):
-        digits = _agreement(climb, lambda r, a: mistaken(m, r, a, gradient=of_loss), s, eps, DIFFERENCES if of_loss else relative)
-        if digits is not None:
-            under = "" if i == 0 else " under " + ", ".join(f"{k}={v!r}" for k, v in s.items() if v != setting.get(k))
-            return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared)
-    return None
+    i = next((i for i in reversed(range(len(climb.answers))) if _given(climb, i, settings[0]) is not None), None)
+    if i is None:
+        return
+    arguments = climb.rungs[i].arguments
+    known: dict[tuple, tuple[list[np.ndarray], float] | None] = {}
+    for s in settings:
+        group = tuple(v for k, v in s.items() if k not in ("half", "over_dims", "over_batch")) + (s.get("over_batch") == "none",)
+        size = (1.0 if s.get("half", True) else 2.0) / (_d(arguments) if s.get("over_dims") == "mean" else 1.0)
+        size *= _n(arguments) if s.get("over_batch") == "sum" else 1.0
+        if group not in known:
+            known[group] = _attempt(m, climb.reference(s), arguments, of_loss), size
+        wrong, first = known[group]
+        values = _given(climb, i, s)
+        if wrong is None or values is None:
+            continue
+        length = np.sqrt(sum((v.astype(float) ** 2).sum() for v in values))
+        values = [_along(values)] if of_loss else values
+        if [v.shape for v in values] == [w.shape for w in wrong] and all(
+                np.abs(v - w * (size / first)).max(initial=0) <= near * length for v, w in zip(values, wrong, strict=True)):
+            yield s
+
+
+def _attempt(m: Mistake, reference: Reference, arguments: dict[str, Any], of_loss: bool) -> list[np.ndarray] | None:
+    """What the mistake returns, of a wrong loss its slope along `_direction`; None where the mistake does not exist."""
+    try:
+        with np.errstate(all="ignore"):
+            if not of_loss:
+                return mistaken(m, reference, arguments)
+            spec = arguments["model"]
+            ends = [Spec(spec.kind, {k: a + h * u for (k, a), u in zip(spec.arrays.items(), _direction(spec.arrays.values()), strict=True)},
+                         spec.activation, spec.takes_time) for h in (1e-5, -1e-5)]
+            up, down = (np.mean(mistaken(m, reference, {**arguments, "model": end})) for end in ends)
+            return [np.asarray((up - down) / 2e-5)]
+    except Exception:  # a mistake need not be defined everywhere
+        return None
+
+
+def _direction(arrays: Iterable[np.ndarray]) -> list[np.ndarray]:
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(a.shape) for a in arrays]
+
+
+def _along(values: list[np.ndarray]) -> np.ndarray:
+    """The slope along `_direction` that a gradient says there is."""
+    return np.asarray(sum(float((v * u).sum()) for v, u in zip(values, _direction(values), strict=True)))
 
 
 def mistaken(m: Mistake, reference: Reference, arguments: dict[str, Any], gradient: bool = False) -> list[np.ndarray]:
@@ -102,20 +163,24 @@ def _agreement(climb: Climb, of: Callable, setting: dict[str, Any], eps: float, 
     worst = 0.0
     seen = False
     for i in reversed(range(len(climb.answers))):
-        if climb.answers[i].values is None:
-            continue
-        values = climb.values(i, setting)
-        if values is None:
+        values, lost = _given(climb, i, setting), climb.answers[i].kind == "not finite"
+        if values is None and climb.answers[i].values is not None:
             return None
+        if values is None and not lost:
+            continue
         try:
             with np.errstate(all="ignore"):
                 wrong = of(climb.reference(setting), climb.rungs[i].arguments)
         except Exception:  # a mistake need not be defined everywhere
             return None
-        if [v.shape for v in values] != [w.shape for w in wrong] or not all(np.isfinite(w).all() for w in wrong):
+        if lost != (not all(np.isfinite(w).all() for w in wrong)):
+            return None
+        if values is None:
+            continue
+        if [v.shape for v in values] != [w.shape for w in wrong]:
             return None
         size = max(float(np.abs(w).max(initial=0)) for w in wrong)
-        for value, w, unit in zip(values, wrong, climb.allowed(i, setting), strict=True):
+        for value, w, unit in zip(values, wrong, _units(climb, i, setting, wrong), strict=True):
             scale = np.abs(climb.wanted(i, setting)[0]).max(initial=0) if w.ndim == 0 else 0.0
             larger = max(1.0, size / scale) if scale > 0 else 1.0
             if ratio(value, w, 4 * larger * (eps + DOUBLE) * unit + relative * max(size, 1e-300)) > 1:
@@ -123,6 +188,20 @@ def _agreement(climb: Climb, of: Callable, setting: dict[str, Any], eps: float, 
             worst = max(worst, float(np.abs(value - w).max(initial=0)) / size if size else 0.0)
         seen = True
     return None if not seen else 15 if worst == 0 else int(np.clip(-np.log10(worst), 0, 15))
+
+
+def _given(climb: Climb, i: int, setting: dict[str, Any]) -> list[np.ndarray] | None:
+    """The candidate's numbers on rung i, be their shapes wrong; None where it gave none."""
+    answer = climb.answers[i]
+    return climb.values(i, setting) if answer.values is not None else answer.misshapen
+
+
+def _units(climb: Climb, i: int, setting: dict[str, Any], wrong: list[np.ndarray]) -> list[np.ndarray]:
+    """The tolerance over eps, for numbers of the wrong shapes the largest."""
+    units = climb.allowed(i, setting)
+    if [u.shape for u in units] == [w.shape for w in wrong]:
+        return units
+    return [np.full(w.shape, max(u.max(initial=0) for u in units)) for w in wrong]
 
 
 def _factors(climb: Climb, setting: dict[str, Any], eps: float):
@@ -142,7 +221,7 @@ def _factors(climb: Climb, setting: dict[str, Any], eps: float):
             yield Equals(text.replace(" ", "_"), digits, f"{text} the right value on every rung")
             return
     constant = _constant(climb, setting)
-    if constant is not None:
+    if constant is not None and abs(constant - 1) > 1e-9:
         digits = _agreement(climb, partial(_times, climb, lambda a: constant), setting, eps, 1e-12)
         if digits is not None:
             yield Equals("constant_factor", digits, f"{constant:.10g} times the right value on every rung")

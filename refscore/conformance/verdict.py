@@ -61,8 +61,12 @@ def verdict(climb: Climb) -> Check:
     if problem is not None:
         at = climb.rungs[climb.answers.index(problem)].name
         kind = "fail" if problem.kind in ("shape", "not finite") else "error"
-        return replace(base, outcome=kind, first_failing_rung=climb.rungs[first].name, message=f"on rung '{at}': {problem.problem}",
-                       diagnosis=tuple(diagnose(climb, setting, eps)) if problem.kind == "not finite" else ())
+        known = problem.kind in ("shape", "not finite") or any(
+            e > 1 and climb.values(i, setting) is not None for i, e in enumerate(excess))
+        equal = tuple(diagnose(climb, setting, eps)) if known else ()  # by what it does answer, where that is wrong
+        text = f"; equals {equal[0].mistake}: {equal[0].text}" if equal else ""
+        return replace(base, outcome=kind, first_failing_rung=climb.rungs[first].name, diagnosis=equal,
+                       message=f"on rung '{at}': {problem.problem}{text}")
     if climb.values(first, setting) is None:
         shapes = [tuple(v.shape) for v in climb.answers[first].values or []]
         wanted = climb.wanted(first, setting)[0].shape

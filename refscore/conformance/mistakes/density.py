@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from refscore.conformance.mistakes._registry import Undefined, mistake
-
-
-def _gaussian(spec):
-    if spec.kind != "quadratic_energy":
-        raise Undefined("there is no precision matrix")
-    return spec.arrays["m"], spec.arrays["P"]
+from refscore.conformance.mistakes._registry import mistake
 
 
 def _terms(spec, x):
     """Weights (K,), squared distances (n, K), variances (K,), x - m_k (n, K, d); a Gaussian of precision P is one of its own."""
     if spec.kind == "quadratic_energy":
-        m, P = _gaussian(spec)
+        m, P = spec.arrays["m"], spec.arrays["P"]
         return np.ones(1), np.einsum("ni,ij,nj->n", x - m, P, x - m)[:, None], np.ones(1), ((x - m) @ P)[:, None]
     a = spec.arrays
     r = x[:, None] - a["means"]
@@ -81,9 +75,9 @@ def logpdf_exponent_doubled(self, spec, x):
 
 @mistake("logpdf", wrong="variances for standard deviations: v^2", right="v", seen="Normal(m, v) takes a standard deviation, common")
 def logpdf_variance_as_std(self, spec, x):
-    w, squares, v, _ = _terms(spec, x)
     if spec.kind == "quadratic_energy":
-        raise Undefined("there are no variances")
+        return self.logpdf(spec, x)
+    w, squares, v, _ = _terms(spec, x)
     return _log_sum(np.log(w) - spec.dim * np.log(2 * np.pi * v**2) / 2 - squares / (2 * v**2))
 
 
@@ -133,7 +127,7 @@ def logpdf_mean(self, spec, x):
 def logpdf_precision_as_covariance(self, spec, x):
     if spec.kind != "quadratic_energy":
         return self.logpdf(spec, x)
-    m, P = _gaussian(spec)
+    m, P = spec.arrays["m"], spec.arrays["P"]
     C = np.linalg.inv(P)
     return -np.einsum("ni,ij,nj->n", x - m, C, x - m) / 2 + np.linalg.slogdet(C)[1] / 2 - spec.dim * np.log(2 * np.pi) / 2
 
@@ -142,7 +136,7 @@ def logpdf_precision_as_covariance(self, spec, x):
 def logpdf_diagonal(self, spec, x):
     if spec.kind != "quadratic_energy":
         return self.logpdf(spec, x)
-    m, P = _gaussian(spec)
+    m, P = spec.arrays["m"], spec.arrays["P"]
     p = np.diagonal(P)
     return -(p * (x - m) ** 2).sum(axis=1) / 2 + np.log(p / (2 * np.pi)).sum() / 2
 
@@ -170,45 +164,43 @@ def score_doubled(self, spec, x):
 
 @mistake("score", wrong="-(x - m)/sqrt(v)", right="-(x - m)/v", seen="z/std: the standard deviation for the variance")
 def score_over_std(self, spec, x):
-    v, r = _mixture(spec, x)
+    _, _, v, r = _terms(spec, x)
     return _score(spec, x, _logs(spec, x), -r / np.sqrt(v)[:, None])
 
 
 @mistake("score", wrong="-(x - m)/v^2", right="-(x - m)/v", seen="variance squared")
 def score_over_square(self, spec, x):
-    v, r = _mixture(spec, x)
+    _, _, v, r = _terms(spec, x)
     return _score(spec, x, _logs(spec, x), -r / v[:, None] ** 2)
 
 
 @mistake("score", wrong="weights w_k for responsibilities", right="p(k | x)", seen="average of the components' scores, common")
 def score_prior_weights(self, spec, x):
-    v, r = _mixture(spec, x)
-    return np.einsum("k,nkd->nd", spec.arrays["weights"], -r / v[:, None])
+    w, _, v, r = _terms(spec, x)
+    return np.einsum("k,nkd->nd", w, -r / v[:, None])
 
 
 @mistake("score", wrong="the nearest component's score", right="the average with p(k | x)", seen="hard assignment")
 def score_hard(self, spec, x):
-    v, r = _mixture(spec, x)
+    _, _, v, r = _terms(spec, x)
     nearest = _logs(spec, x).argmax(axis=1)
     return (-r / v[:, None])[np.arange(len(x)), nearest]
 
 
 @mistake("score", wrong="responsibilities without w_k", right="w_k p_k/p", seen="equal weights")
 def score_equal_weights(self, spec, x):
-    v, _ = _mixture(spec, x)
-    return _score(spec, x, _logs(spec, x, weights=np.ones(len(v))))
+    return _score(spec, x, _logs(spec, x, weights=np.ones(len(_terms(spec, x)[0]))))
 
 
 @mistake("score", wrong="responsibilities without -d/2 log v", right="w_k p_k/p", seen="normalising constants forgotten")
 def score_without_constants(self, spec, x):
-    _mixture(spec, x)
     return _score(spec, x, _logs(spec, x, 0.0))
 
 
 @mistake("score", wrong="exp underflows", right="responsibilities by log-sum-exp", seen="0/0 far away, common")
 def score_underflows(self, spec, x):
     p = np.exp(_logs(spec, x))
-    v, r = _mixture(spec, x)
+    _, _, v, r = _terms(spec, x)
     with np.errstate(all="ignore"):
         return np.einsum("nk,nkd->nd", p / p.sum(axis=1, keepdims=True), -r / v[:, None])
 
@@ -216,7 +208,7 @@ def score_underflows(self, spec, x):
 @mistake("score", wrong="responsibilities p/(p + 1e-8)", right="p/p", seen="a small number in the denominator, common")
 def score_floored(self, spec, x):
     p = np.exp(_logs(spec, x))
-    v, r = _mixture(spec, x)
+    _, _, v, r = _terms(spec, x)
     return np.einsum("nk,nkd->nd", p / (p.sum(axis=1, keepdims=True) + 1e-8), -r / v[:, None])
 
 
@@ -224,7 +216,7 @@ def score_floored(self, spec, x):
 def score_precision_as_covariance(self, spec, x):
     if spec.kind != "quadratic_energy":
         return self.score(spec, x)
-    m, P = _gaussian(spec)
+    m, P = spec.arrays["m"], spec.arrays["P"]
     return -(x - m) @ np.linalg.inv(P)
 
 
@@ -232,16 +224,10 @@ def score_precision_as_covariance(self, spec, x):
 def score_diagonal(self, spec, x):
     if spec.kind != "quadratic_energy":
         return self.score(spec, x)
-    m, P = _gaussian(spec)
+    m, P = spec.arrays["m"], spec.arrays["P"]
     return -(x - m) * np.diagonal(P)
 
 
 @mistake("score", wrong="mean over the batch: 1/n", right="each row its own", seen="gradient of the mean log-density")
 def score_of_mean(self, spec, x):
     return self.score(spec, x) / len(x)
-
-
-def _mixture(spec, x):
-    """Variances and x - m_k of a mixture; a Gaussian counts as right, so that the mistake shows in mixtures alone."""
-    _, _, v, r = _terms(spec, x)
-    return v, r

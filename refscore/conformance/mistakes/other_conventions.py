@@ -9,6 +9,7 @@
     v is the path's velocity          v = alpha' x_0 + sigma' eps, as in flow matching
     the model hears i/N               and not the index
     the model hears the level's index and not sigma
+    the posterior's log-variance      clipped at index 1
     densities are energies            -log p and its gradient
 
 Each is the reference with another process or another reading of the model, and is entered for every operation that could follow
@@ -159,6 +160,8 @@ class FractionOfChain(Reference):
     def score_at(self, model, x, t=(), alpha=1.0, sigma=None):
         if not t or not hasattr(self.process, "betas"):
             raise Undefined("there are no indices")
+        if model.spec.kind == "mixture":  # which means the same law, whatever the clock
+            return super().score_at(model, x, t, alpha, sigma)
         return super().score_at(model, x, (np.asarray(t[0]) / len(self.process),), alpha, sigma)
 
 
@@ -190,6 +193,14 @@ class DensitiesAsEnergies(Reference):
         return -super().score(spec, x)
 
 
+class LogVariance(Reference):
+    """The posterior's log-variance; at index 1, where it would be -inf, that of index 2."""
+
+    def posterior(self, x0, xt, index):
+        mean, variance = super().posterior(x0, xt, index)
+        return mean, np.log(variance if index > 1 else super().posterior(x0, xt, 2)[1])
+
+
 _PREDICTED = ("denoise", "dsm_loss", "dsm_process_loss", "ncsn_loss", "ddpm_loss", "annealed_langevin", "reverse_step", "ode_drift",
               "ddpm_step", "ddim_step")
 _SCALES = ("alpha", "sigma", "corrupt", "conditional_score", "convert", "denoise", "dsm_process_loss")
@@ -213,6 +224,8 @@ _CONVENTIONS: tuple[tuple[type[Reference], str, str, str, str, str, tuple[str, .
     (FractionOfChain, "hears_fraction", "the model hears i/N", "time i/N for the model", "the index", "VP's time for a chain", _ALONG),
     (IndexOfLevel, "hears_index", "the model hears the level's index", "the number of the level for the model", "sigma",
      "NCSN conditions on the index", ("ncsn_loss", "annealed_langevin")),
+    (LogVariance, "log_variance", "the posterior's spread is a log-variance", "log of the variance, clipped at index 1", "the variance",
+     "posterior_log_variance_clipped, common", ("posterior",)),
     (DensitiesAsEnergies, "as_energy", "densities are energies", "-log p", "log p", "energies", ("logpdf", "score")),
 )
 

@@ -150,10 +150,9 @@ def reverse_at_arrival(a):
 @backward("the score at the time of arrival s", "at t", "wrong time of the model")
 def reverse_score_at_arrival(a):
     kept, b, std = a.parts
-    if a.s <= 0:
-        raise Undefined("there is no score at time 0")
-    return kept + b * a.of.score_at(a.model, a.x, (np.full(len(a.x), a.s),), a.of.process.alpha(a.t), a.of.process.sigma(a.t)
-                                    ) + std * a.noise
+    p = a.of.process
+    score = a.of.score_at(a.model, a.x, (np.full(len(a.x), a.s),), p.alpha(a.t), p.sigma(a.t))
+    return kept + b * score + std * a.noise
 
 
 @backward("a step forward: x + h f + g sqrt(h) z", "backward", "the forward SDE")
