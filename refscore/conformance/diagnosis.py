@@ -8,7 +8,7 @@ Besides the catalogue: a constant factor, a factor that is a power of the dimens
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -87,7 +87,7 @@ def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) ->
     if i is None:
         return
     arguments = climb.rungs[i].arguments
-    known: dict[tuple, tuple[list[np.ndarray], float] | None] = {}
+    known: dict[tuple, tuple[list[np.ndarray] | None, float]] = {}
     for s in settings:
         group = tuple(v for k, v in s.items() if k not in ("half", "over_dims", "over_batch")) + (s.get("over_batch") == "none",)
         size = (1.0 if s.get("half", True) else 2.0) / (_d(arguments) if s.get("over_dims") == "mean" else 1.0)
@@ -112,8 +112,8 @@ def _attempt(m: Mistake, reference: Reference, arguments: dict[str, Any], of_los
             if not of_loss:
                 return mistaken(m, reference, arguments)
             spec = arguments["model"]
-            ends = [Spec(spec.kind, {k: a + h * u for (k, a), u in zip(spec.arrays.items(), _direction(spec.arrays.values()), strict=True)},
-                         spec.activation, spec.takes_time) for h in (1e-5, -1e-5)]
+            along = dict(zip(spec.arrays, _direction(spec.arrays.values()), strict=True))
+            ends = [replace(spec, arrays={k: a + h * along[k] for k, a in spec.arrays.items()}) for h in (1e-5, -1e-5)]
             up, down = (np.mean(mistaken(m, reference, {**arguments, "model": end})) for end in ends)
             return [np.asarray((up - down) / 2e-5)]
     except Exception:  # a mistake need not be defined everywhere

@@ -22,7 +22,7 @@ ALONG = ("dsm_process_loss", "ddpm_loss")
 
 @dataclass(frozen=True)
 class Level:
-    """One call of a denoising loss: xt = alpha x0 + sigma noise, of which the model hears ``time``; ``weight`` as in conventions."""
+    """One call of a denoising loss: xt = alpha x0 + sigma noise, the model hears ``time``; ``weight`` as in conventions."""
 
     loss: Any
     model: Any

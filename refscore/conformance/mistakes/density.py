@@ -73,7 +73,7 @@ def logpdf_exponent_doubled(self, spec, x):
     return _log_sum(np.log(w) + _constant(spec) - squares / v)
 
 
-@mistake("logpdf", wrong="variances for standard deviations: v^2", right="v", seen="Normal(m, v) takes a standard deviation, common")
+@mistake("logpdf", wrong="variances for standard deviations: v^2", right="v", seen="Normal(m, v) takes an std, common")
 def logpdf_variance_as_std(self, spec, x):
     if spec.kind == "quadratic_energy":
         return self.logpdf(spec, x)

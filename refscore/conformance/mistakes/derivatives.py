@@ -32,7 +32,7 @@ def jvp_difference(self, model, x, v):
     return model(x + v) - model(x)
 
 
-@mistake("jvp", wrong="(m(x + h v) - m(x))/h, h = 1e-4", right="the derivative along v", seen="differences for the derivative, common")
+@mistake("jvp", wrong="(m(x + h v) - m(x))/h, h = 1e-4", right="the derivative along v", seen="differences, common")
 def jvp_forward_difference(self, model, x, v):
     return (model(x + 1e-4 * v) - model(x)) / 1e-4
 
@@ -170,7 +170,7 @@ def hutchinson_batch_mean(self, model, x, v):
     return np.full(len(x), self.hutchinson(model, x, v).mean())
 
 
-@mistake("hutchinson", wrong="sum over the batch", right="mean, or each row its own", seen="bayesflow#772: sum over probes for the mean")
+@mistake("hutchinson", wrong="sum over the batch", right="mean, or each row its own", seen="bayesflow#772: summed probes")
 def hutchinson_batch_sum(self, model, x, v):
     return np.full(len(x), self.hutchinson(model, x, v).sum())
 

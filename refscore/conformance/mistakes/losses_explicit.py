@@ -57,7 +57,7 @@ def esm_shared_target(self, model, x, true_score):
     return self.averaged(_norms(self.score_at(model, x) - true_score[:1]), x.shape[1])
 
 
-@mistake("esm_loss", wrong="every row against every target, (n, n)", right="row by row", seen="broadcasting, neighbour of bayesflow#787")
+@mistake("esm_loss", wrong="every row against every target, (n, n)", right="row by row", seen="neighbour of bayesflow#787")
 def esm_all_pairs(self, model, x, true_score):
     pairs = self.score_at(model, x)[:, None] - true_score[None]
     return self.averaged((pairs**2).sum(axis=2).mean(axis=1) / 2, x.shape[1])
@@ -81,7 +81,7 @@ def ism_trace_sign(self, model, x):
     return _implicit(self, model, x, lambda J: -_trace(J))
 
 
-@mistake("ism_loss", wrong="1/2 ||s||^2 + 1/2 tr Ds", right="+ tr Ds", seen="the trace without its factor against 1/2 ||s||^2, common")
+@mistake("ism_loss", wrong="1/2 ||s||^2 + 1/2 tr Ds", right="+ tr Ds", seen="trace without its factor, common")
 def ism_trace_halved(self, model, x):
     return _implicit(self, model, x, lambda J: _trace(J) / 2)
 

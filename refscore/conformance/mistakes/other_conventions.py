@@ -18,6 +18,7 @@ it. A single operation that does is wrong; `refscore.conformance.run` says when 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -144,9 +145,9 @@ class PathVelocity(Reference):
     def convert(self, value, xt, t, source, target):
         if source == target or "v" not in (source, target):
             return super().convert(value, xt, t, source, target)
-        alpha, sigma = column(self.process.alpha(t)), column(self.process.sigma(t))
+        sigma = column(self.process.sigma(t))
         rate = self.process.drift(np.ones((np.size(t), 1)), np.atleast_1d(t))
-        slope = rate * sigma + column(np.atleast_1d(self.process.diffusion(t))) ** 2 / (2 * sigma)  # of sigma; that of alpha is rate alpha
+        slope = rate * sigma + column(np.atleast_1d(self.process.diffusion(t))) ** 2 / (2 * sigma)  # alpha' is rate alpha
         if target == "v":
             eps = converted(value, xt, self.process.alpha(t), self.process.sigma(t), source, "eps")
             return rate * (xt - sigma * eps) + slope * eps
@@ -206,37 +207,54 @@ _PREDICTED = ("denoise", "dsm_loss", "dsm_process_loss", "ncsn_loss", "ddpm_loss
 _SCALES = ("alpha", "sigma", "corrupt", "conditional_score", "convert", "denoise", "dsm_process_loss")
 _ALONG = ("denoise", "dsm_process_loss", "reverse_step", "ode_drift", "ddpm_step", "ddim_step", "ddpm_loss")
 
-_CONVENTIONS: tuple[tuple[type[Reference], str, str, str, str, str, tuple[str, ...]], ...] = (
-    (FromZero, "from_0", "indices count from 0", "index i means the contract's i + 1", "indices 1, ..., N, 0 being data", "arrays of betas",
-     (*_SCALES, "ddpm_loss", "ddpm_step", "ddim_step", "posterior")),
-    (Backwards, "backwards_in_time", "time runs backwards", "T - t for t", "data at time 0", "flow matching",
-     (*_SCALES, "drift", "diffusion", "ode_drift")),
-    (Squares, "is_square", "scales are squares", "alpha-bar, the variance, g^2", "alpha, the standard deviation, g", "tables of alpha-bar",
-     ("alpha", "sigma", "diffusion")),
-    (LogDensities, "of_log_density", "models of energy are log p", "a model of log p", "E = -log p up to a constant",
-     "energy-based models trained by ascent", ("esm_loss", "ism_loss", "ssm_loss", "ssm_vr_loss", "langevin_step", *_PREDICTED)),
-    (OppositeNoise, "opposite_eps", "eps has the opposite sign", "-eps", "x_t = alpha x_0 + sigma eps", "sign of the noise",
-     ("convert", *_PREDICTED)),
-    (OppositeVelocity, "opposite_v", "v has the opposite sign", "v = sigma x0 - alpha eps", "v = alpha eps - sigma x0",
-     "v towards the data", ("convert", *_PREDICTED)),
-    (PathVelocity, "path_velocity", "v is the path's velocity", "v = alpha' x0 + sigma' eps", "v = alpha eps - sigma x0", "flow matching",
-     ("convert", *_ALONG[:4])),
-    (FractionOfChain, "hears_fraction", "the model hears i/N", "time i/N for the model", "the index", "VP's time for a chain", _ALONG),
-    (IndexOfLevel, "hears_index", "the model hears the level's index", "the number of the level for the model", "sigma",
-     "NCSN conditions on the index", ("ncsn_loss", "annealed_langevin")),
-    (LogVariance, "log_variance", "the posterior's spread is a log-variance", "log of the variance, clipped at index 1", "the variance",
-     "posterior_log_variance_clipped, common", ("posterior",)),
-    (DensitiesAsEnergies, "as_energy", "densities are energies", "-log p", "log p", "energies", ("logpdf", "score")),
+@dataclass(frozen=True)
+class _Convention:
+    """The name of a convention, what it means beside the contract, and the suffix of its entries."""
+
+    variant: type[Reference]
+    suffix: str
+    shared: str
+    means: str
+    here: str
+    seen: str
+    operations: tuple[str, ...]
+
+
+_CONVENTIONS = (
+    _Convention(FromZero, "from_0", "indices count from 0", "index i means the contract's i + 1",
+                "indices 1, ..., N, 0 being data", "arrays of betas",
+                (*_SCALES, "ddpm_loss", "ddpm_step", "ddim_step", "posterior")),
+    _Convention(Backwards, "backwards_in_time", "time runs backwards", "T - t for t", "data at time 0", "flow matching",
+                (*_SCALES, "drift", "diffusion", "ode_drift")),
+    _Convention(Squares, "is_square", "scales are squares", "alpha-bar, the variance, g^2", "alpha, the standard deviation, g",
+                "tables of alpha-bar", ("alpha", "sigma", "diffusion")),
+    _Convention(LogDensities, "of_log_density", "models of energy are log p", "a model of log p", "E = -log p up to a constant",
+                "energy-based models trained by ascent",
+                ("esm_loss", "ism_loss", "ssm_loss", "ssm_vr_loss", "langevin_step", *_PREDICTED)),
+    _Convention(OppositeNoise, "opposite_eps", "eps has the opposite sign", "-eps", "x_t = alpha x_0 + sigma eps",
+                "sign of the noise", ("convert", *_PREDICTED)),
+    _Convention(OppositeVelocity, "opposite_v", "v has the opposite sign", "v = sigma x0 - alpha eps",
+                "v = alpha eps - sigma x0", "v towards the data", ("convert", *_PREDICTED)),
+    _Convention(PathVelocity, "path_velocity", "v is the path's velocity", "v = alpha' x0 + sigma' eps",
+                "v = alpha eps - sigma x0", "flow matching", ("convert", *_ALONG[:4])),
+    _Convention(FractionOfChain, "hears_fraction", "the model hears i/N", "time i/N for the model", "the index",
+                "VP's time for a chain", _ALONG),
+    _Convention(IndexOfLevel, "hears_index", "the model hears the level's index", "the number of the level for the model",
+                "sigma", "NCSN conditions on the index", ("ncsn_loss", "annealed_langevin")),
+    _Convention(LogVariance, "log_variance", "the posterior's spread is a log-variance",
+                "log of the variance, clipped at index 1", "the variance", "posterior_log_variance_clipped, common",
+                ("posterior",)),
+    _Convention(DensitiesAsEnergies, "as_energy", "densities are energies", "-log p", "log p", "energies", ("logpdf", "score")),
 )
 
 
-def _enter(variant, suffix, shared, means, here, seen, operation):
+def _enter(c: _Convention, operation: str) -> None:
     def function(self, *arguments):
-        return getattr(variant(self.process, self.conventions), operation)(*arguments)
+        return getattr(c.variant(self.process, self.conventions), operation)(*arguments)
 
-    elsewhere(operation, shared, means=means, here=here, seen=seen, name=f"{operation}_{suffix}")(function)
+    elsewhere(operation, c.shared, means=c.means, here=c.here, seen=c.seen, name=f"{operation}_{c.suffix}")(function)
 
 
-for _variant, _suffix, _name, _means, _here, _seen, _operations in _CONVENTIONS:
-    for _operation in _operations:
-        _enter(_variant, _suffix, _name, _means, _here, _seen, _operation)
+for _convention in _CONVENTIONS:
+    for _operation in _convention.operations:
+        _enter(_convention, _operation)
