@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from refscore import __version__
-from refscore.cli import catalogue, check, verify
+from refscore.cli import catalogue, check, verify, write_adapter
 from refscore.cli._common import Refusal
 
 _HELP = """\
@@ -25,6 +25,7 @@ examples:
   refscore verify                       check every identity, print a table
   refscore verify --only B9 D           the denoising identity, and all of section D
   refscore verify --data iris.csv       the identities on your own data set
+  refscore write-adapter torch mine.py  a file to start from (or jax, or numpy)
   refscore check mine.py:Mine           is this implementation right, and if not, what is wrong?
   refscore explain B9                   what B9 says, and by which two routes it is checked
   refscore explain dsm_loss             what an implementation is checked for, and the mistakes that are known
@@ -59,6 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refscore", description=_HELP, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"refscore {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
-    for module in (verify, check, catalogue):
+    for module in (verify, check, write_adapter, catalogue):
         module.add(commands)
     return parser
