@@ -28,7 +28,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_RATIO = 16.0  # a bump reaches five widths to either side: narrower ones may fall between the nodes of the first lattices
+from refscore.densities._takeover import Heights, steepness
+
+_RATIO = {1: 16.0, 2: 4.0}  # a bump reaches five widths to either side: narrower ones may fall between nodes of first lattices
+_ROUND = 2.0  # in space lattices cannot be refined as far
 _REACH = 9.0
 _WIDEST = 2.0
 _DOUBT = 10.0  # at a kink two rules may agree by accident
@@ -42,6 +45,7 @@ class Gaussians(NamedTuple):
     means: np.ndarray
     whitening: np.ndarray
     axes: np.ndarray  # (d, d)
+    laws: tuple[Heights, ...] = ()  # in which components meet at surfaces
 
 
 def _gaussians(laws: tuple[Any, ...], dim: int) -> tuple[np.ndarray, np.ndarray]:
@@ -99,18 +103,29 @@ def narrow_within(p: Any, laws: tuple[Any, ...]) -> dict[int, Gaussians]:
     means, whitening = _gaussians(laws, p.dim)
     with np.errstate(over="ignore", divide="ignore"):
         narrowest = 1 / np.abs(whitening).max(initial=0.0) / p.dim
+    ratio = _RATIO.get(p.dim, _ROUND)
     found = {}
-    for k in np.flatnonzero((p.weights > 0) & (np.sqrt(p.spectrum.max(axis=1)) > _RATIO * narrowest)):
+    for k in np.flatnonzero((p.weights > 0) & (np.sqrt(p.spectrum.max(axis=1)) > ratio * narrowest)):
         root, inverse = p._parts.root(k)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             centres, seen = (means - p.means[k]) @ inverse.T, whitening @ root
             _, stretch, turned = np.linalg.svd(seen)
             along = np.einsum("jab,jb->ja", turned, centres)
             apart = (along**2 / (1 + stretch**-2.0)).sum(axis=1)  # in the metric of the sum of both covariances
-        if ((stretch[:, 0] > _RATIO) & (apart < 2 * _REACH**2)).any():
+        if ((stretch[:, 0] > ratio) & (apart < 2 * _REACH**2)).any():
             axes, inner = turned[np.argmax(stretch[:, 0])].T, stretch[:, 0] > 1
-            found[int(k)] = Gaussians(centres[inner] @ axes, seen[inner] @ axes, axes)
+            meeting = tuple(_heights(law, p.means[k], root, inverse, axes) for law in laws if hasattr(law, "placed") and p.dim > 1)
+            found[int(k)] = Gaussians(centres[inner] @ axes, seen[inner] @ axes, axes, meeting)
     return found
+
+
+def _heights(law, origin, root, inverse, axes) -> Heights:
+    """The components of a law in the coordinates of the one at ``origin``."""
+    present = np.flatnonzero(law.weights > 0)
+    whitening = np.stack([law._parts.root(k)[1] for k in present]) @ root @ axes
+    with np.errstate(divide="ignore"):
+        top = np.log(law.weights[present]) + np.linalg.slogdet(whitening)[1]
+    return Heights(top, (law.means[present] - origin) @ inverse.T @ axes, whitening)
 
 
 # ---- boxes -----------------------------------------------------------------------------------------------------------
@@ -144,7 +159,7 @@ def integral(f: Callable, seeds: dict[int, Gaussians], known, rounded: dict[int,
         parts = []
         for k, narrow in seeds.items():
             low, high = graded(narrow, radius, max_nodes // _price(narrow.means.shape[1]))
-            parts.append(_measured(f, low, high, k, radius, rounded[k]))
+            parts.append(_measured(f, low, high, k, radius, rounded[k], narrow.laws))
         boxes = _joined(parts)
         price = _price(boxes.low.shape[1])
         if not (boxes.outer.sum(axis=0) > 64 * _EPS * (known + boxes.size.sum(axis=0))).any() or radius >= 24:
@@ -170,7 +185,7 @@ def integral(f: Callable, seeds: dict[int, Gaussians], known, rounded: dict[int,
             mine = halves.owner == k
             low = np.concatenate([halves.low[mine], np.where(across, middle, halves.low)[mine]])
             high = np.concatenate([np.where(across, middle, halves.high)[mine], halves.high[mine]])
-            parts.append(_measured(f, low, high, int(k), radius, rounded[int(k)]))
+            parts.append(_measured(f, low, high, int(k), radius, rounded[int(k)], seeds[int(k)].laws))
         boxes = _joined(parts)
     size = boxes.size.sum(axis=0)
     return boxes.value.sum(axis=0), boxes.error.sum(axis=0) + boxes.outer.sum(axis=0) + 64 * _EPS * size, size
@@ -247,12 +262,12 @@ def _placed(low, high, z, w) -> tuple[np.ndarray, np.ndarray]:
     return u, half.prod(axis=1)[:, None] * w * np.exp(-0.5 * (u * u).sum(axis=2)) * (2 * np.pi) ** (-d / 2)
 
 
-def _measured(f: Callable, low, high, k: int, radius: float, rounded: float) -> Boxes:
+def _measured(f: Callable, low, high, k: int, radius: float, rounded: float, laws) -> Boxes:
     step = max(1, _BLOCK // _price(low.shape[1]))
-    return _joined([_of_block(f, low[i:i + step], high[i:i + step], k, radius, rounded) for i in range(0, len(low), step)])
+    return _joined([_of_block(f, low[i:i + step], high[i:i + step], k, radius, rounded, laws) for i in range(0, len(low), step)])
 
 
-def _of_block(f: Callable, low, high, k: int, radius: float, rounded: float) -> Boxes:
+def _of_block(f: Callable, low, high, k: int, radius: float, rounded: float, laws) -> Boxes:
     m, d = low.shape
     n = _order(d)
     z, w, last = _rule(d, n)
@@ -263,7 +278,8 @@ def _of_block(f: Callable, low, high, k: int, radius: float, rounded: float) -> 
     rim = (u * u).sum(axis=2) > (radius - 1) ** 2
     outer = (np.abs(terms) * rim[:, :, None]).sum(axis=1)
     rough, weights = _placed(low, high, *_rule(d, n - 2)[:2])
-    error = _DOUBT * np.abs(np.einsum("mnc,mn->mc", f(k, rough.reshape(-1, d)).reshape(*weights.shape, -1), weights) - value)
+    seen = f(k, rough.reshape(-1, d)).reshape(*weights.shape, -1)
+    error = _DOUBT * np.abs(np.einsum("mnc,mn->mc", seen, weights) - value)
     slow, noise = [], np.zeros_like(value)
     shaped, scale = y.reshape(m, *(n,) * d, -1), size.max(axis=0) + np.finfo(float).tiny
     dense = (terms / w[:, None]).reshape(shaped.shape)
@@ -272,7 +288,39 @@ def _of_block(f: Callable, low, high, k: int, radius: float, rounded: float) -> 
         slow.append((tail.reshape(m, -1, y.shape[2], 2).mean(axis=(1, 3)) / scale).max(axis=1))
         steps = np.abs(np.diff(shaped, axis=i + 1)).reshape(m, -1, y.shape[2]).mean(axis=1) * (n - 1)
         noise += _EPS * rounded * steps * (weight.sum(axis=1) / (high - low)[:, i])[:, None]
-    return Boxes(low, high, np.full(m, k), value, size, error, noise, outer, np.argmax(slow, axis=0))
+    axis = np.argmax(slow, axis=0)
+    if laws:
+        steep = np.max([steepness(law, low, high) for law in laws], axis=0)
+        cut = steep.max(axis=1) > n  # what changes by less than one from node to node is seen
+        axis[cut] = steep[cut].argmax(axis=1)
+        if cut.any():
+            error[cut] = np.maximum(error[cut], _hidden(f, low[cut], high[cut], k, shaped[cut], seen[cut]))
+    return Boxes(low, high, np.full(m, k), value, size, error, noise, outer, axis)
+
+
+def _hidden(f: Callable, low, high, k: int, shaped, seen) -> np.ndarray:
+    """What a surface may hide from both rules, (m, c): one layer of nodes on the wrong side of it.
+
+    As high as the polynomial through the nodes is off at the nodes of the other rule, and at the corners: behind the outermost
+    nodes lies one per cent of the box.
+    """
+    n, d = shaped.shape[1], low.shape[1]
+    most = np.zeros((len(low), 1))
+    for points in (np.array([-1.0, 1.0]), np.polynomial.legendre.leggauss(n - 2)[0]):
+        smooth = shaped
+        for i in range(d):
+            smooth = np.moveaxis(np.tensordot(smooth, _lagrange(n, points), axes=(i + 1, 1)), -1, i + 1)
+        u, volume = _placed(low, high, np.array(list(itertools.product(points, repeat=d))), 2.0**d)
+        y = seen if len(points) > 2 else f(k, u.reshape(-1, d)).reshape(*volume.shape, -1)
+        most = np.maximum(most, (np.abs(y - smooth.reshape(y.shape)) * volume[:, :, None]).max(axis=1))
+    return most * np.pi / (2 * n)  # the largest weight of a Gauss rule of n nodes, against their sum
+
+
+def _lagrange(n: int, points: np.ndarray) -> np.ndarray:
+    """From values at n Gauss nodes to those of their polynomial at ``points``."""
+    z, w = np.polynomial.legendre.leggauss(n)
+    degrees = np.arange(n)
+    return np.polynomial.legendre.legvander(points, n - 1) @ ((degrees + 0.5)[:, None] * w * np.polynomial.legendre.legvander(z, n - 1).T)
 
 
 def _joined(parts: list[Boxes]) -> Boxes:
