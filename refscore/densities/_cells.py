@@ -30,8 +30,8 @@ import numpy as np
 
 from refscore.densities._takeover import Heights, steepness
 
-_RATIO = {1: 16.0, 2: 4.0}  # a bump reaches five widths to either side: narrower ones may fall between nodes of first lattices
-_ROUND = 2.0  # in space lattices cannot be refined as far
+_RATIO = {1: 16.0, 2: 4.0, 3: 16.0}  # a bump reaches five widths to either side: narrower ones may fall between first lattices' nodes
+_LESS = {2: 2.0, 3: 2.0}  # where lattices have failed; on the line they are refined at will
 _REACH = 9.0
 _WIDEST = 2.0
 _DOUBT = 10.0  # at a kink two rules may agree by accident
@@ -98,12 +98,16 @@ def _handovers(weights, means, inverse) -> tuple[np.ndarray, np.ndarray]:
     return at[counts], steepness[counts]
 
 
-def narrow_within(p: Any, laws: tuple[Any, ...]) -> dict[int, Gaussians]:
-    """The components of p that have something much narrower within reach, with all that is narrower, as they see it."""
+class TooMany(ValueError):
+    """More boxes than there may be nodes for."""
+
+
+def narrow_within(p: Any, laws: tuple[Any, ...], less: bool = False) -> dict[int, Gaussians]:
+    """The components of p that have something much narrower within reach, or ``less`` so, with all that is narrower, as they see it."""
+    ratio = (_LESS if less else _RATIO).get(p.dim, 16.0)
     means, whitening = _gaussians(laws, p.dim)
     with np.errstate(over="ignore", divide="ignore"):
         narrowest = 1 / np.abs(whitening).max(initial=0.0) / p.dim
-    ratio = _RATIO.get(p.dim, _ROUND)
     found = {}
     for k in np.flatnonzero((p.weights > 0) & (np.sqrt(p.spectrum.max(axis=1)) > ratio * narrowest)):
         root, inverse = p._parts.root(k)
@@ -210,7 +214,7 @@ def graded(narrow: Gaussians, radius: float, most: int) -> tuple[np.ndarray, np.
         done.append((low[~split], high[~split]))
         count += int((~split).sum())
         if count + split.sum() > most:
-            raise ValueError(
+            raise TooMany(
                 "components much narrower than one in which they lie need more than max_nodes nodes: raise max_nodes, or average "
                 "over sample(n, rng) and report the standard error; expectation(f, laws=()) does without them, for an f that does "
                 "not vary on their scale")

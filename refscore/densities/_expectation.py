@@ -6,7 +6,8 @@ change that is small by accident counts for c^sqrt(2), and the rate of decay may
 what is left is taken to be 2 c2 sqrt(r)/(1 - r); otherwise (kinks, jumps) ten times the largest of them. To it come rounding and
 what f has in the outermost shell of the lattice, which is widened until that is rounding.
 
-Components within which f has something much narrower are left to `_cells`.
+Components within which f has something much narrower are left to `_cells`. In the plane and in space, where lattices cannot be
+refined at will, so are those within which it has something twice as narrow, once the lattices have missed the tolerance.
 """
 
 from __future__ import annotations
@@ -21,12 +22,23 @@ from refscore import _quadrature, _validate
 from refscore.densities import _cells
 
 _BLOCK = 1 << 16
+_DOUBT = 10.0
 _TINY, _EPS = np.finfo(float).tiny, float(np.finfo(float).eps)
 
 
 def expectation(p: Any, f: Callable, laws: tuple[Any, ...], tolerance: float, max_nodes: int):
     """E f, its error and E|f|, of f's trailing shape; see `GaussianMixture.expectation`."""
     narrow = _cells.narrow_within(p, laws)
+    value, error, size = _by_both(p, f, narrow, tolerance, max_nodes)
+    if not (error <= tolerance * size).all() and len(more := _cells.narrow_within(p, laws, less=True)) > len(narrow):
+        try:
+            return _by_both(p, f, more, tolerance, max_nodes)
+        except _cells.TooMany:
+            return value, _DOUBT * error, size  # bumps a few nodes wide: changes may be small by accident
+    return value, error, size
+
+
+def _by_both(p: Any, f: Callable, narrow: dict[int, _cells.Gaussians], tolerance: float, max_nodes: int):
     plain = [k for k in range(len(p.means)) if k not in narrow]
     value, error, size = _by_lattices(p, f, plain, tolerance, max_nodes) if plain else (np.zeros(()),) * 3
     if not narrow:

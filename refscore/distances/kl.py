@@ -85,9 +85,12 @@ def kl(p: Any, q: Any, *, tolerance: float = 1e-11, max_nodes: int = 4_000_000) 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what is replaced below
         found = _plain(p, q, tolerance, max_nodes)
-    if found[1] <= tolerance * found[0]:
+    if found[1] <= tolerance * found[0] or found[0] > 1:
         return found
-    return min(found, _positive(p, q, tolerance, max_nodes), key=lambda result: result[1])
+    other = _positive(p, q, tolerance, max_nodes)
+    apart = abs(found[0] - other[0])
+    best, worst = sorted((found, other), key=lambda result: result[1])
+    return best if apart <= best[1] + worst[1] else (best[0], apart + worst[1])
 
 
 def _gaussians(p: GaussianMixture, q: GaussianMixture) -> tuple[float, float]:
