@@ -8,7 +8,7 @@ box is therefore bisected until
     every edge e of every box, as the Gaussian measures it, |A e|, is at most max(2, |A(u - c)|), u the middle of the box,
 
 for all Gaussians at once, N(0, I) being one of them. On the line a point at which one component of a mixture takes over from
-another counts for one too, as wide as the take-over; in the plane and in space it is a surface, and left to what follows. The
+another counts for one too, as wide as the take-over; in the plane and in space it is a surface, see below. The
 number of boxes grows with the logarithm of the ratio of widths, not with the ratio, as long as the narrow ones are round, or thin
 along common axes: those of the boxes are the narrowest one's. Thin sheets that lie askew to it need as many boxes as they are long
 against their thickness, and are refused where these are too many.
@@ -17,6 +17,12 @@ From there on boxes are bisected where two Gauss rules, of n and n - 2 nodes a d
 Legendre series falls most slowly, until the sum of all disagreements is small: kinks and jumps between far components end up in
 ever smaller boxes. Ten times that sum is the error. Bisection does not go below the noise that rounding of x
 makes of f.
+
+Both rules pass over a surface that runs along a face of a box, behind their outermost nodes. Where components of a mixture meet
+within a box, and their log-ratio may change by more than one between nodes (`_takeover`), the error is therefore at least what is
+on the wrong side of one layer of nodes: what the polynomial through the values lacks of f, at the corners and at the nodes of the
+other rule. Such boxes are bisected across the axis along which the ratio changes most. A surface along the axes is soon between
+boxes; one that lies askew leaves an error, a hundred times the true one as a rule, since those of boxes are of either sign.
 """
 
 from __future__ import annotations
@@ -305,8 +311,7 @@ def _of_block(f: Callable, low, high, k: int, radius: float, rounded: float, law
 def _hidden(f: Callable, low, high, k: int, shaped, seen) -> np.ndarray:
     """What a surface may hide from both rules, (m, c): one layer of nodes on the wrong side of it.
 
-    As high as the polynomial through the nodes is off at the nodes of the other rule, and at the corners: behind the outermost
-    nodes lies one per cent of the box.
+    As high as the polynomial through the nodes is off at the nodes of the other rule, and at the corners.
     """
     n, d = shaped.shape[1], low.shape[1]
     most = np.zeros((len(low), 1))

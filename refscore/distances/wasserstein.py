@@ -44,7 +44,8 @@ def wasserstein2(p: Any, q: Any) -> tuple[float, float]:
     ----------
     p, q : laws of the same dimension
         Gaussians in any dimension; Gaussians, mixtures, push-forwards and panel laws on the line; products of them in the same
-        axes; point sets: any two on the line, in several dimensions with equally many points (up to 10^4) of equal weights.
+        axes; point sets: any two on the line, in several dimensions with equally many points (up to 10^4) of equal weights, whose
+        assignment costs the cube of their number: 3000 points half a minute.
 
     Raises
     ------
@@ -142,7 +143,7 @@ def _cost(p: Any, q: Any, x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> 
     tail = np.abs(a) + np.abs(b) + np.abs((first[0] - second[0]).sum(axis=1))
     with np.errstate(over="ignore"):
         blur = 16 * UNIT * (np.abs(x) + np.abs(y) + tail * np.exp(-np.logaddexp(log_f, log_g)))
-    blur = np.minimum(blur, x[-1] - x[0] + y[-1] - y[0])
+    blur = np.minimum(blur, x[-1] - x[0] + y[-1] - y[0])  # in a gap it is infinite, and its mass zero
     return float(mass @ (x - y) ** 2), 2 * math.sqrt(float(mass @ blur**2))
 
 

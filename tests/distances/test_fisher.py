@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from refscore import parallel
-from refscore.densities import DegenerateGaussian, Gaussian, GaussianMixture, PointSet, UnnormalizedDensity
+from refscore.densities import DegenerateGaussian, Gaussian, GaussianMixture, PanelLaw, PointSet, UnnormalizedDensity
 from refscore.distances import fisher, fisher_information
 
 MIX = GaussianMixture([0.3, 0.7], [[-1.5], [1.0]], [0.16, 0.36])
@@ -148,6 +148,8 @@ def test_refusals():
             fisher(p, q)
     with pytest.raises(ValueError, match="p is a point set"):
         fisher_information(points)
+    with pytest.raises(TypeError, match="p is PanelLaw, which has a score but no score_error and no score_jacobian.*p.expectation"):
+        fisher(PanelLaw([-1.0, 0.0, 1.0], np.ones((2, 4))), g)
     with pytest.raises(TypeError, match="q is str: pass a density"):
         fisher(g, "normal")
     with pytest.raises(ValueError, match="p has dimension 1 and q has dimension 2"):
