@@ -36,7 +36,7 @@ import numpy as np
 
 from refscore.densities._takeover import Heights, steepness
 
-_RATIO = {1: 16.0, 2: 4.0, 3: 16.0}  # a bump reaches five widths to either side: narrower ones may fall between first lattices' nodes
+_RATIO = {1: 16.0, 2: 4.0, 3: 16.0}  # a bump reaches five widths to either side: narrower ones may fall between first nodes
 _LESS = {2: 2.0, 3: 2.0}  # where lattices have failed; on the line they are refined at will
 _REACH = 9.0
 _WIDEST = 2.0
@@ -109,7 +109,7 @@ class TooMany(ValueError):
 
 
 def narrow_within(p: Any, laws: tuple[Any, ...], less: bool = False) -> dict[int, Gaussians]:
-    """The components of p that have something much narrower within reach, or ``less`` so, with all that is narrower, as they see it."""
+    """The components of p that have something much narrower within reach (``less`` so), with all that is narrower, as they see it."""
     ratio = (_LESS if less else _RATIO).get(p.dim, 16.0)
     means, whitening = _gaussians(laws, p.dim)
     with np.errstate(over="ignore", divide="ignore"):
@@ -328,8 +328,8 @@ def _hidden(f: Callable, low, high, k: int, shaped, seen) -> np.ndarray:
 def _lagrange(n: int, points: np.ndarray) -> np.ndarray:
     """From values at n Gauss nodes to those of their polynomial at ``points``."""
     z, w = np.polynomial.legendre.leggauss(n)
-    degrees = np.arange(n)
-    return np.polynomial.legendre.legvander(points, n - 1) @ ((degrees + 0.5)[:, None] * w * np.polynomial.legendre.legvander(z, n - 1).T)
+    coefficients = (np.arange(n)[:, None] + 0.5) * w * np.polynomial.legendre.legvander(z, n - 1).T
+    return np.polynomial.legendre.legvander(points, n - 1) @ coefficients
 
 
 def _joined(parts: list[Boxes]) -> Boxes:

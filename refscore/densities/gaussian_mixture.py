@@ -226,7 +226,8 @@ class GaussianMixture:
             The largest lattice, and the number of nodes in all boxes.
         laws : sequence of densities, optional
             Those that f is built from; p itself by default. Components that lie within one of p more than sixteen times as wide (in
-            the plane four times) are resolved there (`_cells`), and where lattices fail in the plane and in space, twice as wide. Pass () for an f that does not vary on their scale, such as a polynomial.
+            the plane four times) are resolved there (`_cells`), and where lattices fail in the plane and in space, twice as wide.
+            Pass () for an f that does not vary on their scale, such as a polynomial.
 
         Returns
         -------

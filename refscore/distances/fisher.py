@@ -81,13 +81,14 @@ def _has_score(density, name: str) -> None:
     if isinstance(density, PointSet):
         raise ValueError(f"{name} is a point set, which has no density and no score: pass {name}.corrupted(alpha, sigma) with "
                          "sigma > 0, the law of alpha x + sigma z")
-    missing = [method for method in ("dim", "score", "score_error", "score_jacobian", "expectation") if not hasattr(density, method)]
+    needed = ("dim", "score", "score_error", "score_jacobian", "expectation")
+    missing = [method for method in needed if not hasattr(density, method)]
     if "dim" in missing or "score" in missing:
         raise TypeError(f"{name} is {type(density).__name__}: pass a density, such as a Gaussian or a GaussianMixture")
     if missing:
-        raise TypeError(f"{name} is {type(density).__name__}, which has a score but no {' and no '.join(missing)}, from which the error "
-                        "is found: pass a law that has them, such as a Gaussian or a GaussianMixture, or average the squared difference "
-                        "of the scores by p.expectation or over p.sample(n, rng)")
+        raise TypeError(f"{name} is {type(density).__name__}, which has a score but no {' and no '.join(missing)}, which give the "
+                        "error: pass a law that has them, such as a Gaussian or a GaussianMixture, or average the squared "
+                        "difference of the scores by p.expectation or over p.sample(n, rng)")
 
 
 def _has_nodes(p) -> None:
