@@ -109,7 +109,7 @@ class TooMany(ValueError):
 
 
 def narrow_within(p: Any, laws: tuple[Any, ...], less: bool = False) -> dict[int, Gaussians]:
-    """The components of p that have something much narrower within reach (``less`` so), with all that is narrower, as they see it."""
+    """The components of p that have something much narrower within reach (``less`` so), with all that is narrower, seen by them."""
     ratio = (_LESS if less else _RATIO).get(p.dim, 16.0)
     means, whitening = _gaussians(laws, p.dim)
     with np.errstate(over="ignore", divide="ignore"):

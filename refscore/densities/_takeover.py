@@ -1,6 +1,7 @@
 r"""Where one component of a Gaussian mixture takes over from another, in the plane and in space: which boxes it passes through.
 
-There log q has a kink and its score a jump. With h_k = log w_k N(u; m_k, C_k) g = h_t - h_k is a quadratic polynomial, and q is smooth on the scale 1/|grad g| on which it changes by one. In a box with edges e, t the highest at its middle,
+There log q has a kink and its score a jump. With h_k = log w_k N(u; m_k, C_k), the log-ratio g = h_t - h_k of two is a quadratic
+polynomial, and q is smooth on the scale 1/|grad g| on which it changes by one. In a box with edges e, t the highest at its middle,
 
     g >= min over the corners - 1/8 sum_i e_i^2 |d_ii g|        (multilinear interpolation),
     |d_i g| <= |d_i g(middle)| + 1/2 sum_j e_j |d_ij g|,
