@@ -127,6 +127,15 @@ class Climb:
         values = [v.reshape(w.shape) if v.size == w.size == 1 else v for v, w in zip(values, wanted, strict=True)]
         return values if [v.shape for v in values] == [w.shape for w in wanted] else None
 
+    def worst(self, i: int, setting: dict[str, Any]) -> tuple[int, tuple[int, ...]]:
+        """Which array, and which number of it, exceeds its tolerance most on rung i; the first where there are no values."""
+        values, wanted = self.values(i, setting), self.wanted(i, setting)
+        if values is None:
+            return 0, (0,) * wanted[0].ndim
+        excess = [np.abs(v - w) / np.maximum(a, 1e-300) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True)]
+        part = int(np.argmax([e.max(initial=0) for e in excess]))
+        return part, tuple(int(k) for k in np.unravel_index(int(np.argmax(excess[part])), excess[part].shape))
+
     def infer(self, eps: float, declared: dict[str, Any]) -> dict[str, Any] | None:
         """The conventions that the answers follow, of those that agree with ``declared``; None where no rung is right."""
         settings = list(conventions.possible(self.operation.name, self.operation.keys, declared, self.gradient))

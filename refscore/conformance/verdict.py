@@ -101,14 +101,12 @@ def _relative(climb: Climb, i: int, setting: dict[str, Any], eps: float) -> tupl
 
 def _message(climb: Climb, i: int, setting: dict[str, Any], equal: tuple[Equals, ...], contradicts: str) -> str:
     """Got, wanted, where, and what it equals."""
-    triples = list(zip(climb.values(i, setting) or [], climb.wanted(i, setting), climb.allowed(i, setting), strict=True))
-    excess = [np.abs(v - w) / np.maximum(a, 1e-300) for v, w, a in triples]
-    part = int(np.argmax([e.max(initial=0) for e in excess]))
-    value, wanted, _ = triples[part]
-    at = np.unravel_index(int(np.argmax(excess[part])), value.shape)
-    where = f" at index {[int(k) for k in at]}" if at else ""
+    part, at = climb.worst(i, setting)
+    value, wanted = (float(arrays[part][at]) for arrays in (climb.values(i, setting) or [], climb.wanted(i, setting)))
+    where = f" at index {list(at)}" if at else ""
     which = f" of array {part}" if len(climb.wanted(i, setting)) > 1 else ""
-    text = f"on rung '{climb.rungs[i].name}': got {value[at]:.10g}, wanted {wanted[at]:.10g}{where}{which}"
+    apart = f"difference {value - wanted:.2g}"
+    text = f"on rung '{climb.rungs[i].name}': got {value:.10g}, wanted {wanted:.10g}, {apart}{where}{which}"
     if contradicts:
         text += f"; {contradicts}"
     elif equal:
