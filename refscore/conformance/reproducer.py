@@ -5,9 +5,9 @@
     A, b = np.array([[-0.4]]), np.array([0.8])
     x0, noise = np.array([[1.2]]), np.array([[-0.9]])
     sigma = 1.0
-    model = lambda x: x @ A.T + b
-    score = lambda x: model(x)
-    rows = ((score(x0 + sigma * noise) + noise / sigma) ** 2).sum(axis=1) / 2
+    score = lambda x: x @ A.T + b
+    xt = x0 + sigma * noise
+    rows = ((score(xt) + noise / sigma) ** 2).sum(axis=1) / 2
     wanted = rows.mean()
     print(f"wanted {np.ravel(wanted)[0]:.10g}; it returned 0.1234567891")
 
@@ -30,7 +30,6 @@ from refscore.processes import DDPM, OU, VE, VP
 ACTIVATIONS = {"tanh": "np.tanh", "softplus": "softplus"}
 _BY_ROWS = ("process", "derivative", "sampler", "density")
 
-_LEVELS = ("alpha", "sigma", "rate", "g")
 _CURVED = "np.trace(J(x), axis1=1, axis2=2)"
 _SLICED = 'np.einsum("ni,nij,nj->n", v, J(x), v)'
 
@@ -70,10 +69,11 @@ def script(climb: Climb, i: int, setting: dict[str, Any]) -> str:
     """The script for rung i under these conventions; "" for an operation that it cannot be written for."""
     operation, rung = climb.operation, climb.rungs[i]
     arguments, part, at = rung.arguments, *climb.worst(i, setting)
-    if "seed" in arguments or not (operation.name in _DIRECT or operation.name.removesuffix("_grad") in _ROWS
-                                   or operation.name in _OTHERS):
-        return ""
     values = climb.values(i, setting)
+    if operation.name == "mrf_map" and values is not None:
+        return _images(rung.name, arguments, climb.wanted(i, setting)[0], values[0])
+    if "seed" in arguments or not any(operation.name.removesuffix("_grad") in table for table in (_DIRECT, _ROWS, _OTHERS)):
+        return ""
     got = climb.answers[i].problem if values is None else f"it returned {float(values[part][at]):.10g}"
     shape = climb.wanted(i, setting)[part].shape
     if operation.category in _BY_ROWS:
@@ -93,7 +93,10 @@ def script(climb: Climb, i: int, setting: dict[str, Any]) -> str:
     spec = arguments.get("model", arguments.get("spec"))
     if spec is not None and spec.kind == "energy_mlp":
         digits = 6
-    helpers = [*_process(climb.candidate.process if operation.needs else None, arguments), *_models(operation.name, spec, c)]
+    levels = ["alpha, sigma = 1.0, sigmas[index][:, None]" if "index" in arguments else "alpha = 1.0"]
+    if operation.needs:
+        levels = _process(climb.candidate.process, arguments)
+    helpers = [*levels, *_models(operation.name, spec, c)]
     lines = _used(helpers, body)
     shown = repr(got).replace("{", "{{").replace("}", "}}")[1:-1].replace('"', "'")
     lines.append(f'print(f"wanted {{np.ravel(wanted)[{flat}]:.{digits}g}}; {shown}")')
@@ -114,8 +117,7 @@ def _loss(name: str, c: dict[str, Any]) -> list[str]:
     error = {"one": "score(xt) + noise / sigma", "sigma2": "sigma * score(xt) + noise",
              "x0": "sigma**2 / alpha * (score(xt) + noise / sigma)",
              "v": "(alpha**2 + sigma**2) / alpha * (sigma * score(xt) + noise)"}[weight]
-    first = ["sigma = sigmas[index][:, None]"] if name == "ncsn_loss" else []
-    return [*first, f"xt = {_ROWS[name]}", f"rows = (({error}) ** 2).sum(axis=1) / 2", end]
+    return [f"xt = {_ROWS[name]}", f"rows = (({error}) ** 2).sum(axis=1) / 2", end]
 
 
 def _by_differences(body: list[str], spec: Spec, part: int, at: tuple[int, ...]) -> list[str]:
@@ -125,6 +127,16 @@ def _by_differences(body: list[str], spec: Spec, part: int, at: tuple[int, ...])
     inner = [f"    {line}" for line in body[:-1]] + [f"    return {body[-1].removeprefix('wanted = ')}"]
     changed = f"    {place} = {spec.arrays[name][at].item()!r} + h"
     return ["def loss(h):", changed, *inner, "wanted = (loss(1e-5) - loss(-1e-5)) / 2e-5"]
+
+
+def _images(name: str, arguments: dict[str, Any], best: np.ndarray, theirs: np.ndarray) -> str:
+    """The exponent of p(y | x) at the most likely image, and at the one returned."""
+    lines = [f"# mrf_map on the rung '{name}'", "import numpy as np", *_inputs(arguments, "unary pairwise", False),
+             "bonds = lambda y: (y[1:] == y[:-1]).sum() + (y[:, 1:] == y[:, :-1]).sum()",
+             "exponent = lambda y: unary * (x == y).sum() + pairwise * bonds(y)",
+             f"best, theirs = {_literal(best)}, {_literal(theirs)}",
+             'print(f"wanted {exponent(best):.10g}; it returned an image with {exponent(theirs):.10g}")']
+    return "\n".join(lines) + "\n"
 
 
 # --- what needs more than one line ---
@@ -153,8 +165,8 @@ def _annealed(c, arguments, process) -> list[str]:
 def _reverse(c, arguments, process) -> list[str]:
     if c["scheme"] == "exponential":
         a, b, v = (float(np.ravel(part)[0]) for part in process.exponential_step(arguments["t"], arguments["s"]))
-        return [f"a, b, v = {a!r}, {b!r}, {v!r}  # of the exact solution with the score held at t",
-                "wanted = a * x + b * score(x) + np.sqrt(v) * noise"]
+        return [f"p, q, v = {a!r}, {b!r}, {v!r}  # of the exact solution with the score held at t",
+                "wanted = p * x + q * score(x) + np.sqrt(v) * noise"]
     return ["h = t - s", "wanted = x + h * (g**2 * score(x) - rate * x) + g * np.sqrt(h) * noise"]
 
 
@@ -211,8 +223,6 @@ _OTHERS = {"convert": _convert, "langevin_step": _langevin, "annealed_langevin":
 
 def _process(process: Any, arguments: dict[str, Any]) -> list[str]:
     """alpha, sigma, rate and g at the arguments' time, by formula where the process has a short one, else as numbers."""
-    if process is None:
-        return ["alpha = 1.0"]
     name = "index" if "index" in arguments else "t"
     if type(process) is VP:
         low, slope = process.beta_min, process.beta_max - process.beta_min
@@ -230,7 +240,7 @@ def _process(process: Any, arguments: dict[str, Any]) -> list[str]:
     if type(process) is DDPM and np.array_equal(process.betas, np.linspace(process.betas[0], process.betas[-1], len(process))):
         first, last = (float(process.betas[k]) for k in (0, -1))
         return [f"bar = np.cumprod(np.append(1, 1 - np.linspace({first!r}, {last!r}, {len(process)})))",
-                f"alpha = np.sqrt(bar[{name}])", f"sigma = np.sqrt(1 - bar[{name}])"]
+                f"alpha, sigma = np.sqrt(bar[{name}]), np.sqrt(1 - bar[{name}])"]
     return _as_numbers(process, arguments[name])
 
 
@@ -254,16 +264,16 @@ def _models(operation: str, spec: Spec | None, c: dict[str, Any]) -> list[str]:
     t = time.get(operation.removesuffix("_grad"), "t") if spec.takes_time else ""
     leveled = bool(t) or operation.startswith("dsm_loss")
     complex_step = "J = lambda x: np.stack([score(x + 1e-30j * e).imag / 1e-30 for e in np.eye(x.shape[1])], axis=2)"
+    plain = "model" if operation in ("jvp", "divergence", "hutchinson") else "score"  # where they are the same
     if spec.kind == "mixture":
         r, v = ("alpha * means - x", "alpha**2 * variances + sigma**2") if t else ("means - x", "variances")
-        name = "model" if operation in ("jvp", "divergence", "hutchinson") else "score"
-        return [f"def {name}(x):  # one row", f"    r, v = {r}, {v}",
+        return [f"def {plain}(x):  # one row", f"    r, v = {r}, {v}",
                 "    l = np.log(weights) - (r**2).sum(axis=1) / (2 * v) - x.shape[1] / 2 * np.log(v)",
-                "    p = np.exp(l - l.max())", "    return (p / p.sum() / v) @ r"]
+                "    p = np.exp(l - l.max())", "    return ((p / p.sum() / v) @ r)[None]"]
     if spec.kind == "quadratic_energy":
         return ["score = lambda x: -(x - m) @ P", complex_step]
     if spec.kind == "linear":
-        return ["model = lambda x: x @ A.T + b", f"score = lambda x: {_score('model(x)', c, leveled)}", complex_step]
+        return [*_predicting("x @ A.T + b", plain, c, leveled), complex_step]
     lines, act = [], ACTIVATIONS[str(spec.activation)]
     if act == "softplus":
         lines.append("softplus = lambda a: np.log1p(np.exp(a))")
@@ -273,17 +283,17 @@ def _models(operation: str, spec: Spec | None, c: dict[str, Any]) -> list[str]:
         output = f"{output} @ W{k} + b{k}"
         output = f"{act}({output})" if k < layers else output
     if spec.kind == "mlp":
-        return [*lines, f"model = lambda x: {output}", f"score = lambda x: {_score('model(x)', c, leveled)}", complex_step]
+        return [*lines, *_predicting(output, plain, c, leveled), complex_step]
     return [*lines, f"E = lambda x: ({output})[:, 0]",
             "score = lambda x: -np.stack([E(x + 1e-30j * e).imag / 1e-30 for e in np.eye(x.shape[1])], axis=1)",
             "J = lambda x: np.stack([(score(x + 1e-4 * e) - score(x - 1e-4 * e)) / 2e-4 for e in np.eye(x.shape[1])], axis=2)"]
 
 
-def _score(output: str, c: dict[str, Any], leveled: bool) -> str:
-    """The score that a model's output stands for."""
-    predicts = c["predicts"] if leveled else "score"
-    return {"eps": f"-{output} / sigma", "x0": f"(alpha * {output} - x) / sigma**2",
-            "v": f"-(sigma * x + alpha * {output}) / (alpha**2 + sigma**2) / sigma"}.get(predicts, output)
+def _predicting(output: str, plain: str, c: dict[str, Any], leveled: bool) -> list[str]:
+    """A model's output, and the score that it stands for at a noise level."""
+    score = {"eps": "-model(x) / sigma", "x0": "(alpha * model(x) - x) / sigma**2",
+             "v": "-(sigma * x + alpha * model(x)) / (alpha**2 + sigma**2) / sigma"}.get(c["predicts"]) if leveled else None
+    return [f"model = lambda x: {output}", f"score = lambda x: {score}"] if score else [f"{plain} = lambda x: {output}"]
 
 
 def _used(helpers: list[str], body: list[str]) -> list[str]:
@@ -296,8 +306,8 @@ def _used(helpers: list[str], body: list[str]) -> list[str]:
             groups.append([line])
     kept = list(body)
     for group in reversed(groups):
-        name = re.match(r"(?:def )?(\w+)", group[0])
-        if name and re.search(rf"\b{name[1]}\b", "\n".join(kept)):
+        names = re.findall(r"\w+", re.split(r"[=(]", group[0].removeprefix("def "))[0])
+        if re.search(rf"\b({'|'.join(names)})\b", "\n".join(kept)):
             kept = [*group, *kept]
     return kept
 

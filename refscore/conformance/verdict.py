@@ -9,6 +9,7 @@ import numpy as np
 
 from refscore.conformance.diagnosis import Equals, diagnose
 from refscore.conformance.judge import Climb
+from refscore.conformance.reproducer import script
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def verdict(climb: Climb) -> Check:
     if not failing:
         return base
     first = next(i for i, e in enumerate(excess) if not e <= 1)
+    base = replace(base, first_failing_rung=climb.rungs[first].name, reproducer=script(climb, first, setting))
     problem = next((a for a in climb.answers if a.problem), None)
     if problem is not None:
         at = climb.rungs[climb.answers.index(problem)].name
@@ -65,16 +67,15 @@ def verdict(climb: Climb) -> Check:
             e > 1 and climb.values(i, setting) is not None for i, e in enumerate(excess))
         equal = tuple(diagnose(climb, setting, eps)) if known else ()  # by what it does answer, where that is wrong
         text = f"; equals {equal[0].mistake}: {equal[0].text}" if equal else ""
-        return replace(base, outcome=kind, first_failing_rung=climb.rungs[first].name, diagnosis=equal,
-                       message=f"on rung '{at}': {problem.problem}{text}")
+        return replace(base, outcome=kind, diagnosis=equal, message=f"on rung '{at}': {problem.problem}{text}")
     if climb.values(first, setting) is None:
         shapes = [tuple(v.shape) for v in climb.answers[first].values or []]
         wanted = climb.wanted(first, setting)[0].shape
         text = f"on rung '{climb.rungs[first].name}': it returns shape {shapes[0]}, wanted is {wanted}"
-        return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=text)
+        return replace(base, outcome="fail", message=text)
     equal = tuple(diagnose(climb, setting, eps))
     message = _message(climb, first, setting, equal, _contradiction(climb, eps))
-    return replace(base, outcome="fail", first_failing_rung=climb.rungs[first].name, message=message, diagnosis=equal)
+    return replace(base, outcome="fail", message=message, diagnosis=equal)
 
 
 def _contradiction(climb: Climb, eps: float) -> str:

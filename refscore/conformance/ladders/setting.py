@@ -1,7 +1,7 @@
 """What the rungs of all ladders are made of: times of the candidate's process, models as arrays, points and noise.
 
 Everything is fixed: the same rungs in every run. Nothing is symmetric, centred or equal to one where that could hide a mistake,
-unless the rung's name says so.
+unless the rung's name says so. Numbers have few digits, so that a failure can be shown as a script that is short and exact.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Setting:
 
     def times(self, n: int):
         """(n,) distinct times in no order, away from both ends; of a short chain some are equal."""
-        return self.time(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(n))[0])
+        return self.time(short(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(n))[0]))
 
     def models(self, d: int, *, takes_time: bool = False, mixtures: bool = False) -> dict[str, Spec]:
         """Specs by name, from simple to general: what the candidate's operations on models are tried with."""
@@ -82,24 +82,29 @@ class Setting:
         return nothing(d, takes_time, self.energies)
 
 
+def short(values: np.ndarray) -> np.ndarray:
+    """Three decimals."""
+    return np.round(values, 3)
+
+
 def points(n: int, d: int, salt: int = 0) -> np.ndarray:
     """(n, d) points, correlated, skewed and not centred; ``salt`` tells one set from another."""
     rng = np.random.default_rng([n, d, salt])
     z = rng.standard_normal((n, d))
-    return z + 0.4 * np.roll(z, 1, axis=1) ** 2 + 0.3 * rng.standard_normal(d)
+    return short(z + 0.4 * np.roll(z, 1, axis=1) ** 2 + 0.3 * rng.standard_normal(d))
 
 
 def noise(*shape: int) -> np.ndarray:
     """Chosen noise of this shape, far enough from zero that none of it goes unseen."""
     z = np.random.default_rng([*shape, 77]).standard_normal(shape)
-    return z + 0.3 * np.sign(z)
+    return short(z + 0.3 * np.sign(z))
 
 
 def linear(d: int, takes_time: bool = False) -> Spec:
     """x A' + b with A neither symmetric nor normal."""
     rng = np.random.default_rng([d, 1])
     A = 0.5 * rng.standard_normal((d, d)) - 0.8 * np.eye(d) + np.triu(np.full((d, d), 0.3), 1)
-    return Spec("linear", {"A": A, "b": rng.standard_normal(d)}, takes_time=takes_time)
+    return Spec("linear", {"A": short(A), "b": short(rng.standard_normal(d))}, takes_time=takes_time)
 
 
 def nothing(d: int, takes_time: bool = False, energy: bool = False) -> Spec:
@@ -118,13 +123,13 @@ def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = Fal
         arrays[f"b{layer}"] = 0.5 * rng.standard_normal(b)
     if takes_time:
         arrays["W1"][-1] *= 0.3  # indices go up to a thousand, and a saturated unit tests nothing
-    return Spec("energy_mlp" if energy else "mlp", arrays, activation, takes_time)
+    return Spec("energy_mlp" if energy else "mlp", {name: short(a) for name, a in arrays.items()}, activation, takes_time)
 
 
 def mixture(d: int, takes_time: bool = False) -> Spec:
     """Three components of unlike weights and widths, the whole skewed and not centred."""
     rng = np.random.default_rng([d, 3])
-    means = np.array([-1.2, 0.4, 1.9])[:, None] + 0.5 * rng.standard_normal((3, d))
+    means = short(np.array([-1.2, 0.4, 1.9])[:, None] + 0.5 * rng.standard_normal((3, d)))
     return Spec("mixture", {"weights": np.array([0.5, 0.2, 0.3]), "means": means, "variances": np.array([0.5, 1.3, 0.8])},
                 takes_time=takes_time)
 
@@ -133,4 +138,4 @@ def quadratic_energy(d: int) -> Spec:
     """1/2 (x - m)'P(x - m) with P correlated."""
     rng = np.random.default_rng([d, 4])
     A = rng.standard_normal((d, d))
-    return Spec("quadratic_energy", {"m": rng.standard_normal(d), "P": A @ A.T / d + 0.5 * np.eye(d)})
+    return Spec("quadratic_energy", {"m": short(rng.standard_normal(d)), "P": short(A @ A.T / d + 0.5 * np.eye(d))})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from refscore.conformance.ladders.setting import Rung, Setting
+from refscore.conformance.ladders.setting import Rung, Setting, short
 
 _LAYERS = (("one unit and one", 1, 1, 1.0), ("4 visible, 3 hidden", 4, 3, 1.0), ("3 visible, 6 hidden", 3, 6, 1.5),
            ("9 visible, 7 hidden", 9, 7, 1.0), ("weights that overflow exp", 5, 4, 500.0))
@@ -13,8 +13,8 @@ _LAYERS = (("one unit and one", 1, 1, 1.0), ("4 visible, 3 hidden", 4, 3, 1.0), 
 def machine(v: int, m: int, size: float = 1.0) -> dict[str, np.ndarray]:
     """W, b, c of this size, biased and without symmetry."""
     rng = np.random.default_rng([v, m, 5])
-    return {"W": size * rng.standard_normal((v, m)), "b": size * rng.standard_normal(v) - 0.4,
-            "c": size * rng.standard_normal(m) + 0.3}
+    return {"W": short(size * rng.standard_normal((v, m))), "b": short(size * rng.standard_normal(v) - 0.4),
+            "c": short(size * rng.standard_normal(m) + 0.3)}
 
 
 def slow_machine() -> dict[str, np.ndarray]:
