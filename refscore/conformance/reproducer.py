@@ -79,6 +79,8 @@ def script(climb: Climb, i: int, setting: dict[str, Any]) -> str:
     if operation.category in _BY_ROWS:
         arguments, at, shape = _one_row(arguments, at[0] if at else 0), (0, *at[1:]), (1, *shape[1:])
     c = climb.reference(setting).conventions
+    if operation.category == "gradient" and c["over_batch"] == "none":
+        c = {**c, "over_batch": "mean"}  # a gradient is that of one number
     if operation.name in _DIRECT:
         body = [f"wanted = {_DIRECT[operation.name]}"]
     elif operation.name in _OTHERS:
@@ -198,13 +200,15 @@ def _posterior(c, arguments, process) -> list[str]:
 def _logpdf(c, arguments, process) -> list[str]:
     if arguments["spec"].kind == "quadratic_energy":
         return ["wanted = (np.linalg.slogdet(P / (2 * np.pi))[1] - np.einsum('ni,ij,nj->n', x - m, P, x - m)) / 2"]
-    return ["l = np.log(weights) - ((x - means) ** 2).sum(axis=1) / (2 * variances) - x.shape[1] / 2 * np.log(2 * np.pi * variances)",
+    return ["squares = ((x - means) ** 2).sum(axis=1)",
+            "l = np.log(weights) - squares / (2 * variances) - x.shape[1] / 2 * np.log(2 * np.pi * variances)",
             "wanted = l.max() + np.log(np.exp(l - l.max()).sum())"]
 
 
 def _partition(c, arguments, process) -> list[str]:
     return ["z = (np.arange(2 ** len(c))[:, None] >> np.arange(len(c))) & 1  # all states of the hidden units",
-            "terms = z @ c + np.logaddexp(0, z @ W.T + b).sum(axis=1)", "wanted = terms.max() + np.log(np.exp(terms - terms.max()).sum())"]
+            "terms = z @ c + np.logaddexp(0, z @ W.T + b).sum(axis=1)",
+            "wanted = terms.max() + np.log(np.exp(terms - terms.max()).sum())"]
 
 
 def _conditional(c, arguments, process) -> list[str]:
