@@ -30,6 +30,10 @@ DIFFERENCES = 3e-6
 """Relative accuracy of gradients by differences, as a tolerance."""
 
 
+_NEARLY = 4
+"""Digits by which one equality may be worse than another and still be called one."""
+
+
 @dataclass(frozen=True)
 class Equals:
     """The answers equal ``mistake`` to ``digits`` digits; ``text`` is what is wrong about it."""
@@ -49,6 +53,8 @@ def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
         found = [e for e in (*_factors(climb, setting, eps), _precision(climb, setting, eps)) if e]
     if not found:
         found = [e for e in (_equals(climb, m, settings, setting, eps, LOOSE) for m, settings in near) if e]
+    best = max((e.digits for e in found), default=0)
+    found = [e for e in found if e.digits >= best - _NEARLY]  # where tolerances are wide, something else is near
     return sorted(found, key=lambda e: (e.legitimate, -e.digits))
 
 

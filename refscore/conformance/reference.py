@@ -149,7 +149,7 @@ class Reference(Undirected):
     def dsm_process_loss(self, model, x0, t, noise):
         """E lambda 1/2 ||s(xt, t) + noise/sigma_t||^2, xt = alpha_t x0 + sigma_t noise."""
         alpha, sigma = self.process.alpha(t), self.process.sigma(t)
-        xt = column(alpha) * x0 + column(sigma) * noise
+        xt = self.corrupt(x0, t, noise)
         return self.averaged(self.denoising_rows(model, xt, (t,), alpha, sigma, noise), x0.shape[1])
 
     def ncsn_loss(self, model, x0, sigmas, index, noise):
@@ -160,7 +160,7 @@ class Reference(Undirected):
     def ddpm_loss(self, model, x0, index, noise):
         """E 1/2 ||noise - eps(x_i, i)||^2, the half as everywhere by convention."""
         alpha, sigma = self.process.alpha(index), self.process.sigma(index)
-        xt = column(alpha) * x0 + column(sigma) * noise
+        xt = self.corrupt(x0, index, noise)
         return self.averaged(self.denoising_rows(model, xt, (index,), alpha, sigma, noise, "sigma2"), x0.shape[1])
 
     # --- their gradients in the arrays of the spec ---

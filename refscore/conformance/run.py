@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,7 +80,8 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
         if on_start is not None:
             on_start(operation.name)
         start = time.perf_counter()
-        found = replace(judged(operation, candidate, seed), seconds=time.perf_counter() - start)
+        wrong = {c.operation for c in checks if c.outcome == "fail"}
+        found = replace(judged(operation, candidate, seed, wrong), seconds=time.perf_counter() - start)
         checks.append(found)
         if on_done is not None:
             on_done(found)
@@ -100,8 +101,8 @@ def built(adapter: Any) -> Any:
         raise BrokenAdapter(f"{raised}; an adapter is built without arguments") from error
 
 
-def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
-    """The verdict on one operation."""
+def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str] = frozenset()) -> Check:
+    """The verdict on one operation; ``wrong`` are those that failed before it."""
     unfit = _unfit(operation, candidate)
     if unfit:
         return Check(operation.name, operation.name, unfit[0], operation.category, message=unfit[1])
@@ -109,7 +110,7 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         return _contrastive(operation, candidate, seed)
     if candidate.takes_seed(operation.name):
         return seeded.judged(operation, candidate, seed)
-    return verdict(Climb(operation, candidate, rungs_of(operation, candidate)))
+    return verdict(Climb(operation, candidate, rungs_of(operation, candidate)), wrong)
 
 
 def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
@@ -185,8 +186,13 @@ def _root_causes(checks: list[Check]) -> list[Check]:
     result = []
     for c in checks:  # in the order in which they depend
         parts = [name for name in OPERATIONS[c.operation].after if name in bad]
+        of_part = any(CATALOGUE[e.mistake].operation in parts for e in c.diagnosis if e.mistake in CATALOGUE)
+        if c.causes or of_part or not c.diagnosis:  # right as far as its parts are; a gradient of a wrong loss; or unknown
+            parts = list(c.causes) or parts
+        else:
+            parts = []
         causes = tuple(dict.fromkeys(root for name in parts for root in roots.get(name, (name,))))
-        if c.outcome == "fail" and causes and not c.diagnosis:
+        if c.outcome == "fail" and causes:
             roots[c.operation] = causes
             verb = "is" if len(causes) == 1 else "are"
             text = f"{' and '.join(causes)} {verb} wrong: mend that first; {c.message}"

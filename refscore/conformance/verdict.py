@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from refscore.conformance.causes import explained
 from refscore.conformance.diagnosis import Equals, diagnose
 from refscore.conformance.judge import Climb
 from refscore.conformance.reproducer import script
@@ -35,8 +37,8 @@ class Check:
     seconds: float = 0.0
 
 
-def verdict(climb: Climb) -> Check:
-    """The verdict on one operation whose every answer can be computed."""
+def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
+    """The verdict on one operation whose every answer can be computed; ``wrong`` are the operations known to be."""
     climb.climb()
     operation, candidate = climb.operation, climb.candidate
     if climb.answers[0].kind == "unsupported":
@@ -75,7 +77,8 @@ def verdict(climb: Climb) -> Check:
         return replace(base, outcome="fail", message=text)
     equal = tuple(diagnose(climb, setting, eps))
     message = _message(climb, first, setting, equal, _contradiction(climb, eps))
-    return replace(base, outcome="fail", message=message, diagnosis=equal)
+    causes = explained(climb, setting, eps, wrong)
+    return replace(base, outcome="fail", message=message, diagnosis=equal, causes=causes)
 
 
 def _contradiction(climb: Climb, eps: float) -> str:
