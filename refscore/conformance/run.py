@@ -96,16 +96,16 @@ def built(adapter: Any) -> Any:
         return adapter
     try:
         return adapter()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raised = f"{adapter.__name__}() raises {type(error).__name__}: {error}"
         raise BrokenAdapter(f"{raised}; an adapter is built without arguments") from error
 
 
 def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str] = frozenset()) -> Check:
     """The verdict on one operation; ``wrong`` are those that failed before it."""
-    unfit = _unfit(operation, candidate)
-    if unfit:
-        return Check(operation.name, operation.name, unfit[0], operation.category, message=unfit[1])
+    why = unfit(operation, candidate)
+    if why:
+        return Check(operation.name, operation.name, why[0], operation.category, message=why[1])
     if operation.name == "rbm_cd_gradient":
         return _contrastive(operation, candidate, seed)
     if candidate.takes_seed(operation.name):
@@ -113,7 +113,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str
     return verdict(Climb(operation, candidate, rungs_of(operation, candidate)), wrong)
 
 
-def _unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
+def unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
+    """The outcome, and why, where there is nothing to call; None where there is."""
     if not candidate.has(operation.name):
         return "unsupported", "the adapter does not have it"
     if candidate.takes_seed(operation.name) and operation.name not in ("rbm_cd_gradient", *seeded.STATE):

@@ -12,7 +12,7 @@ import pytest
 from refscore.conformance import OPERATIONS, Reference, check, reproducer
 from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.judge import Climb, rungs_of
-from refscore.conformance.run import _unfit
+from refscore.conformance.run import unfit
 from refscore.processes import DDPM, OU, VE, VP, VPCosine, linear_betas
 
 PROCESSES = {"VP": VP(), "OU": OU(1.0, 1.3), "VE": VE(0.01, 10.0), "cosine": VPCosine(), "DDPM": DDPM(linear_betas(100)),
@@ -43,7 +43,7 @@ def scripts(process, conventions):
     reference = Reference(process, conventions)
     candidate = Candidate(reference)
     for operation in OPERATIONS.values():
-        if _unfit(operation, candidate) or operation.name in NONE:
+        if unfit(operation, candidate) or operation.name in NONE:
             continue
         climb = Climb(operation, candidate, rungs_of(operation, candidate))
         setting = {key: reference.conventions[key] for key in operation.keys}
