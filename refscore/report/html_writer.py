@@ -46,8 +46,8 @@ _PAGE = """<!DOCTYPE html>
 <td class="n">{{ "%.1f" | format(o.seconds) }} s</td></tr>
 {% endfor %}</tbody></table></div>
 {% for line in absent %}<p class="quiet">{{ line }}</p>
-{% endfor %}{% for o in shown %}
-<h2 id="{{ o.id }}">{{ o.id }} {{ o.title }} <span class="{{ o.outcome }}">{{ o.outcome }}</span></h2>
+{% endfor %}{% for o in explained %}
+<h2 id="{{ o.id }}">{{ o.id }} {{ o.title if not o.finding }} <span class="{{ o.outcome }}">{{ o.outcome }}</span></h2>
 {% if o.message %}<p class="{{ o.outcome }}">{{ o.message }}</p>{% endif %}
 <dl>
 {% for name, text in o.details.items() %}<dt>{{ name }}</dt><dd>{% if text == o.statement %}<code>{{ text }}</code>
@@ -73,7 +73,9 @@ def dumps(report: Report) -> str:
     statement, bound = COLUMNS[report.command]
     page = environment.from_string(_PAGE)
     shown = [o for o in report.outcomes if o.outcome != "unsupported"]
-    return page.render(report=report, summary=summary(report), shown=shown, absent=absent(report), statement=statement, bound=bound)
+    explained = sorted(shown, key=lambda o: o.finding is not None and o not in report.bad)  # of checks first what is wrong
+    return page.render(report=report, summary=summary(report), shown=shown, explained=explained, absent=absent(report),
+                       statement=statement, bound=bound)
 
 
 def _drawn(table: Table) -> Markup:

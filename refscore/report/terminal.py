@@ -144,7 +144,7 @@ def _explain(console: Console, o: Outcome, blocked: list[Outcome]) -> None:
         for other in blocked:
             rows[f"blocks {other.id}"] = other.message
         for name, text in rows.items():
-            console.print(Padding(Text.assemble((f"{name}: ", "dim"), text), (0, 0, 0, 4)))
+            console.print(Padding(Text.assemble((f"{name}: ", "dim"), text), (0, 0, 0, 4), expand=False))
         lines = found.script.splitlines()
         for line in lines[:_SHOWN]:
             console.print(Text("    | " + line), style="dim", no_wrap=True, overflow="ellipsis")

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from refscore.report import Outcome, Picture, Report, Table, html_writer, json_writer, junit_writer, terminal
+from refscore.report import Equal, Finding, Outcome, Picture, Report, Table, html_writer, json_writer, junit_writer, terminal
 
 CURVE = Table("TV against h", ("h", "TV", "order"), [(0.1, 0.0775895936664, "-"), (np.float64(0.05), float("inf"), 1)])
 
@@ -159,3 +159,80 @@ def test_a_picture_is_drawn_on_the_page_kept_in_json_and_thinned_on_the_terminal
     assert strict(json_writer.dumps(report))["identities"][0]["tables"][0]["picture"]["y"] == ["square"]
     text = shown(report)
     assert "squares (one row in 3)" in text and " 16 " in text and " 9 " not in text
+
+
+# --- what is found in somebody else's code ---
+
+
+def found(id, outcome="pass", message="", category="loss", error=1e-16, **finding):
+    finding = Finding(id, category, **{"settings": {"half": True, "weight": "one"}, "inferred": ("half",), **finding})
+    return Outcome(id, (), f"title of {id}", outcome, error, 2e-13, "6 calls", 0.5, message, 6, (), f"<{id}>", "[c]", finding)
+
+
+SCRIPT = "import numpy as np\n" + "".join(f"a{k} = '<{k}>'\n" for k in range(12))
+WRONG = found("dsm_loss", "fail", "got 1, wanted [2]", error=float("inf"), failing=("d = 1", "d = 3"), first_failing_rung="d = 1",
+              diagnosis=(Equal("dsm_target_sign", 15, "+ for -"), Equal("other", 13, "o")), script=SCRIPT)
+BLOCKED = found("dsm_loss_grad", "blocked", "dsm_loss is wrong: mend that first", "gradient", causes=("dsm_loss",))
+ABSENT = [found(f"absent_{k}", "unsupported", "the adapter does not have it", "density") for k in range(9)]
+CHECKED = (found("jvp", category="derivative"), WRONG, BLOCKED, found("ism_loss", "xfail", "expected until 2031"), *ABSENT)
+
+
+def checked(*outcomes, **options):
+    return Report("check", "0.1.0", 3, outcomes or CHECKED, ("a note",), {"false_alarm_budget": 1e-6}, **options)
+
+
+def test_an_outcome_of_verify_is_none_of_check():
+    with pytest.raises(ValueError, match="outcome is 'info'"):
+        found("jvp", "info")
+    with pytest.raises(ValueError, match="outcome is 'xfail'"):
+        record(outcome="xfail")
+
+
+@pytest.mark.parametrize(
+    ("kinds", "holds"),
+    [(("pass", "unsupported", "xfail"), True), (("convention",), True), (("unsupported", "skipped", "inconclusive"), False),
+     *[(("pass", bad), False) for bad in ("fail", "error", "xpass", "blocked")]],
+)  # fmt: skip
+def test_a_check_holds_when_something_passed_and_nothing_is_wrong(kinds, holds):
+    outcomes = [found(f"a{k}", kind) for k, kind in enumerate(kinds)]
+    assert checked(*outcomes).holds is holds and checked(*outcomes, missing="b").holds is False
+
+
+def test_the_terminal_explains_what_is_wrong_and_collapses_what_is_absent():
+    text = shown(checked())
+    words = " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 80
+    for expected in ("dsm_loss fails: got 1, wanted [2]", "formula: <dsm_loss>", "source: [c]", "rungs: 2 of 6 fail, 'd = 1' first",
+                     "also: other to 13 digits", "blocks dsm_loss_grad: dsm_loss is wrong", "| import numpy as np", "5 more lines",
+                     "unsupported, the adapter does not have it (9): absent_0, absent_1", "ism_loss xfail: expected until 2031"):
+        assert expected in words, expected
+    assert text.count("absent_3") == 1 and words.endswith("1 pass, 1 fail, 1 xfail, 9 unsupported, 1 blocked (78 comparisons in 6.5 s)")
+
+
+def test_the_schema_of_checks():
+    top = strict(json_writer.dumps(checked()))
+    assert top["schema"] == "refscore.check/1" and top["false_alarm_budget"] == 1e-6 and "identities" not in top
+    failed = top["checks"][1]
+    assert failed["error"] is None and failed["tolerance"] == 2e-13 and failed["category"] == "loss"
+    assert failed["diagnosis"][0] == {"mistake": "dsm_target_sign", "digits": 15, "text": "+ for -"}
+    assert failed["reproducer"] == SCRIPT and failed["first_failing_rung"] == "d = 1"
+    assert top["checks"][0]["reproducer"] is None and top["checks"][2]["blocked_by"] == ["dsm_loss"]
+
+
+def test_junit_of_checks():
+    suite = ET.fromstring(junit_writer.dumps(checked(missing="required: b"))).find("testsuite")
+    assert [suite.get(k) for k in ("tests", "failures", "errors", "skipped")] == ["14", "3", "0", "10"]
+    cases = {c.get("name"): c for c in suite.findall("testcase")}
+    assert "a11 = '<11>'" in cases["dsm_loss"].find("failure").text
+    assert cases["coverage"].find("failure").get("message") == "required: b"
+
+
+def test_html_of_checks():
+    text = html_writer.dumps(checked())
+    page = _Page()
+    page.feed(text)
+    page.close()
+    words = "".join(page.text)
+    assert page.open == [] and page.loads == [] and SCRIPT in words and "dsm_target_sign, to 15 digits: + for -" in words
+    assert text.index('<h2 id="dsm_loss"') < text.index('<h2 id="jvp"')  # what is wrong comes first
+    assert "half = True (inferred), weight = one" in words and 'id="absent_1"' not in text
