@@ -171,7 +171,8 @@ def test_data_refusals(capsys, tmp_path):
 def test_list_shows_identities_and_mistakes(capsys):
     code, out, _ = run(capsys, "list")
     assert code == 0
-    for expected in ("B9 ", "B9.data", "H5.data", "dsm_target_sign", "dsm: "):
+    for expected in ("B9 ", "B9.data", "H5.data", "dsm_target_sign", "dsm: ", "dsm_loss(model, x0, sigma, noise)",
+                     "langevin_noise_not_rooted", "convention, "):
         assert expected in out
 
 
@@ -190,7 +191,26 @@ def test_explain(capsys):
     assert "B9" in caught and "B9.data" in caught
     assert run(capsys, "explain", "F")[1].count("two routes") >= 2
     refused(run(capsys, "explain", "dsm_target_sing"), "did you mean dsm_target_sign")
+    refused(run(capsys, "explain", "langevin_stpe"), "did you mean langevin_step")
     refused(run(capsys, "explain", "???"), "refscore list")
+
+
+def test_explain_operations_and_their_mistakes(capsys):
+    from refscore.conformance import OPERATIONS
+    from refscore.conformance.mistakes import CATALOGUE
+
+    code, out, _ = run(capsys, "explain", "DDPM_step")
+    assert code == 0 and out.startswith("ddpm_step(model, x, index, noise)  or with seed in place of noise")
+    for expected in ("computes ", "source ", "needs       a process with indices", "made of     alpha, sigma",
+                     "conventions variance: beta, beta_tilde", "rungs       model 0, no noise", "told apart from"):
+        assert expected in out
+    for name in OPERATIONS:
+        assert run(capsys, "explain", name)[0] == 0
+    wrong = next(m for m in CATALOGUE.values() if not m.legitimate)
+    out = run(capsys, "explain", wrong.name)[1]
+    assert "wrong " in out and "seen in " in out
+    other = next(m for m in CATALOGUE.values() if m.legitimate)
+    assert "a convention elsewhere" in run(capsys, "explain", other.name)[1]
 
 
 # --- the process ---

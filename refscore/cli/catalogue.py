@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from refscore.cli._common import Refusal
 
 if TYPE_CHECKING:
+    from refscore.conformance import Operation
     from refscore.identities import Identity
 
 SOURCES = """\
@@ -18,10 +19,10 @@ SOURCES = """\
 
 def add(commands) -> None:
     """Enter the two commands."""
-    listing = commands.add_parser("list", help="all identities and mistakes, one a line")
+    listing = commands.add_parser("list", help="all identities, operations and mistakes, one a line")
     listing.set_defaults(command=_list)
-    explain = commands.add_parser("explain", help="one identity or mistake in full")
-    explain.add_argument("id", metavar="ID", help="an identity's id (B9) or a mistake's name")
+    explain = commands.add_parser("explain", help="one identity, operation or mistake in full")
+    explain.add_argument("id", metavar="ID", help="an identity's id (B9), an operation (dsm_loss) or a mistake's name")
     explain.set_defaults(command=_explain)
 
 
@@ -42,6 +43,17 @@ def _list(arguments: argparse.Namespace) -> int:
     width = max([len(name) for name in catalogue], default=0)
     for m in catalogue.values():
         print(f"  {m.name:<{width}}  {m.operation}: {m.wrong} -> {m.right}")
+    from refscore.conformance import OPERATIONS
+    from refscore.conformance.mistakes import CATALOGUE
+
+    print("\nOperations of an adapter (refscore check)\n")
+    width = max(len(_signature(name)) for name in OPERATIONS)
+    for name, o in OPERATIONS.items():
+        print(f"  {_signature(name):<{width}}  {o.formula}")
+    print("\nMistakes that their answers are compared with (operation: wrong -> right; convention: legitimate elsewhere -> here)\n")
+    width = max(len(name) for name in CATALOGUE)
+    for c in CATALOGUE.values():
+        print(f"  {c.name:<{width}}  {'convention, ' if c.legitimate else ''}{c.operation}: {c.wrong} -> {c.right}")
     print("\nrefscore explain ID says more about any of them.")
     return 0
 
@@ -50,23 +62,28 @@ def _explain(arguments: argparse.Namespace) -> int:
     import difflib
 
     from refscore import identities
+    from refscore.conformance import OPERATIONS
+    from refscore.conformance.mistakes import CATALOGUE
 
     stated, catalogue = _everything()
     wanted = arguments.id.strip().lower()
     exact = [i for i in stated if i.id.lower() == wanted]
     named = [m for m in catalogue.values() if m.name.lower() == wanted]
-    if not exact and not named:
+    known = [_wrong_text(m) for m in CATALOGUE.values() if m.name.lower() == wanted]
+    if wanted in OPERATIONS:
+        known.append(_operation_text(OPERATIONS[wanted]))
+    if not exact and not named and not known:
         with contextlib.suppress(LookupError):
             exact = identities.select([wanted], stated)
-    if not exact and not named:
-        names = {n.lower(): n for n in [*[i.id for i in stated], *catalogue]}
+    if not exact and not named and not known:
+        names = {n.lower(): n for n in [*[i.id for i in stated], *catalogue, *OPERATIONS, *CATALOGUE]}
         near = [names[n] for n in difflib.get_close_matches(wanted, list(names), n=5, cutoff=0.5)]
         hint = f"did you mean {', '.join(near)}?" if near else "refscore list shows all of them"
-        raise Refusal(f"no identity or mistake {arguments.id!r}: {hint}")
+        raise Refusal(f"no identity, operation or mistake {arguments.id!r}: {hint}")
     paragraphs = [_identity_text(i, catalogue) for i in exact]
-    paragraphs += [_mistake_text(m, stated) for m in named]
+    paragraphs += [*[_mistake_text(m, stated) for m in named], *known]
     print("\n\n".join(paragraphs))
-    if exact:
+    if exact or wanted in OPERATIONS:
         print(f"\n{SOURCES}")
     return 0
 
@@ -83,6 +100,49 @@ def _identity_text(i: Identity, catalogue: dict) -> str:
     if caught:
         lines.append("  catches")
         lines += [f"    {m.name} ({m.operation}): {m.wrong} -> {m.right}" for m in caught]
+    return "\n".join(lines)
+
+
+def _signature(name: str) -> str:
+    import inspect
+
+    from refscore.conformance import Reference
+
+    method = getattr(Reference, name, None)
+    return name if method is None else f"{name}({', '.join(list(inspect.signature(method).parameters)[1:])})"
+
+
+def _operation_text(o: Operation) -> str:
+    from refscore.conformance.conventions import OPEN
+    from refscore.conformance.ladders.setting import Setting
+    from refscore.conformance.mistakes import CATALOGUE
+    from refscore.processes import DDPM, VP, linear_betas
+
+    process = DDPM(linear_betas(100)) if o.needs == "chain" else VP()
+    needs = {"process": "a process", "sde": "a process in continuous time", "chain": "a process with indices, DDPM(betas)"}
+    keys = [f"{key}: {', '.join(map(str, OPEN[key]))}" for key in o.keys]
+    lines = [_signature(o.name)]
+    drawn = next((name for name in ("noise", "v") if f" {name})" in lines[0]), None)
+    if drawn:
+        lines[0] += f"  or with seed in place of {drawn}, where it draws its own"
+    lines += [_entry("computes", o.formula), _entry("source", o.source)]
+    lines += [_entry("needs", needs[o.needs])] if o.needs else []
+    lines += [_entry("made of", ", ".join(o.after))] if o.after else []
+    lines += [_entry("conventions" if k == 0 else "", text) for k, text in enumerate(keys)]
+    lines += [_entry("rungs" if k == 0 else "", rung.name) for k, rung in enumerate(o.ladder(Setting(process)))]
+    of = [m for m in CATALOGUE.values() if m.operation in (o.name, o.name.removesuffix("_grad"))]
+    if of:
+        lines.append("  told apart from")
+        lines += [f"    {m.name}: {m.wrong} -> {m.right}" for m in of]
+    return "\n".join(lines)
+
+
+def _wrong_text(m) -> str:
+    """A mistake, or another convention, in an operation of an adapter."""
+    what = "a convention elsewhere" if m.legitimate else "a mistake"
+    words = ("elsewhere", "here") if m.legitimate else ("wrong", "right")
+    lines = [f"{m.name}, {what} in the operation {m.operation} of an adapter", _entry(words[0], m.wrong), _entry(words[1], m.right),
+             _entry("seen in", m.seen)]
     return "\n".join(lines)
 
 
