@@ -1,7 +1,7 @@
 """Somebody else's adapter by its name: ``file.py:Name`` or ``package.module:Name``.
 
-A file is imported with its own directory on the path, a module with the current one, as Python itself would. Whatever goes wrong
-on the way is a `BrokenAdapter` whose message is one sentence.
+A file is imported with its own directory first on the path, as Python itself would, and the current one last; a module with the
+current one first. Whatever goes wrong on the way is a `BrokenAdapter` whose message is one sentence.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def load(target: str) -> Any:
     if not colon or not name or name.endswith(".py") or "/" in name or "\\" in name:
         file = target.rstrip(":")
         raise BrokenAdapter(f"{target!r} names no class: write {file}:Name{_offered(file)}")
-    module = _from_file(place) if place.endswith(".py") or os.sep in place or os.path.exists(place) else _from_path(place)
+    module = _from_file(place) if place.endswith(".py") or os.sep in place or os.path.isfile(place) else _from_path(place)
     try:
         adapter = getattr(module, name)
     except AttributeError:
@@ -60,6 +60,7 @@ def _from_file(place: str) -> ModuleType:
         raise BrokenAdapter(f"there is no file {place}: {hint}")
     name = "".join(c if c.isalnum() else "_" for c in path.stem)
     sys.path.insert(0, str(path.resolve().parent))
+    sys.path.append(os.getcwd())
     spec = importlib.util.spec_from_file_location(f"_refscore_target_{name}", path)
     if spec is None or spec.loader is None:
         raise BrokenAdapter(f"{place} is no Python file: give the path of a .py file")
@@ -87,7 +88,9 @@ def _guarded(run, place: str) -> Any:
         frames = [f for f in traceback.extract_tb(error.__traceback__) if "importlib" not in f.filename]
         line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else frames[-1].lineno if frames else None
         where = f", line {line} of {os.path.basename(getattr(error, 'filename', '') or frames[-1].filename)}" if line else ""
-        raise BrokenAdapter(f"{place} cannot be imported: {type(error).__name__}: {' '.join(str(error).split())}{where}") from error
+        hint = "; name it as package.module:Name" if "relative import" in str(error) else ""
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise BrokenAdapter(f"{place} cannot be imported: {said}{where}{hint}") from error
 
 
 def _choices(module: ModuleType, name: str) -> str:

@@ -49,7 +49,7 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
             console.print(_numbers(replace(table, rows=table.rows[::every]), console.width))
     console.print(_verdicts(report, console.width))
     for line in absent(report):
-        console.print(Text(line), style="dim")
+        console.print(Text(line + "\n"), style="dim")
     for outcome in report.outcomes:
         if outcome.message and outcome.outcome not in ("unsupported", "blocked"):
             _explain(console, outcome, [o for o in report.bad if o.finding and outcome.id in o.finding.causes[:1]])

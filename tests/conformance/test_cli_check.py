@@ -177,10 +177,13 @@ def test_expected_failures(capsys, adapters, tmp_path):
         ("raises.py:A", ("cannot be imported: ZeroDivisionError", "line 2 of raises.py")),
         ("leaves.py:A", ("cannot be imported: SystemExit: 5",)),
         ("needs.py:A", ("No module named 'no_such_peer'",)),
+        ("inside.py:A", ("relative import", "package.module:Name")),
+        ("mine.txt:Few", ("there is no file",)),
     ],
 )
 def test_broken_adapters_are_refused_in_one_line(capsys, adapters, target, words):
-    texts = {"syntax": "def (", "raises": "\n1/0", "leaves": "raise SystemExit(5)", "needs": "import no_such_peer"}
+    texts = {"inside": "from . import x", "syntax": "def (", "raises": "\n1/0", "leaves": "raise SystemExit(5)",
+             "needs": "import no_such_peer"}  # fmt: skip
     for name, text in texts.items():
         (adapters.parent / f"{name}.py").write_text(text)
     refused(run(capsys, adapters.parent / target), *words)
@@ -190,6 +193,10 @@ def test_a_module_is_found_from_where_one_stands(adapters):
     line = [sys.executable, "-m", "refscore", "check", "mine:Few", "--require", "losses"]
     done = subprocess.run(line, capture_output=True, text=True, timeout=120, cwd=adapters.parent)
     assert done.returncode == 3 and "8 pass" in done.stdout and done.stderr == ""
+    (adapters.parent / "lib").mkdir()
+    (adapters.parent / "lib" / "__init__.py").write_text("from mine import Few")
+    done = subprocess.run([*line[:4], "lib:Few"], capture_output=True, text=True, timeout=120, cwd=adapters.parent)
+    assert done.returncode == 0 and "8 pass" in done.stdout
     done = subprocess.run([*line[:4], "mime:Few"], capture_output=True, text=True, timeout=120, cwd=adapters.parent)
     assert done.returncode == 2 and "there is no module mime" in done.stderr and done.stderr.count("\n") == 1
 
