@@ -16,6 +16,10 @@ mrf                     DenoisingMRF           binary images seen with noise: Z,
 enumeration             all_images             the same from a list of all images, when these are small
 sweeps                  PixelGibbs             Gibbs sampling of their pixels; icm, mean_field
 
+The three machines have the same names: ``dim``, ``parameters``, ``with_parameters``, ``energy``, ``free_energy``, ``exponent``,
+``log_partition``, ``logpdf``, ``log_likelihood``, ``moments``, ``sample``. These and the models of an energy are trained by
+``refscore.training.train(model, data, MaximumLikelihood(), ...)``.
+
 Every ``log_partition()`` returns (value, error). What cannot be enumerated is refused, with the number of states and the
 time that it would take.
 """
