@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "training": {"networks", "objectives"},
     "bounds": {"densities", "processes", "distances"},
     "energy": {"densities", "networks", "samplers", "objectives"},
+    "strategies": {"densities", "networks", "processes"},
     "report": set(),
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},
