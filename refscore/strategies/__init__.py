@@ -17,11 +17,12 @@
         ...
 
 What is drawn is valid: refscore refuses none of it, and computes with it to its stated accuracy. It is also general where a
-symmetry would hide a mistake: means are not 0, covariances are correlated, weights unequal, times distinct and in no order, grids not
-uniform. And it shrinks to the simplest case: N(1, 1) in one dimension, one row, one hidden unit, a time in the middle.
+symmetry would hide a mistake: means are not 0, covariances are correlated, weights unequal, times distinct and in no order,
+grids not uniform. And it shrinks to the simplest case: N(1, 1) in one dimension, one row, no hidden layer, a time in the
+middle.
 
-What it does not draw: extreme numbers. Variances lie between 0.04 and about 40, so that a tolerance of 1e-9 times the size of the values
-is met by any sound float64 implementation; accuracy at the ends of float64 is tested against mpmath, not drawn.
+What it does not draw: extreme numbers. Variances lie between 0.04 and about 40, and any sound implementation in float64 has
+nine digits there; accuracy at the ends of float64 is tested against mpmath, not drawn.
 """
 
 from refscore.strategies.batches import noise, points

@@ -5,10 +5,9 @@ A `Path` is made of functions; those drawn here are objects with a readable repr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 from hypothesis import strategies as st
 
 from refscore.processes import DDPM, OU, VE, VP, Path, SubVP, VPCosine, linear_betas

@@ -6,7 +6,6 @@ ones are well apart, and near either end they are as near as a sampler's last st
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
