@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from refscore import objectives
+from refscore.conformance.generating import Generating
 from refscore.conformance.spec import ENERGIES, Model, Spec, column, converted
 from refscore.conformance.undirected import Undirected
 
@@ -30,7 +31,7 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
-class Reference(Undirected):
+class Reference(Generating, Undirected):
     """refscore as an adapter of itself.
 
     Parameters

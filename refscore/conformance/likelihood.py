@@ -1,0 +1,85 @@
+r"""Log-likelihoods along the flow: judged by the exact log-density, within the error of a solver that is not known.
+
+The model is the exact score of a mixture along the process, so the answer is log p_{t_min}(x), up to what every implementation
+loses: its solver's error, where it stops (t_min), and that it takes N(0, sigma_T^2 I) for p_T. The last is exactly computable, and
+either answer is right. `EXACT` nats are a solver's rounding; up to `CLOSE` the error is reported, and the known mistakes are
+all further away: a dropped divergence is 0.69 nats off at x = 0.3 of N(0, 1/4), its flipped sign 1.39.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.candidate import Candidate
+from refscore.conformance.diagnosis import Equals
+from refscore.conformance.generating import span
+from refscore.conformance.judge import rungs_of
+from refscore.conformance.ladders.setting import Rung
+from refscore.conformance.mistakes import CATALOGUE
+from refscore.conformance.operations import Operation
+from refscore.conformance.reference import Reference
+from refscore.conformance.verdict import Check
+
+EXACT, CLOSE = 1e-4, 1e-2
+
+
+def judged(operation: Operation, candidate: Candidate) -> Check:
+    """The verdict on ``log_likelihood``."""
+    answers = []
+    rungs = rungs_of(operation, candidate)
+    for rung in rungs:
+        answer = candidate.call(operation.name, rung.arguments, [np.empty(len(rung.arguments["x"]))])
+        if answer.values is None:
+            return _problem(operation, rung, answer)
+        answers.append(answer.values[0].astype(np.float64))
+    # what a model predicts has no part in it: its output is handed to the candidate alone
+    reference = Reference(candidate.process, {k: v for k, v in candidate.conventions.items() if k in ("t_min", "t_max")})
+    off = [min(float(np.abs(a - w).max()) for w in wanted(reference, r)) for a, r in zip(answers, rungs, strict=True)]
+    common: dict[str, Any] = {"category": operation.category, "error": max(off), "tolerance": CLOSE, "rungs": len(rungs)}
+    if max(off) <= CLOSE:
+        said = f"off by {max(off):.1e} nats at most"
+        said += "" if max(off) <= EXACT else f": more than rounding, within what a solver or an early stop may do ({CLOSE:g})"
+        return Check(operation.name, operation.name, "pass", message=said, **common)
+    i = next(k for k, o in enumerate(off) if o > CLOSE)
+    right = wanted(reference, rungs[i])[0]
+    at = int(np.argmax(np.abs(answers[i] - right)))
+    text = f"on rung '{rungs[i].name}': got {answers[i][at]:.6g}, wanted {right[at]:.6g} at index [{at}]"
+    equal = _equal(reference, rungs, answers)
+    if equal:
+        text += f"; equals {equal[0].mistake} to {equal[0].digits} digits: {equal[0].text}"
+    return Check(operation.name, operation.name, "fail", message=text, diagnosis=tuple(equal), first_failing_rung=rungs[i].name,
+                 failing=tuple(r.name for r, o in zip(rungs, off, strict=True) if o > CLOSE), **common)
+
+
+def wanted(reference: Reference, rung: Rung) -> list[np.ndarray]:
+    """log p_{t_min}, and the same with the law of the end taken for a Gaussian."""
+    start, _ = span(reference.process, reference.conventions)
+    spec, x = rung.arguments["model"], rung.arguments["x"]
+    exact = reference.process.marginal(spec.density, start).logpdf(x)
+    return [exact, reference.log_likelihood(reference.model(spec), x)]
+
+
+def _problem(operation: Operation, rung: Rung, answer) -> Check:
+    if answer.kind == "unsupported":
+        return Check(operation.name, operation.name, "unsupported", operation.category, message=answer.problem)
+    outcome = "fail" if answer.kind in ("shape", "not finite") else "error"
+    return Check(operation.name, operation.name, outcome, operation.category, first_failing_rung=rung.name,
+                 message=f"on rung '{rung.name}': {answer.problem}")
+
+
+def _equal(reference: Reference, rungs: list[Rung], answers: list[np.ndarray]) -> list[Equals]:
+    """Every mistake that is as close to all answers as a solver may be, the closest first."""
+    found = []
+    for m in (m for m in CATALOGUE.values() if m.operation == "log_likelihood"):
+        off = 0.0
+        for rung, answer in zip(reversed(rungs), reversed(answers)):
+            wrong = m.function(reference, reference.model(rung.arguments["model"]), rung.arguments["x"])
+            off = max(off, float(np.abs(answer - wrong).max()) / max(1.0, float(np.abs(wrong).max())))
+            if not off <= CLOSE:
+                break
+        else:
+            digits = int(np.clip(-np.log10(max(off, 1e-15)), 0, 15))
+            found.append((off, Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs", m.legitimate, m.shared)))
+    return [e for _, e in sorted(found, key=lambda pair: pair[0])]

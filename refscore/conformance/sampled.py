@@ -1,0 +1,264 @@
+r"""Samplers as black boxes: their output against an exact law, by the probability integral transform.
+
+For rows x of the law F the numbers z = Phi^{-1}(F_u(u.x)) are N(0, 1) in every direction u, and then all of
+`refscore.conformance.chance.standard_normal` applies: mean, variance, dependence of rows, shape. The law is that of
+
+    a chain of N indices    DDPM with either variance, or DDIM without noise: what N steps from N(0, I) make, exactly
+    anything else           data corrupted at t_min, as the contract wants it
+
+A sampler that discretises has a bias, and its steps are its own. How large a bias may be is computed: that of the reverse SDE in
+`STEPS` steps, by Euler-Maruyama and by the exponential integrator, in mean, variance and distribution. What deviates by chance
+only passes; what deviates by no more than such a bias is inconclusive, and its size is said; the rest fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from refscore.conformance.candidate import Answer, Candidate
+from refscore.conformance.chance import Finding, radius, seed_of, share, standard_normal
+from refscore.conformance.diagnosis import Equals
+from refscore.conformance.generating import denser_below, span
+from refscore.conformance.judge import rungs_of
+from refscore.conformance.ladders.setting import Rung
+from refscore.conformance.mistakes import CATALOGUE
+from refscore.conformance.operations import Operation
+from refscore.conformance.reference import Reference
+from refscore.conformance.verdict import Check
+from refscore.densities import Gaussian, GaussianMixture
+from refscore.laws.law import law_with_error
+from refscore.processes import DDPM, MarginalScore
+from refscore.samplers import ddim, ddpm, probability_flow, reverse_sde
+
+STEPS = 100
+SHORT = 200
+"""Chains of at most so many steps are computed; that of longer ones is further from the data by less than is seen."""
+FARTHEST = 8.0
+REPEATED = 0.01
+
+
+@dataclass(frozen=True)
+class Law:
+    """What is drawn from: distribution functions along directions (columns of ``directions``), of a name."""
+
+    name: str
+    density: Any
+    directions: np.ndarray
+
+    def cdf(self, k: int, values: np.ndarray) -> np.ndarray:
+        """The distribution function of u_k.x."""
+        if self.density.dim == 1:
+            return self.density.cdf(values[:, None])
+        u = self.directions[:, k]
+        p = self.density
+        return GaussianMixture(p.weights, (p.means @ u)[:, None], _along(p, u)).cdf(values[:, None])
+
+    def normal(self, x: np.ndarray, k: int) -> np.ndarray:
+        """z, (n, 1), of rows x in direction k."""
+        F = self.cdf(k, x @ self.directions[:, k])
+        return np.clip(special.ndtri(F), -FARTHEST, FARTHEST)[:, None]
+
+    def tests(self, x: np.ndarray, budget: float) -> list[Finding]:
+        """Whether rows x are drawn from it."""
+        count = self.directions.shape[1]
+        return [replace(f, name=f.name.replace("column 0", "z") + f" along {np.round(self.directions[:, k], 2).tolist()}")
+                for k in range(count) for f in standard_normal(self.normal(x, k), budget / count)]
+
+
+def _along(p: GaussianMixture, u: np.ndarray) -> np.ndarray:
+    """Variances of the components along u."""
+    covs = np.asarray(p.covs, dtype=np.float64)
+    if covs.ndim == 1:
+        return covs * (u @ u)
+    return covs @ u**2 if covs.ndim == 2 else np.einsum("i,kij,j->k", u, covs, u)
+
+
+def directions(d: int) -> np.ndarray:
+    """Columns u: the axes, sums and differences of two."""
+    if d == 1:
+        return np.ones((1, 1))
+    return np.array([[1.0, 0.0], [0.0, 1.0], [np.sqrt(0.5), np.sqrt(0.5)], [np.sqrt(0.5), -np.sqrt(0.5)]]).T
+
+
+def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
+    """The verdict on ``sample``."""
+    rungs = rungs_of(operation, candidate)
+    drawn = []
+    notes = []
+    for rung in rungs:
+        answer, note = _drawn(candidate, rung, seed_of(seed, f"sample, {rung.name}"))
+        if answer.values is None:
+            return _problem(operation, rung, answer)
+        drawn.append(answer.values[0])
+        notes += [note] if note else []
+    said, worst, failing, equal, names = [], 0.0, [], [], set[str]()
+    outcome = "pass"
+    for rung, x in zip(rungs, drawn, strict=True):
+        found = Compared.of(candidate, rung, x, share() / len(rungs))
+        outcome = max(outcome, found.outcome, key=("pass", "inconclusive", "fail").index)
+        worst = max(worst, found.distance)
+        said.append(f"{rung.name}: {found.said}")
+        if found.outcome == "pass":
+            names.add(found.law.name)
+        if found.outcome == "fail":
+            failing.append(rung.name)
+    if outcome == "fail":
+        equal = _equal(candidate, rungs, drawn)
+        said += [f"as {e.mistake} would give: {e.text}" for e in equal]
+    message = "; ".join([*dict.fromkeys(notes), *said])
+    limit = radius(len(drawn[0]), share() / len(rungs))
+    return Check(operation.name, operation.name, outcome, operation.category, worst, limit, tuple(equal), failing[0] if failing else "",
+                 message, rungs=len(rungs), failing=tuple(failing))
+
+
+def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
+    """Rows of two seeds, one below the other; and a word about the seed."""
+    a = rung.arguments
+    n, d = a["n"], a["model"].dim
+    parts = []
+    for s in (seed, seed + 1):
+        answer = candidate.call("sample", {**a, "seed": s}, [np.empty((n, d))])
+        if answer.values is None:
+            return answer, ""
+        parts.append(answer.values[0].astype(np.float64))
+    if np.array_equal(parts[0], parts[1]):
+        return Answer(None, "two seeds give the same rows: the seed is not used, or nothing is drawn", "not finite"), ""
+    if rung.arguments["model"].dim == 1:  # asked once is enough
+        return Answer([np.concatenate(parts)]), ""
+    few = [candidate.call("sample", {**a, "n": 5, "seed": seed}, [np.empty((5, d))]) for _ in range(2)]
+    for answer in few:
+        if answer.values is None:
+            return answer, ""
+    first, again = (answer.values[0].astype(np.float64) for answer in few if answer.values is not None)
+    same = np.abs(first - again).max() <= 1e-4 * np.abs(first).max()
+    repeated = 1 - len(np.unique(parts[0], axis=0)) / n
+    if repeated > REPEATED:
+        return Answer(None, f"{100 * repeated:.0f} % of the rows are copies of others: draw every row for itself", "not finite"), ""
+    return Answer([np.concatenate(parts)]), "" if same else "the seed is ignored: the same seed gives other rows"
+
+
+def _problem(operation: Operation, rung: Rung, answer: Answer) -> Check:
+    if answer.kind == "unsupported":
+        return Check(operation.name, operation.name, "unsupported", operation.category, message=answer.problem)
+    outcome = "fail" if answer.kind in ("shape", "not finite") else "error"
+    return Check(operation.name, operation.name, outcome, operation.category, first_failing_rung=rung.name,
+                 message=f"on rung '{rung.name}': {answer.problem}")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The rows of one rung beside the laws that they may have."""
+
+    law: Law
+    outcome: str
+    distance: float
+    said: str
+
+    @classmethod
+    def of(cls, candidate: Candidate, rung: Rung, x: np.ndarray, budget: float) -> Compared:
+        """The first law that they agree with; else the data's, with what of the deviation a discretisation explains."""
+        first: tuple[Law, list[Finding]] | None = None
+        for law in laws(candidate, rung):
+            tests = law.tests(x, budget)
+            first = first or (law, tests)
+            if not any(t.alarm for t in tests):
+                widest = max((t for t in tests if t.name.startswith("distribution")), key=lambda t: t.found)
+                return cls(law, "pass", widest.found, f"the law is {law.name} as far as can be seen ({widest})")
+        assert first is not None
+        law, tests = first
+        alarms = [t for t in tests if t.alarm]
+        D = max(t.found for t in tests if t.name.startswith("distribution"))
+        worst = max(alarms, key=lambda t: t.found / t.limit)
+        allowed = bias(candidate, rung, law)
+        beyond = [t for t in alarms if t.found - t.limit > allowed[t.name.split()[0]]]
+        outcome = "fail" if beyond else "inconclusive"
+        told = max(beyond, key=lambda t: t.found / t.limit) if beyond else worst
+        why = (f"no bias of {STEPS} steps explains it" if beyond else
+               f"no more than the bias of {STEPS} steps: take more of them, or nothing can be decided")
+        return cls(law, outcome, D, f"not {law.name}: {told}; {why}")
+
+
+def laws(candidate: Candidate, rung: Rung):
+    """The data's law; of a chain, one after the other, the exact laws of what may have run."""
+    spec, process = rung.arguments["model"], candidate.process
+    u = directions(spec.dim)
+    if not isinstance(process, DDPM):
+        start, end = span(process, candidate.conventions)
+        yield Law("that of the data at t_min", process.marginal(spec.density, start), u)
+        yield Law("that of the probability flow from N(0, sigma_T^2 I)", law_with_error(*_flow(process, spec, start, end))[0], u)
+        return
+    if len(process) > SHORT:
+        yield Law("that of the data", spec.density, u)
+    score, normal = MarginalScore(process, spec.density), Gaussian(np.zeros(spec.dim), np.eye(spec.dim))
+    chains = {"that of ddpm with variance beta": lambda: ddpm(process, score, "beta", predicts="score"),
+              "that of ddpm with variance beta_tilde, and of ddim with eta = 1": lambda: ddpm(process, score, "beta_tilde",
+                                                                                            predicts="score"),
+              "that of ddim with eta = 0": lambda: ddim(process, score, None, 0.0, predicts="score")}
+    for name, chain in chains.items():
+        yield Law(name, law_with_error(chain(), normal)[0], u)
+
+
+def bias(candidate: Candidate, rung: Rung, target: Law) -> dict[str, float]:
+    """How far off samplers of `STEPS` steps are in the mean, the variance and the distribution of z; of a chain, not at all."""
+    process, spec = candidate.process, rung.arguments["model"]
+    worst = {"mean": 0.0, "variance": 0.0, "distribution": 0.0}
+    if isinstance(process, DDPM):
+        return worst
+    start, end = span(process, candidate.conventions)
+    score, d = MarginalScore(process, spec.density), spec.dim
+    normal = Gaussian(np.zeros(d), float(process.sigma(end)) ** 2 * np.eye(d))
+    times = np.linspace(end, max(start, 1e-3 * end), STEPS + 1)
+    chains = [(reverse_sde(process, score, times, scheme), normal) for scheme in ("euler_maruyama", "exponential")]
+    for chain, initial in [*chains, _flow(process, spec, start, end)]:
+        made = Law("", law_with_error(chain, initial)[0], target.directions)
+        for k in range(target.directions.shape[1]):
+            centre, width = float((target.density.mean @ target.directions)[k]), float(np.sqrt(target.density.cov.max()))
+            at = centre + 12 * width * np.linspace(-1, 1, 8001)
+            F, G = made.cdf(k, at), target.cdf(k, at)
+            z = np.clip(special.ndtri((G[1:] + G[:-1]) / 2), -FARTHEST, FARTHEST)
+            mean, square = float(np.diff(F) @ z), float(np.diff(F) @ z**2)
+            off = {"mean": abs(mean), "variance": abs(square - 1) + mean**2, "distribution": float(np.abs(F - G).max())}
+            worst = {name: max(value, off[name]) for name, value in worst.items()}
+    return worst
+
+
+def _flow(process, spec, start: float, end: float):
+    """The probability flow from N(0, sigma_T^2 I), as finely as makes no difference."""
+    flow = probability_flow(process, MarginalScore(process, spec.density)).steps(denser_below(start, end, 40), "rk4")
+    return flow, Gaussian(np.zeros(spec.dim), float(process.sigma(end)) ** 2 * np.eye(spec.dim))
+
+
+def _equal(candidate: Candidate, rungs: list[Rung], drawn: list[np.ndarray]) -> list[Equals]:
+    """The mistakes whose draws cannot be told from the candidate's, in any direction."""
+    known = {k: v for k, v in candidate.conventions.items() if k in ("t_min", "t_max", "variance")}
+    reference = Reference(candidate.process, known)
+    found = []
+    for m in (m for m in CATALOGUE.values() if m.operation == "sample"):
+        far = False
+        for rung, x in zip(rungs, drawn, strict=True):
+            try:
+                with np.errstate(all="ignore"):
+                    y = m.function(reference, reference.model(rung.arguments["model"]), len(x) // 4, 12345)
+            except Exception:  # a mistake need not be defined everywhere
+                far = True
+                break
+            u = directions(x.shape[1])
+            limit = radius(len(x), 1e-3) + radius(len(y), 1e-3)
+            apart = [_two_samples((x @ u)[:, k], (y @ u)[:, k]) for k in range(u.shape[1])] if np.isfinite(y).all() else [1.0]
+            far = max(apart) > limit
+            if far:
+                break
+        if not far:
+            found.append(Equals(m.name, 2, f"{m.wrong}, where {m.right} belongs", m.legitimate, m.shared))
+    return found
+
+
+def _two_samples(x: np.ndarray, y: np.ndarray) -> float:
+    """sup |F_x - F_y| of the empirical distribution functions."""
+    at = np.concatenate([x, y])
+    F, G = (np.searchsorted(np.sort(values), at, "right") / len(values) for values in (x, y))
+    return float(np.abs(F - G).max())
