@@ -111,8 +111,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         said += [f"as {e.mistake} would give: {e.text}" for e in equal]
     message = "; ".join([*dict.fromkeys(notes), *said])
     limit = radius(len(drawn[0]), share() / len(rungs))
-    return Check(operation.name, operation.name, outcome, operation.category, worst, limit, tuple(equal), failing[0] if failing else "",
-                 message, rungs=len(rungs), failing=tuple(failing))
+    return Check(operation.name, operation.name, outcome, operation.category, worst, limit, tuple(equal),
+                 failing[0] if failing else "", message, rungs=len(rungs), failing=tuple(failing))
 
 
 def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
