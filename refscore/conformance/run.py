@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refscore import __version__
-from refscore.conformance import contrastive, conventions, likelihood, sampled, seeded
+from refscore.conformance import contrastive, conventions, directions, likelihood, sampled, seeded
 from refscore.conformance.candidate import BrokenAdapter, Candidate
 from refscore.conformance.chance import FALSE_ALARM_BUDGET as FALSE_ALARM_BUDGET
 from refscore.conformance.diagnosis import Equals
@@ -112,6 +112,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str
         return likelihood.judged(operation, candidate)
     if operation.name == "sample":
         return sampled.judged(operation, candidate, seed)
+    if candidate.takes_seed(operation.name) and operation.name == "hutchinson":
+        return directions.judged(operation, candidate, seed)
     if candidate.takes_seed(operation.name):
         return seeded.judged(operation, candidate, seed)
     return verdict(Climb(operation, candidate, rungs_of(operation, candidate)), wrong)
@@ -121,7 +123,7 @@ def unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
     """The outcome, and why, where there is nothing to call; None where there is."""
     if not candidate.has(operation.name):
         return "unsupported", "the adapter does not have it"
-    if candidate.takes_seed(operation.name) and operation.name not in ("rbm_cd_gradient", "sample", *seeded.STATE):
+    if candidate.takes_seed(operation.name) and operation.name not in ("rbm_cd_gradient", "sample", "hutchinson", *seeded.STATE):
         return "inconclusive", "it draws its own noise: give it a last argument noise, and it can be judged by equality"
     if not operation.needs:
         return None

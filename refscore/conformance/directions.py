@@ -1,0 +1,132 @@
+r"""Hutchinson's estimate with directions of its own: they are read off, and then all else is equality.
+
+v'(Dm)v is linear in the model. With m(x) = E_jk x, E_jk the matrix of a single 1, the same seed gives M_jk = v_j v_k away, row by
+row, and for every other model the answer must be sum_jk M_jk Dm_jk. (The mean of several directions a row is as good.) What
+remains is the law of v, of which the estimate needs E vv' = I and no more. Known are
+
+    rademacher   v_j = +-1: M_jj = 1 exactly; v_j v_k is balanced, by a binomial
+    sphere       |v|^2 = d exactly; (u.v)^2 lies in [0, d], and its mean is 1 by Hoeffding's inequality
+    gaussian     sum over rows of (u.v)^2 ~ chi^2_n
+
+along u = e_j and (e_j +- e_k)/sqrt 2. Entries from U(0, 1) or U(-1, 1) have E v_j^2 = 1/3.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.candidate import Answer, Candidate
+from refscore.conformance.chance import Finding, count, seed_of, share, variance
+from refscore.conformance.judge import DOUBLE, SINGLE, rungs_of
+from refscore.conformance.ladders.setting import points
+from refscore.conformance.operations import Operation
+from refscore.conformance.reference import Reference
+from refscore.conformance.spec import Spec
+from refscore.conformance.tolerance import K
+from refscore.conformance.verdict import Check
+
+ROWS, COLUMNS = 100_000, 3
+SEVERAL = 64
+"""Rows that two seeds are compared on: signs alone would agree in a few."""
+
+
+class Stop(Exception):
+    """An answer that ends the verdict."""
+
+    def __init__(self, answer: Answer):
+        super().__init__(answer.problem)
+        self.answer = answer
+
+
+def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
+    """The verdict on ``hutchinson`` with a seed."""
+    own = seed_of(seed, operation.name)
+    named: dict[str, Any] = {"category": operation.category}
+
+    def ask(model, x, s=own) -> np.ndarray:
+        answer = candidate.call(operation.name, {"model": model, "x": x, "seed": s}, [np.empty(len(x))])
+        if answer.values is None:
+            raise Stop(answer)
+        return answer.values[0]
+
+    try:
+        rungs = rungs_of(operation, candidate)
+        x = points(SEVERAL, rungs[-1].arguments["model"].dim)
+        first, again, other = (ask(rungs[-1].arguments["model"], x, s) for s in (own, own, own + 1))
+        eps = candidate.declared_eps or (SINGLE if first.dtype.itemsize < 8 else DOUBLE)
+        if np.abs(first - again).max() > K * SINGLE * np.abs(first).max():
+            text = "the seed is ignored: the same seed gives another result, and nothing can be computed; make directions of it"
+            return Check(operation.name, operation.name, "inconclusive", message=text, **named)
+        if np.array_equal(first, other):
+            text = "two seeds give the same result: the seed is not used, or nothing is drawn"
+            return Check(operation.name, operation.name, "fail", message=text, **named)
+        for rung in rungs:
+            spec, x = rung.arguments["model"], rung.arguments["x"]
+            M, value = read_off(ask, x), ask(spec, x)
+            J = Reference(candidate.process).model(spec).jacobian(x)
+            wanted = np.einsum("njk,njk->n", M, J)
+            allowed = K * eps * (np.abs(M).sum(axis=(1, 2)) * (np.abs(J).max(axis=(1, 2)) + 1))
+            if (np.abs(value - wanted) > allowed).any():
+                at = int(np.argmax(np.abs(value - wanted) / allowed))
+                text = f"on rung '{rung.name}': got {value[at]:.10g}, its own directions give {wanted[at]:.10g} at index [{at}]"
+                return Check(operation.name, operation.name, "fail", message=text, first_failing_rung=rung.name, **named)
+        M = read_off(ask, points(ROWS, COLUMNS))
+    except Stop as stop:
+        kind = stop.answer.kind
+        outcome = "unsupported" if kind == "unsupported" else "fail" if kind in ("shape", "not finite") else "error"
+        return Check(operation.name, operation.name, outcome, message=stop.answer.problem, **named)
+    law, tests = recognised(M, np.sqrt(K * eps))
+    alarms = [t for t in tests if t.alarm]
+    if not alarms:
+        text = f"directions of law {law}, {len(tests)} tests; the nearest to an alarm: {min(tests, key=lambda t: t.p)}"
+        return Check(operation.name, operation.name, "pass", message=text, rungs=len(rungs) + 1, **named)
+    mean = M.mean(axis=0)
+    text = (f"the directions do not have E vv' = I: {alarms[0]}; the mean of v_j^2 is {np.diag(mean).mean():.3f}, that of v_j v_k "
+            f"{mean[np.triu_indices(COLUMNS, 1)].mean():.3f}{_uniform(mean)}")
+    return Check(operation.name, operation.name, "fail", message=text, first_failing_rung="the law of the directions", **named)
+
+
+def read_off(ask, x: np.ndarray) -> np.ndarray:
+    """vv' of every row, (n, d, d)."""
+    d = x.shape[1]
+    M = np.empty((len(x), d, d))
+    for j, k in product(range(d), repeat=2):
+        A = np.zeros((d, d))
+        A[j, k] = 1.0
+        M[:, j, k] = ask(Spec("linear", {"A": A, "b": np.zeros(d)}), x)
+    return M
+
+
+def recognised(M: np.ndarray, near: float) -> tuple[str, list[Finding]]:
+    """The law of the directions, as far as single ones show it, and the tests that it must pass; every law has as many."""
+    n, d, _ = M.shape
+    pairs = list(combinations(range(d), 2))
+    level = share() / (d + 2 * len(pairs))
+    squares = {f"v_{j}^2": M[:, j, j] for j in range(d)}
+    for j, k in pairs:
+        for sign, word in ((1, "+"), (-1, "-")):
+            squares[f"(v_{j} {word} v_{k})^2/2"] = (M[:, j, j] + M[:, k, k]) / 2 + sign * (M[:, j, k] + M[:, k, j]) / 2
+    diagonal = np.diagonal(M, axis1=1, axis2=2)
+    if np.abs(diagonal - 1).max() <= near and np.abs(np.abs(M) - 1).max() <= near:
+        return "rademacher", [count(int((M[:, j, k] > 0).sum()), n, 0.5, level, f"v_{j} v_{k} > 0") for j, k in pairs]
+    if np.abs(diagonal.sum(axis=1) - d).max() <= near * d:
+        return "sphere", [hoeffding(s, d, level, name) for name, s in squares.items()]
+    return "gaussian", [variance(float(s.sum()), n, level, name) for name, s in squares.items()]
+
+
+def hoeffding(values: np.ndarray, top: float, level: float, name: str) -> Finding:
+    """The mean of independent values in [0, top] against 1 (Hoeffding 1963)."""
+    n = len(values)
+    found = abs(float(values.mean()) - 1)
+    limit, more = (top * np.sqrt(np.log(2 / a) / (2 * n)) for a in (level, 0.01))
+    return Finding(name, n, 2 * float(np.exp(-2 * n * (found / top) ** 2)), level, found, limit, limit + more)
+
+
+def _uniform(mean: np.ndarray) -> str:
+    if np.abs(np.diag(mean) - 1 / 3).max() > 0.02:
+        return ""
+    apart = mean[~np.eye(len(mean), dtype=bool)]
+    return "; as of U(0, 1)" if np.abs(apart - 0.25).max() < 0.02 else "; as of U(-1, 1)" if np.abs(apart).max() < 0.02 else ""
