@@ -28,5 +28,6 @@ def outcome(c: Check) -> Outcome:
     finding = Finding(c.operation, c.category, c.conventions, c.inferred, c.precision, c.failing, c.first_failing_rung, equal,
                       c.causes, c.reproducer)
     method = f"{c.rungs} calls compared in {c.precision}" if c.precision else ""
+    method += f"; {c.expectation}" if c.expectation else ""
     return Outcome(c.id, (), title, c.outcome, c.error, c.tolerance, method, c.seconds, c.message, c.rungs,
                    statement=formula, source=source, finding=finding)

@@ -10,6 +10,7 @@ import numpy as np
 
 from refscore.conformance.causes import explained
 from refscore.conformance.diagnosis import Equals, diagnose
+from refscore.conformance.expectations import line
 from refscore.conformance.judge import Climb
 from refscore.conformance.reproducer import script
 
@@ -33,6 +34,7 @@ class Check:
     rungs: int = 0
     failing: tuple[str, ...] = ()
     precision: str = ""
+    expectation: str = ""
     causes: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -58,7 +60,14 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
         precision={2.0**-52: "float64", 2.0**-23: "float32"}.get(eps, f"eps {eps:.1g}"),
     )
     if not failing:
-        return base
+        theorem = line(climb, setting, eps) if setting.get("weight") != "prediction" else None
+        if theorem is None:
+            return base
+        if theorem.holds:
+            return replace(base, expectation=str(theorem))
+        slope, constant = theorem.wanted
+        text = f"right on every rung, but {theorem}, and wanted is {slope:.6g} ESM with {constant:+.6g}"
+        return replace(base, outcome="fail", first_failing_rung="expectation", message=text, expectation=str(theorem))
     first = next(i for i, e in enumerate(excess) if not e <= 1)
     base = replace(base, first_failing_rung=climb.rungs[first].name, reproducer=script(climb, first, setting))
     problem = next((a for a in climb.answers if a.problem), None)
@@ -77,6 +86,9 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
         return replace(base, outcome="fail", message=text)
     equal = tuple(diagnose(climb, setting, eps))
     message = _message(climb, first, setting, equal, _contradiction(climb, eps))
+    theorem = line(climb, setting, eps)
+    if theorem is not None:
+        base, message = replace(base, expectation=str(theorem)), f"{message}; {theorem}"
     causes = explained(climb, setting, eps, wrong)
     return replace(base, outcome="fail", message=message, diagnosis=equal, causes=causes)
 
