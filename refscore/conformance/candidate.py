@@ -122,10 +122,13 @@ class Candidate:
         """The operation's answer; ``wanted`` fixes how many arrays there are and their shapes."""
         given = {name: v if name == "model" else copy.deepcopy(v) for name, v in arguments.items()}
         if "model" in given:
-            built = self._limited(lambda: self._model(arguments["model"]), "model(spec)")
-            if isinstance(built, Answer):
-                return built
-            given["model"] = built[0]
+            key = (id(arguments["model"]), self.conventions.get("predicts", self.assumed))
+            if key not in self._models:
+                built = self._limited(lambda: self._model(arguments["model"]), "model(spec)")
+                if isinstance(built, Answer):
+                    return built
+                self._models[key] = (arguments["model"], built[0])  # the spec is kept, so that its id stays its own
+            given["model"] = self._models[key][1]
         before = {name: v.copy() for name, v in given.items() if isinstance(v, np.ndarray)}
         answer = self._limited(lambda: _arrays(getattr(self.adapter, operation)(*given.values()), wanted), "it")
         if isinstance(answer, Answer):
@@ -136,16 +139,10 @@ class Candidate:
         return answer[0]
 
     def _model(self, spec: Spec) -> Any:
-        predicts = self.conventions.get("predicts", self.assumed)
-        key = (id(spec), predicts)
-        if key not in self._models:
-            own = copy.deepcopy(spec)
-            if self.has("model"):
-                built = self.adapter.model(own)
-            else:
-                built = Reference(self.process, {"predicts": predicts}).model(own)
-            self._models[key] = (spec, built)  # the spec is kept, so that its id stays its own
-        return self._models[key][1]
+        own = copy.deepcopy(spec)
+        if self.has("model"):
+            return self.adapter.model(own)
+        return Reference(self.process, {"predicts": self.conventions.get("predicts", self.assumed)}).model(own)
 
     def _limited(self, function: Callable[[], Any], what: str) -> Answer | tuple[Any]:
         """(what ``function`` returns,), or the answer that says why it does not; it runs the candidate's code."""

@@ -263,6 +263,10 @@ def _precision(climb: Climb, setting: dict[str, Any], eps: float) -> Equals | No
     if eps >= SINGLE or any(climb.excess(i, setting, SINGLE) > 1 for i in range(len(climb.answers))):
         return None
     digits = _agreement(climb, partial(_times, climb, lambda a: 1.0), setting, SINGLE, 0.0)
-    return None if digits is None else Equals(
+    if digits is None:
+        return None
+    if all(climb.rungs[i].strict for i in range(len(climb.answers)) if climb.excess(i, setting, eps) > 1):
+        return Equals("cancellation", digits, "digits are lost near t = 0, where 1 - exp(-x) cancels: write -expm1(-x)")
+    return Equals(
         "single_precision", digits, "right to the digits of single precision: something on the way is float32; "
         "compute in float64, or declare dtype 'float32'")

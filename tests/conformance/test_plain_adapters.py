@@ -138,3 +138,15 @@ def test_a_right_implementation_passes(adapter, declares):
     result = check(type(adapter.__name__, (adapter,), {"conventions": conventions}))
     assert not [(c.operation, c.message) for c in result.checks if c.outcome not in ("pass", "unsupported")]
     assert result.conventions.items() >= {k: v for k, v in adapter.declared.items()}.items()
+
+
+def test_cancellation_near_zero_is_named():
+    class Cancels(PlainVP):
+        conventions = PlainVP.declared
+
+        def sigma(self, t):
+            return np.sqrt(1 - np.exp(-self.clock(t)))
+
+    (verdict,) = check(Cancels, only=("sigma",)).checks
+    assert verdict.outcome == "fail" and verdict.failing == ("t near 0",)
+    assert "expm1" in verdict.message
