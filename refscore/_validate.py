@@ -32,6 +32,12 @@ def shown(value) -> str:
     return f"[{', '.join(map(str, flat[:3].tolist()))}, ..., {flat[-1].item()}] of shape {array.shape}"
 
 
+def briefly(value) -> str:
+    """Its repr, or its type where that is long, such as a model's that has all its weights in it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"of type {type(value).__name__}"
+
+
 def of_time(function, t: np.ndarray, name: str) -> np.ndarray:
     """function(t) at times t (n,), as finite non-negative numbers (n,)."""
     mend = "pass a function of arrays, such as lambda t: 1 + 0 * t for a constant; np.vectorize makes one of a function of numbers"

@@ -41,8 +41,8 @@ class Normalised(ABC):
             raise TypeError(f"energy is an {type(self.energy).__name__}, whose values are scores: pass the energy that they are "
                             "the scores of, its attribute .energy")
         if not callable(self.energy):
-            raise TypeError(f"energy is {self.energy!r}: pass a function of rows (n, d), such as QuadraticEnergy(m, P), or "
-                            "EnergyMLP(...).energy")
+            raise TypeError(f"energy is {_validate.briefly(self.energy)}: pass a function of rows (n, d), such as "
+                            "QuadraticEnergy(m, P), or EnergyMLP(...).energy")
         _validate.count(self.dim, "dim")
 
     @abstractmethod
@@ -93,8 +93,8 @@ class Normalised(ABC):
     @property
     def _parametrised(self) -> Any:
         if not hasattr(self.energy, "with_parameters"):
-            raise TypeError(f"energy is {self.energy!r}, without parameters: pass QuadraticEnergy(m, P), EnergyMLP(...).energy, or "
-                            "AnalyticEnergy(value, weighted=..., parameters=[...])")
+            raise TypeError(f"energy is {_validate.briefly(self.energy)}, without parameters: pass QuadraticEnergy(m, P), "
+                            "EnergyMLP(...).energy, or AnalyticEnergy(value, weighted=..., parameters=[...])")
         return self.energy
 
 

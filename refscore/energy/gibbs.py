@@ -45,6 +45,7 @@ class GibbsChain(MarkovChain):
     def __post_init__(self):
         if not isinstance(self.rbm, RBM):
             hint = ", its property stacked" if hasattr(self.rbm, "stacked") else ""
+            hint = "; on R^d the chain is langevin or mala, as in contrastive_step" if hasattr(self.rbm, "score") else hint
             raise TypeError(f"rbm is {type(self.rbm).__name__}: pass a machine with two layers of binary units, an RBM{hint}")
         _validate.count(self.n_sweeps, "n_sweeps", least=0)
 

@@ -50,8 +50,8 @@ class MaximumLikelihood:
 class ContrastiveDivergence:
     """CD-k of an `RBM`, by Gibbs sampling.
 
-    For an energy on R^d, whose chain is a choice (Langevin dynamics, MALA), `contrastive_step` makes the same estimate, a step at
-    a time.
+    For an `EnergyModel` on R^d, whose chain is a choice (Langevin dynamics, MALA), `contrastive_step` makes the same estimate, a
+    step at a time.
 
     Parameters
     ----------

@@ -192,13 +192,7 @@ def _check_parts(model: Any, objective: Any, optimiser: Any) -> None:
         (optimiser, ("start", "update"), "optimiser is {}, without start and update: pass SGD(rate) or Adam(rate)"),
     ):
         if isinstance(owner, type) or not all(callable(getattr(owner, name, None)) for name in names):
-            raise TypeError(message.format(_briefly(owner)))
-
-
-def _briefly(value: Any) -> str:
-    """Its repr, or its type where that is long, such as a model's that has all its weights in it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"of type {type(value).__name__}"
+            raise TypeError(message.format(_validate.briefly(owner)))
 
 
 def _resumed(path: str | os.PathLike | None, configuration: dict[str, str], steps: int) -> checkpoints.Saved | None:

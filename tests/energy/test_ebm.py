@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from refscore import parallel
 from refscore._quadrature import panels
 from refscore.densities import Gaussian, GaussianMixture
-from refscore.energy import AnalyticEnergy, BinaryEnergyModel, EnergyModel, QuadraticEnergy, SumEnergy, _cover, contrastive_step
+from refscore.energy import (
+    RBM,
+    AnalyticEnergy,
+    BinaryEnergyModel,
+    EnergyModel,
+    QuadraticEnergy,
+    SumEnergy,
+    _cover,
+    contrastive_step,
+)
 from refscore.energy._cells import NOWHERE, Cells, Forest
 from refscore.networks import EnergyMLP
 from refscore.samplers import langevin, mala
@@ -446,6 +455,7 @@ QUADRATIC = QuadraticEnergy([0.0, 0.0], np.eye(2))
     ("call", "error", "match"),
     [
         (lambda: EnergyModel(3, 1), TypeError, "energy is 3"),
+        (lambda: EnergyModel(RBM(np.ones((9, 5)), np.ones(9), np.ones(5)), 9), TypeError, "energy is of type RBM: pass a function"),
         (lambda: EnergyModel(EnergyMLP((2, 4, 1), "tanh", 0), 2), TypeError, r"energy is an EnergyMLP.*its attribute .energy"),
         (lambda: BinaryEnergyModel(EnergyMLP((2, 4, 1), "tanh", 0), 2), TypeError, "energy is an EnergyMLP.*its attribute .energy"),
         (lambda: EnergyModel(lambda x: x[:, 0] ** 2, 1).parameters, TypeError, "without parameters: pass QuadraticEnergy"),

@@ -208,3 +208,5 @@ def test_refusals():
     ):
         with pytest.raises(TypeError, match=match):
             train(model, rows(5, 2), MaximumLikelihood(), SGD(0.1), **settings)
+    with pytest.raises(TypeError, match="rbm is EnergyModel: .* an RBM; on R.d the chain is .* as in contrastive_step"):
+        train(EnergyModel(QuadraticEnergy([0.0], [[1.0]]), 1), rows(5, 1), ContrastiveDivergence(), SGD(0.1), **settings)
