@@ -23,7 +23,7 @@ from refscore.conformance.spec import Spec
 LOOSE = 1e-6
 """Relative: a mistake made by way of difference quotients, or partly in single precision, is still the same mistake."""
 
-NEAR = 0.01
+NEAR = 1e-3
 """Relative distance beyond which nothing is compared any closer, whatever the precision."""
 
 DIFFERENCES = 3e-6
@@ -83,7 +83,7 @@ def _equals(climb: Climb, m: Mistake, settings: list[dict[str, Any]], found: dic
 def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) -> Iterator[dict[str, Any]]:
     """The conventions under which the mistake is near the answer on the most general rung, those found first.
 
-    Those that differ by a factor are one evaluation; of a gradient it is the slope along one direction that is compared.
+    Those that differ by scale are one evaluation; of a gradient it is the slope along one direction that is compared.
     """
     settings, of_loss, near = [setting], _of_loss(climb, m), NEAR if eps <= SINGLE else np.inf
     if climb.operation.keys:
@@ -92,48 +92,54 @@ def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) ->
     i = next((i for i in reversed(range(len(climb.answers))) if _given(climb, i, settings[0]) is not None), None)
     if i is None:
         return
-    arguments = climb.rungs[i].arguments
-    known: dict[tuple, tuple[list[np.ndarray] | None, float]] = {}
     for s in settings:
-        group = tuple(v for k, v in s.items() if k not in ("half", "over_dims", "over_batch")) + (s.get("over_batch") == "none",)
-        size = (1.0 if s.get("half", True) else 2.0) / (_d(arguments) if s.get("over_dims") == "mean" else 1.0)
-        size *= _n(arguments) if s.get("over_batch") == "sum" else 1.0
-        if group not in known:
-            known[group] = _attempt(m, climb.reference(s), arguments, of_loss), size
-        wrong, first = known[group]
         values = _given(climb, i, s)
-        if wrong is None or values is None:
-            continue
-        length = np.sqrt(sum((v.astype(float) ** 2).sum() for v in values))
-        values = [_along(values)] if of_loss else values
-        if [v.shape for v in values] == [w.shape for w in wrong] and all(
-                np.abs(v - w * (size / first)).max(initial=0) <= near * length for v, w in zip(values, wrong, strict=True)):
+        if values is not None and all(_near(climb, m, i, s, values, near, way) for way in (range(3) if of_loss else [None])):
             yield s
 
 
-def _attempt(m: Mistake, reference: Reference, arguments: dict[str, Any], of_loss: bool) -> list[np.ndarray] | None:
-    """What the mistake returns, of a wrong loss its slope along `_direction`; None where the mistake does not exist."""
-    try:
-        with np.errstate(all="ignore"):
-            if not of_loss:
-                return mistaken(m, reference, arguments)
-            spec = arguments["model"]
-            along = dict(zip(spec.arrays, _direction(spec.arrays.values()), strict=True))
-            ends = [replace(spec, arrays={k: a + h * along[k] for k, a in spec.arrays.items()}) for h in (1e-5, -1e-5)]
-            up, down = (np.mean(mistaken(m, reference, {**arguments, "model": end})) for end in ends)
-            return [np.asarray((up - down) / 2e-5)]
-    except Exception:  # a mistake need not be defined everywhere
-        return None
+def _near(climb: Climb, m: Mistake, i: int, setting: dict[str, Any], values: list[np.ndarray], near: float, way: int | None) -> bool:
+    """Whether the mistake is within ``near`` of these values, relative to their length; or so are slopes along direction ``way``."""
+    wrong = _attempt(climb, m, i, climb.plain(setting), way)
+    wrong = _attempt(climb, m, i, setting, way) if wrong is None else climb.scaled(i, wrong, setting)
+    if wrong is None:
+        return False
+    length = np.sqrt(sum((v.astype(float) ** 2).sum() for v in values))
+    values = values if way is None else [_along(values, way)]
+    return [v.shape for v in values] == [w.shape for w in wrong] and all(
+        np.abs(v - w).max(initial=0) <= near * length for v, w in zip(values, wrong, strict=True))
 
 
-def _direction(arrays: Iterable[np.ndarray]) -> list[np.ndarray]:
-    rng = np.random.default_rng(0)
+def _attempt(climb: Climb, m: Mistake, i: int, setting: dict[str, Any], way: int | None) -> list[np.ndarray] | None:
+    """What the mistake returns, or its slope along direction ``way``; None where the mistake does not exist."""
+    key = (m.name, way, climb.rungs[i].name, *setting.items())
+    if key not in climb.known.wrong:
+        try:
+            with np.errstate(all="ignore"):
+                climb.known.wrong[key] = _tried(m, climb.reference(setting), climb.rungs[i].arguments, way)
+        except Exception:  # a mistake need not be defined everywhere
+            climb.known.wrong[key] = None
+    return climb.known.wrong[key]
+
+
+def _tried(m: Mistake, reference: Reference, arguments: dict[str, Any], way: int | None) -> list[np.ndarray]:
+    if way is None:
+        return mistaken(m, reference, arguments)
+    spec = arguments["model"]
+    along = dict(zip(spec.arrays, _direction(spec.arrays.values(), way), strict=True))
+    ends = [replace(spec, arrays={k: a + h * along[k] for k, a in spec.arrays.items()}) for h in (1e-5, -1e-5)]
+    up, down = (np.mean(mistaken(m, reference, {**arguments, "model": end})) for end in ends)
+    return [np.asarray((up - down) / 2e-5)]
+
+
+def _direction(arrays: Iterable[np.ndarray], way: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(way)
     return [rng.standard_normal(a.shape) for a in arrays]
 
 
-def _along(values: list[np.ndarray]) -> np.ndarray:
-    """The slope along `_direction` that a gradient says there is."""
-    return np.asarray(sum(float((v * u).sum()) for v, u in zip(values, _direction(values), strict=True)))
+def _along(values: list[np.ndarray], way: int) -> np.ndarray:
+    """The slope along direction ``way`` that a gradient says there is."""
+    return np.asarray(sum(float((v * u).sum()) for v, u in zip(values, _direction(values, way), strict=True)))
 
 
 def mistaken(m: Mistake, reference: Reference, arguments: dict[str, Any], gradient: bool = False) -> list[np.ndarray]:

@@ -28,6 +28,18 @@ SINGLE = float(np.finfo(np.float32).eps)
 
 
 @dataclass
+class Known:
+    """What does not depend on the candidate's answers, by rung and setting.
+
+    Climbs of one operation may share it when process and declared conventions are the same.
+    """
+
+    wanted: dict[tuple, list[np.ndarray]] = field(default_factory=dict)
+    unit: dict[tuple, list[np.ndarray]] = field(default_factory=dict)
+    wrong: dict[tuple, list[np.ndarray] | None] = field(default_factory=dict)
+
+
+@dataclass
 class Climb:
     """What the candidate answers on every rung of one operation, and what the reference does under given conventions."""
 
@@ -35,24 +47,43 @@ class Climb:
     candidate: Candidate
     rungs: list[Rung]
     answers: list[Answer] = field(default_factory=list)
-    _wanted: dict[tuple, list[np.ndarray]] = field(default_factory=dict, repr=False)
-    _unit: dict[tuple, list[np.ndarray]] = field(default_factory=dict, repr=False)
+    known: Known = field(default_factory=Known, repr=False)
 
     def wanted(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
         """The reference's values on rung i."""
-        key = (i, *setting.items())
-        if key not in self._wanted:
-            self._wanted[key] = evaluate(self.operation.name, self.reference(setting), self.rungs[i].arguments)
-        return self._wanted[key]
+        key = (self.rungs[i].name, *setting.items())
+        if key not in self.known.wanted:
+            plain = self.plain(setting)
+            self.known.wanted[key] = (
+                evaluate(self.operation.name, self.reference(setting), self.rungs[i].arguments) if plain == setting
+                else self.scaled(i, self.wanted(i, plain), setting))
+        return self.known.wanted[key]
+
+    def plain(self, setting: dict[str, Any]) -> dict[str, Any]:
+        """The setting with losses as rows, with 1/2 and summed over dimensions: all other scales follow from it."""
+        if "half" not in setting:
+            return setting
+        return {**setting, "half": True, "over_dims": "sum", "over_batch": "mean" if self.gradient else "none"}
+
+    def scaled(self, i: int, plain: list[np.ndarray], setting: dict[str, Any]) -> list[np.ndarray]:
+        """Values under `plain`, as this setting wants them."""
+        if "half" not in setting:
+            return plain
+        arguments = self.rungs[i].arguments
+        n, d = next(a for a in arguments.values() if isinstance(a, np.ndarray)).shape
+        reference = self.reference(setting)
+        if not self.gradient:
+            return [np.asarray(reference.averaged(v, d)) for v in plain]
+        return [v * reference.averaged(np.ones(n), d) for v in plain]  # of the mean 1, of the sum n
 
     def allowed(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
         """The tolerance on rung i, in units of the candidate's eps."""
-        key = (i, *setting.items())
-        if key not in self._unit:
+        key = (self.rungs[i].name, *setting.items())
+        if key not in self.known.unit:
             rung, name = self.rungs[i], self.operation.name
-            self._unit[key] = tolerance(self.reference(setting), lambda r, a: evaluate(name, r, a), rung.arguments,
+            self.known.unit[key] = tolerance(self.reference(setting), lambda r, a: evaluate(name, r, a), rung.arguments,
                                         self.wanted(i, setting), rung.strict)
-        return self._unit[key]
+        return self.known.unit[key]
 
     def reference(self, setting: dict[str, Any]) -> Reference:
         """The reference under these conventions; what they leave open is as declared."""
@@ -83,7 +114,6 @@ class Climb:
         if any(a.kind != "unsupported" for a in self.answers):  # a rung that is not supported is not judged
             judged = [i for i, a in enumerate(self.answers) if a.kind != "unsupported"]
             self.rungs, self.answers = [self.rungs[i] for i in judged], [self.answers[i] for i in judged]
-            self._wanted.clear()
 
     @property
     def gradient(self) -> bool:

@@ -96,7 +96,7 @@ class Subtracted(Climb):
     @property
     def eps(self) -> float:
         """That of the numbers themselves: a difference of two may have more digits than either."""
-        shown = Climb(self.operation, self.candidate, self.rungs, [Answer([v]) for v in self._raw], self._wanted)
+        shown = Climb(self.operation, self.candidate, self.rungs, [Answer([v]) for v in self._raw], self.known)
         return shown.eps
 
 

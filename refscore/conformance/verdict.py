@@ -96,6 +96,8 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
 def _contradiction(climb: Climb, eps: float) -> str:
     """Under which other values of declared keys the answers are right, if under any."""
     declared = climb.candidate.conventions
+    if not any(k in declared for k in climb.operation.keys):
+        return ""
     free = {k: v for k, v in declared.items() if k not in climb.operation.keys}
     other = climb.infer(eps, free)
     if other is None or any(climb.excess(i, other, eps) > 1 for i in range(len(climb.answers))):
