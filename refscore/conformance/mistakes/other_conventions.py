@@ -238,7 +238,7 @@ _CONVENTIONS = (
     _Convention(PathVelocity, "path_velocity", "v is the path's velocity", "v = alpha' x0 + sigma' eps",
                 "v = alpha eps - sigma x0", "flow matching", ("convert", *_ALONG[:4])),
     _Convention(FractionOfChain, "hears_fraction", "the model hears i/N", "time i/N for the model", "the index",
-                "VP's time for a chain", _ALONG),
+                "VP's time for a chain", ("denoise", "dsm_process_loss", "ddpm_step", "ddim_step", "ddpm_loss")),
     _Convention(IndexOfLevel, "hears_index", "the model hears the level's index", "the number of the level for the model",
                 "sigma", "NCSN conditions on the index", ("ncsn_loss", "annealed_langevin")),
     _Convention(LogVariance, "log_variance", "the posterior's spread is a log-variance",

@@ -1,0 +1,147 @@
+"""The kill matrix: every known mistake is caught, and told apart from every other.
+
+A mistake is put in the place of one operation of the reference, and the adapter is checked. It is caught when the verdict is
+fail (or error, where the wrong version cannot answer), and diagnosed when the verdict names it. A mistake may not exist for a
+process or in a convention, such as alpha^2 + sigma^2 = 1 for a VP process, where it is true: `scenarios_of` lists those where it
+does.
+
+Two mistakes are told apart when in one scenario the verdict on the one does not name the other. With the conventions left open
+more are alike than with them declared: what is wrong in one convention may be another mistake, or right, in the next.
+`EQUIVALENT` and `RIGHT_ELSEWHERE` list what cannot be told apart, with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from refscore.conformance.candidate import Candidate
+from refscore.conformance.diagnosis import mistaken
+from refscore.conformance.judge import Climb, Known, evaluate, rungs_of
+from refscore.conformance.mistakes import CATALOGUE, Mistake
+from refscore.conformance.operations import OPERATIONS
+from refscore.conformance.reference import Reference
+from refscore.conformance.verdict import Check, verdict
+from refscore.processes import DDPM, OU, VE, Path, linear_betas
+
+SEEN = 1e-7
+"""Relative difference from the right values, beyond which a mistake exists."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """A process and conventions in which mistakes are made."""
+
+    name: str
+    process: Any
+    conventions: dict[str, Any]
+    known: dict[tuple, Known] = field(default_factory=dict)
+    right: dict[tuple, list[np.ndarray]] = field(default_factory=dict)
+
+    @cached_property
+    def reference(self) -> Reference:
+        """The reference in this scenario."""
+        return Reference(self.process, self.conventions)
+
+
+def _straight_lines() -> Path:
+    return Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: -np.ones_like(t), sigma_slope=np.ones_like)
+
+
+def scenarios() -> tuple[Scenario, ...]:
+    """Processes that hide different mistakes, in conventions that do: a mistake need exist in one of them."""
+    return (
+        Scenario("OU, score", OU(0.8, 1.3), {}),
+        Scenario("chain, score", DDPM(linear_betas(50, 1e-3, 0.1)), {}),
+        Scenario("VE, eps", VE(0.05, 8.0), {"predicts": "eps", "weight": "sigma2", "half": False, "over_dims": "mean"}),
+        Scenario("lines, v", _straight_lines(), {"predicts": "v", "over_batch": "sum", "langevin": "half_eta",
+                                                "scheme": "exponential"}),
+        Scenario("chain, eps", DDPM(linear_betas(50, 1e-3, 0.1)), {"predicts": "eps", "weight": "sigma2", "variance": "beta_tilde"}),
+        Scenario("chain, v", DDPM(linear_betas(13, 1e-2, 0.3)), {"predicts": "v", "over_batch": "none"}),
+        Scenario("OU, energy", OU(0.8, 1.3), {"predicts": "energy"}),
+        Scenario("chain, energy", DDPM(linear_betas(13, 1e-2, 0.3)), {"predicts": "energy"}),
+    )
+
+
+def exists(m: Mistake, scenario: Scenario) -> bool:
+    """Whether the mistake is defined on every rung, and differs from what is right on one."""
+    operation, candidate = OPERATIONS[m.operation], Candidate(scenario.reference)
+    chain = isinstance(scenario.process, DDPM)
+    if operation.needs == ("sde" if chain else "chain") or m.operation == "rbm_cd_gradient":
+        return False
+    differs = False
+    try:
+        for rung in rungs_of(operation, candidate):
+            with np.errstate(all="ignore"):
+                wrong = mistaken(m, scenario.reference, rung.arguments)
+                key = (m.operation, rung.name)
+                if key not in scenario.right:
+                    scenario.right[key] = evaluate(m.operation, scenario.reference, rung.arguments)
+                right = scenario.right[key]
+            differs |= any(_differ(a, b) for a, b in zip(wrong, right, strict=True))
+    except Exception:  # not defined for this process, or in this convention
+        return False
+    return differs
+
+
+def _differ(a: np.ndarray, b: np.ndarray) -> bool:
+    return a.shape != b.shape or not np.abs(a - b).max(initial=0) <= SEEN * np.abs(b).max(initial=0)
+
+
+def scenarios_of(m: Mistake, among: tuple[Scenario, ...]) -> Iterator[Scenario]:
+    """Those in which the mistake exists."""
+    return (s for s in among if exists(m, s))
+
+
+def killed(m: Mistake, scenario: Scenario, declared: bool) -> Check:
+    """The verdict on the reference with this mistake; conventions declared, or left open."""
+    wrong = m.adapter(scenario.process, scenario.conventions)
+    if not declared:
+        methods = {name: staticmethod(getattr(wrong, name)) for name in (m.operation, "model")}
+        wrong = type("Silent", (), {"process": scenario.process, **methods})
+    candidate, operation = Candidate(wrong), OPERATIONS[m.operation]
+    known = scenario.known.setdefault((m.operation, declared), Known())
+    return verdict(Climb(operation, candidate, rungs_of(operation, candidate), known=known))
+
+
+@dataclass(frozen=True)
+class Kill:
+    """One cell: what was found about a mistake in a scenario."""
+
+    mistake: str
+    operation: str
+    scenario: str
+    declared: bool
+    outcome: str
+    rung: str
+    named: tuple[str, ...]
+
+
+def kills(among: tuple[Scenario, ...], names: tuple[str, ...] | None = None, *, first: bool = False,
+          ways: tuple[bool, ...] = (True, False)) -> Iterator[Kill]:
+    """All cells of the matrix: every mistake in every scenario, or the ``first``, where it exists."""
+    for name, m in CATALOGUE.items():
+        if names is not None and name not in names:
+            continue
+        for scenario in scenarios_of(m, among):
+            for declared in ways if scenario.conventions.get("predicts") != "energy" else (True,):  # energies are always declared
+                c = killed(m, scenario, declared)
+                named = tuple(e.mistake for e in c.diagnosis)
+                yield Kill(name, m.operation, scenario.name, declared, c.outcome, c.first_failing_rung, named)
+            if first:
+                break
+
+
+def table(cells: list[Kill]) -> str:
+    """The matrix as text: mistake, scenario, outcome, the first rung that fails, what else it could be."""
+    lines = [f"{'mistake':44} {'scenario':14} {'conventions':11} {'outcome':10} first failing rung | also equals"]
+    for c in cells:
+        also = ", ".join(name for name in c.named if name != c.mistake)
+        way = "declared" if c.declared else "open"
+        own = "" if c.mistake in c.named or c.outcome in ("pass", "convention") else " (not named)"
+        lines.append(f"{c.mistake:44} {c.scenario:14} {way:11} {c.outcome:10} {c.rung}{own}{' | ' + also if also else ''}")
+    return "\n".join(lines)
