@@ -16,6 +16,7 @@ import numpy as np
 
 from refscore.conformance import conventions
 from refscore.conformance.judge import DOUBLE, SINGLE, Climb, as_list, evaluate, ratio
+from refscore.conformance.ladders.setting import Rung
 from refscore.conformance.mistakes import CATALOGUE, Mistake
 from refscore.conformance.reference import Reference
 from refscore.conformance.spec import Spec
@@ -25,6 +26,9 @@ LOOSE = 1e-6
 
 NEAR = 1e-3
 """Relative distance beyond which nothing is compared any closer, whatever the precision."""
+
+SEEN = 1e-7
+"""Relative difference from the right values, beyond which a mistake exists."""
 
 DIFFERENCES = 3e-6
 """Relative accuracy of gradients by differences, as a tolerance."""
@@ -98,8 +102,8 @@ def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) ->
             yield s
 
 
-def _near(climb: Climb, m: Mistake, i: int, setting: dict[str, Any], values: list[np.ndarray], near: float, way: int | None) -> bool:
-    """Whether the mistake is within ``near`` of these values, relative to their length; or so are slopes along direction ``way``."""
+def _near(climb: Climb, m: Mistake, i: int, setting: dict[str, Any], values: list[np.ndarray], near: float, way: int | None):
+    """Whether the mistake is within ``near`` of these values, relative to their length; or their slopes along ``way`` are."""
     wrong = _attempt(climb, m, i, climb.plain(setting), way)
     wrong = _attempt(climb, m, i, setting, way) if wrong is None else climb.scaled(i, wrong, setting)
     if wrong is None:
@@ -214,6 +218,24 @@ def _units(climb: Climb, i: int, setting: dict[str, Any], wrong: list[np.ndarray
     if [u.shape for u in units] == [w.shape for w in wrong]:
         return units
     return [np.full(w.shape, max(u.max(initial=0) for u in units)) for w in wrong]
+
+
+def exists(m: Mistake, reference: Reference, rungs: list[Rung], right: dict[tuple, list[np.ndarray]] | None = None) -> bool:
+    """Whether the mistake is defined on every rung, and differs from what is right on one; ``right`` keeps what is."""
+    right = {} if right is None else right
+    differs = False
+    for rung in rungs:
+        key = (m.operation, rung.name)
+        try:
+            with np.errstate(all="ignore"):
+                wrong = mistaken(m, reference, rung.arguments)
+        except Exception:  # not for this process, or in this convention
+            return False
+        if key not in right:
+            right[key] = evaluate(m.operation, reference, rung.arguments)
+        for a, b in zip(wrong, right[key], strict=True):
+            differs |= a.shape != b.shape or not np.abs(a - b).max(initial=0) <= SEEN * np.abs(b).max(initial=0)
+    return differs
 
 
 def _factors(climb: Climb, setting: dict[str, Any], eps: float):

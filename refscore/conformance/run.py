@@ -24,11 +24,12 @@ from refscore import __version__
 from refscore.conformance import contrastive, conventions, directions, likelihood, sampled, seeded
 from refscore.conformance.candidate import BrokenAdapter, Candidate
 from refscore.conformance.chance import FALSE_ALARM_BUDGET as FALSE_ALARM_BUDGET
-from refscore.conformance.diagnosis import Equals
+from refscore.conformance.diagnosis import Equals, exists
 from refscore.conformance.judge import Climb, rungs_of
 from refscore.conformance.ladders.setting import Setting
-from refscore.conformance.mistakes import CATALOGUE
+from refscore.conformance.mistakes import CATALOGUE, Mistake
 from refscore.conformance.operations import OPERATIONS, Operation
+from refscore.conformance.reference import Reference
 from refscore.conformance.verdict import Check, verdict
 
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
@@ -86,7 +87,7 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
         if on_done is not None:
             on_done(found)
     agreed, checks = _one_convention(checks, candidate)
-    checks = _root_causes(_shared(checks))
+    checks = _root_causes(_shared(checks, candidate))
     return Result(type(candidate.adapter).__name__, seed, tuple(checks), agreed)
 
 
@@ -172,18 +173,28 @@ def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str
     return {**agreed, **candidate.conventions}, result
 
 
-def _shared(checks: list[Check]) -> list[Check]:
-    """A convention of the whole adapter, such as indices that count from 0, is one where all operations that could follow it do."""
+def _shared(checks: list[Check], candidate: Candidate) -> list[Check]:
+    """A convention of the whole adapter, such as indices that count from 0, is one where all operations that could follow it do.
+
+    Two of them at least, where there are two: one alone is wrong. A loss and its gradient are one.
+    """
     result = list(checks)
-    for name in {e.shared for c in checks for e in c.diagnosis if e.legitimate}:
-        could = {m.operation for m in CATALOGUE.values() if m.shared == name}
-        follow = [c for c in checks if c.outcome == "fail" and any(e.shared == name for e in c.diagnosis)]
-        against = [c for c in checks if c.operation in could and c.outcome in ("pass", "fail") and c not in follow]
-        if len(follow) >= min(2, len(could)) and not against:
+    for name in sorted({e.shared for c in checks for e in c.diagnosis if e.legitimate}):
+        could = {m.operation: m for m in CATALOGUE.values() if m.shared == name}
+        follow = [c for c in checks if c.outcome in ("fail", "error") and any(e.shared == name for e in c.diagnosis)]
+        against = [c for c in checks if (m := could.get(c.operation.removesuffix("_grad"))) and c not in follow
+                   and (c.outcome in ("fail", "error") or c.outcome in ("pass", "convention") and _differs(m, c, candidate))]
+        if len({c.operation.removesuffix("_grad") for c in follow}) >= min(2, len(could)) and not against:
             for c in follow:
                 text = f"right where {name}: a legitimate convention, and not the contract's; {c.message}"
-                result[result.index(c)] = replace(c, outcome="convention", message=text)
+                result[checks.index(c)] = replace(c, outcome="convention", message=text)
     return result
+
+
+def _differs(m: Mistake, c: Check, candidate: Candidate) -> bool:
+    """Whether following the convention would show in an operation that passes: alpha^2 = alpha where alpha is 1."""
+    reference = Reference(candidate.process, {**candidate.conventions, **c.conventions})
+    return exists(m, reference, rungs_of(OPERATIONS[m.operation], candidate))
 
 
 def _root_causes(checks: list[Check]) -> list[Check]:

@@ -225,7 +225,7 @@ _CONVENTIONS = (
                 "indices 1, ..., N, 0 being data", "arrays of betas",
                 (*_SCALES, "ddpm_loss", "ddpm_step", "ddim_step", "posterior")),
     _Convention(Backwards, "backwards_in_time", "time runs backwards", "T - t for t", "data at time 0", "flow matching",
-                (*_SCALES, "drift", "diffusion", "ode_drift")),
+                (*_SCALES, "ddpm_loss", "drift", "diffusion", "ode_drift")),
     _Convention(Squares, "is_square", "scales are squares", "alpha-bar, the variance, g^2", "alpha, the standard deviation, g",
                 "tables of alpha-bar", ("alpha", "sigma", "diffusion")),
     _Convention(LogDensities, "of_log_density", "models of energy are log p", "a model of log p", "E = -log p up to a constant",
