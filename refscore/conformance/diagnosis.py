@@ -104,7 +104,8 @@ def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) ->
 
 def _near(climb: Climb, m: Mistake, i: int, setting: dict[str, Any], values: list[np.ndarray], near: float, way: int | None):
     """Whether the mistake is within ``near`` of these values, relative to their length; or their slopes along ``way`` are."""
-    wrong = _attempt(climb, m, i, climb.plain(setting), way)
+    of_values = climb.gradient and way is None  # what is done to a gradient, such as clipping it, may depend on its scale
+    wrong = None if of_values else _attempt(climb, m, i, climb.plain(setting), way)
     wrong = _attempt(climb, m, i, setting, way) if wrong is None else climb.scaled(i, wrong, setting)
     if wrong is None:
         return False
@@ -120,7 +121,10 @@ def _attempt(climb: Climb, m: Mistake, i: int, setting: dict[str, Any], way: int
     if key not in climb.known.wrong:
         try:
             with np.errstate(all="ignore"):
-                climb.known.wrong[key] = _tried(m, climb.reference(setting), climb.rungs[i].arguments, way)
+                reference = climb.reference(setting)
+                if climb.gradient and way is None:  # made of the right gradient, which is known
+                    setattr(reference, climb.operation.name, lambda *arguments: list(climb.wanted(i, setting)))
+                climb.known.wrong[key] = _tried(m, reference, climb.rungs[i].arguments, way)
         except Exception:  # a mistake need not be defined everywhere
             climb.known.wrong[key] = None
     return climb.known.wrong[key]
@@ -221,9 +225,9 @@ def _units(climb: Climb, i: int, setting: dict[str, Any], wrong: list[np.ndarray
 
 
 def exists(m: Mistake, reference: Reference, rungs: list[Rung], right: dict[tuple, list[np.ndarray]] | None = None) -> bool:
-    """Whether the mistake is defined on every rung, and differs from what is right on one; ``right`` keeps what is."""
+    """Whether the mistake is defined on every rung, gives numbers on one and others than the right ones; ``right`` keeps those."""
     right = {} if right is None else right
-    differs = False
+    differs = answers = False
     for rung in rungs:
         key = (m.operation, rung.name)
         try:
@@ -233,9 +237,10 @@ def exists(m: Mistake, reference: Reference, rungs: list[Rung], right: dict[tupl
             return False
         if key not in right:
             right[key] = evaluate(m.operation, reference, rung.arguments)
+        answers |= all(np.isfinite(a).all() for a in wrong)
         for a, b in zip(wrong, right[key], strict=True):
             differs |= a.shape != b.shape or not np.abs(a - b).max(initial=0) <= SEEN * np.abs(b).max(initial=0)
-    return differs
+    return differs and answers
 
 
 def _factors(climb: Climb, setting: dict[str, Any], eps: float):

@@ -107,7 +107,7 @@ class Climb:
             if answer.kind == "shape" and "over_batch" in self.operation.keys and not self.gradient:  # rows for a number, or so
                 other = "mean" if shapes["over_batch"] == "none" else "none"
                 again = self.candidate.call(self.operation.name, rung.arguments, self.wanted(i, {**shapes, "over_batch": other}))
-                answer = again if again.values is not None and "over_batch" not in self.candidate.conventions else answer
+                answer = again if again.kind != "shape" and "over_batch" not in self.candidate.conventions else answer
             self.answers.append(answer)
             if answer.kind == "slow":
                 break
@@ -169,6 +169,7 @@ class Climb:
     def infer(self, eps: float, declared: dict[str, Any]) -> dict[str, Any] | None:
         """The conventions that the answers follow, of those that agree with ``declared``; None where no rung is right."""
         settings = list(conventions.possible(self.operation.name, self.operation.keys, declared, self.gradient))
+        settings = [s for s in settings if all(a.values is None or self.values(i, s) for i, a in enumerate(self.answers))] or settings
         for i in reversed(range(len(self.answers))):
             right = [s for s in settings if self.excess(i, s, eps) <= 1]
             if right:  # some rungs do not tell conventions apart: the one that is right on most of them

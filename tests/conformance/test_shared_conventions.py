@@ -69,7 +69,7 @@ def test_an_adapter_that_follows_it_in_one_operation_is_wrong(shared):
 
 
 def test_an_operation_in_which_a_convention_does_not_show_does_not_contradict_it():
-    result = check(followers("scales are squares", VE(0.05, 8.0), {}), only=able("scales are squares"))  # alpha = 1 is its own square
+    result = check(followers("scales are squares", VE(0.05, 8.0), {}), only=able("scales are squares"))  # alpha is 1
     assert [c.id for c in result.checks if c.outcome == "convention"] == ["sigma", "diffusion"]
 
 
