@@ -169,7 +169,8 @@ class Climb:
     def infer(self, eps: float, declared: dict[str, Any]) -> dict[str, Any] | None:
         """The conventions that the answers follow, of those that agree with ``declared``; None where no rung is right."""
         settings = list(conventions.possible(self.operation.name, self.operation.keys, declared, self.gradient))
-        settings = [s for s in settings if all(a.values is None or self.values(i, s) for i, a in enumerate(self.answers))] or settings
+        fit = [s for s in settings if all(a.values is None or self.values(i, s) for i, a in enumerate(self.answers))]
+        settings = fit or settings  # of rows for one number no rung of one row tells
         for i in reversed(range(len(self.answers))):
             right = [s for s in settings if self.excess(i, s, eps) <= 1]
             if right:  # some rungs do not tell conventions apart: the one that is right on most of them
