@@ -140,6 +140,11 @@ def ddpm_sigma_before(a):
         return a.step(c=a.beta / a.before[1])
 
 
+@ancestral("sqrt(1 - alpha-bar) of index i - 1, and of N at i = 1", "of index i", "an array from 0 read at i - 1: index -1")
+def ddpm_sigma_before_wraps(a):
+    return a.step(c=a.beta / (a.before[1] if a.index > 1 else a.of.process.sigma(len(a.of.process))))
+
+
 @ancestral("beta/2", "beta", "beta for beta/2 of the SDE")
 def ddpm_beta_halved(a):
     return a.step(c=a.beta / a.sigma / 2)
