@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from refscore import cli
+
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -28,6 +30,18 @@ def test_python_examples_run(tmp_path, monkeypatch):
     log_p = scope["found"]
     assert (log_p.prior[0], log_p.divergence[0]) == pytest.approx((-1.0989, 0.6931), abs=5e-5)
     assert log_p.total[0] == pytest.approx(-0.40579, abs=5e-6)
+
+
+def test_the_check_says_what_is_shown(tmp_path, monkeypatch, capsys):
+    text = README.read_text(encoding="utf-8")
+    adapter = re.search(r"```python\n(# mine.py\n.*?)```", text, re.DOTALL).group(1)
+    shown = re.search(r"```text\n( corrupt .*?)```", text, re.DOTALL).group(1)
+    (tmp_path / "mine.py").write_text(adapter, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "mine.py:Mine"]) == 1
+    out = re.sub(r"[0-9.]+e-1[5-9]", "rounding", " ".join(capsys.readouterr().out.split()))
+    for piece in re.sub(r"[0-9.]+e-1[5-9]", "rounding", " ".join(shown.split())).split(" ... "):
+        assert piece in out, piece
 
 
 def test_every_link_points_somewhere():
