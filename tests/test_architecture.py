@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "identities": MATHEMATICS | {"report"},
     "mistakes": MATHEMATICS | {"identities"},
     "conformance": MATHEMATICS | {"report", "mistakes"},
-    "cli": MATHEMATICS | {"report", "identities", "mistakes", "conformance"},
+    "vectors": MATHEMATICS | {"conformance", "report"},
+    "cli": MATHEMATICS | {"report", "identities", "mistakes", "conformance", "vectors"},
 }
 APART = [("objectives/explicit.py", "objectives/denoising.py"), ("energy/enumeration.py", "energy/_transfer.py")]
 

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from refscore import __version__
-from refscore.cli import catalogue, check, verify, write_adapter
+from refscore.cli import catalogue, check, vectors, verify, write_adapter
 from refscore.cli._common import Refusal
 
 _HELP = """\
@@ -27,6 +27,7 @@ examples:
   refscore verify --data iris.csv       the identities on your own data set
   refscore write-adapter torch mine.py  a file to start from (or jax, or numpy)
   refscore check mine.py:Mine           is this implementation right, and if not, what is wrong?
+  refscore vectors export DIR           test vectors for an implementation in another language
   refscore explain B9                   what B9 says, and by which two routes it is checked
   refscore explain dsm_loss             what an implementation is checked for, and the mistakes that are known
   refscore list                         all identities, operations and mistakes
@@ -60,6 +61,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="refscore", description=_HELP, formatter_class=raw)
     parser.add_argument("--version", action="version", version=f"refscore {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
-    for module in (verify, check, write_adapter, catalogue):
+    for module in (verify, check, write_adapter, catalogue, vectors):
         module.add(commands)
     return parser

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from refscore.vectors import _plain
-from refscore.vectors.export import SCHEMA, BadVectors, records
+from refscore.vectors.export import SCHEMA, BadVectors
 
 DIGITS = 50
 
@@ -34,12 +34,9 @@ def exact() -> bool:
     return importlib.util.find_spec("mpmath") is not None
 
 
-def lint(files: Iterable[dict[str, Any]] | None = None, on_done: Callable[[str], None] | None = None) -> Iterator[Disagreement]:
-    """What disagrees, in the records of `read` or in the built-in vectors; ``on_done`` is called with the id of each vector.
-
-    Raises BadVectors for a record that is none.
-    """
-    for record in records() if files is None else files:
+def lint(files: Iterable[dict[str, Any]], on_done: Callable[[str], None] | None = None) -> Iterator[Disagreement]:
+    """What disagrees, in the records of `read` or of `refscore.vectors.records`; ``on_done`` is called with the id of each vector."""
+    for record in files:
         for vector in record["vectors"]:
             yield from _disagreements(record, vector)
             if on_done is not None:
@@ -64,6 +61,8 @@ def read(directory: str | Path) -> list[dict[str, Any]]:
             raise BadVectors(f"{path} is no JSON: {error}") from None
         if not isinstance(record, dict) or record.get("schema") != SCHEMA:
             raise BadVectors(f"{path} is no file of vectors: its schema must be {SCHEMA!r}")
+        if not isinstance(record.get("vectors"), list):
+            raise BadVectors(f"{path} has no list of vectors")
         found.append(record)
     return found
 

@@ -1,8 +1,9 @@
 """The vectors: every rung of every ladder of `refscore.conformance`, with the wanted values and how far an answer may be from them.
 
 A vector's id is the operation and the number of the rung, ``dsm_loss/4``; where a process is involved its name comes first,
-``vp/sigma/2``; where models stand for energies ``energy`` comes before everything. An operation that draws its own randomness has
-no vectors: its law is judged, and that takes calls (`refscore check`).
+``vp/sigma/2``; where models stand for energies ``energy`` comes before everything. `APART` are the operations that have no
+vectors: those that draw their own randomness, whose law is judged, and the likelihood, which follows the span that the adapter
+integrates over. They take an adapter (`refscore check`).
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from refscore.processes import DDPM, OU, VE, VP, linear_betas
 
 PROCESSES: dict[str, Any] = {"vp": VP(), "ou": OU(0.9, 1.3), "ve": VE(0.05, 8.0), "ddpm": DDPM(linear_betas(100, 1e-3, 0.1))}
 """A process of every kind that the vectors involve, by the name that their ids begin with."""
+
+APART = ("sample", "log_likelihood", "rbm_cd_gradient")
 
 PARAMETERS = {VP: ("beta_min", "beta_max"), OU: ("beta", "g"), VE: ("sigma_min", "sigma_max"), DDPM: ("betas",)}
 LAWS = {
@@ -86,13 +89,12 @@ class Vector:
 
 def vectors(energies: bool = False) -> Iterator[Vector]:
     """All vectors, operation by operation; with ``energies`` those whose models stand for energies."""
-    for operation in OPERATIONS.values():
+    for operation in (o for o in OPERATIONS.values() if o.name not in APART):
         for name in _names(operation):
             setting = Setting(PROCESSES.get(name), energies, operation.category == "gradient")
             place = "/".join(filter(None, ("energy" if energies else "", name, operation.name)))
             for number, rung in enumerate(operation.ladder(setting), start=1):
-                if "seed" not in rung.arguments:
-                    yield Vector(f"{place}/{number}", operation, rung, name, energies)
+                yield Vector(f"{place}/{number}", operation, rung, name, energies)
 
 
 def process_record(name: str) -> dict[str, Any] | None:
