@@ -86,11 +86,12 @@ def _lint(arguments: argparse.Namespace) -> int:
     from itertools import chain
 
     from refscore._progress import progress
-    from refscore.vectors import lint
+    from refscore.vectors import recomputed
     from refscore.vectors.export import BadVectors, records
 
     try:
-        files = list(chain(records(), records(energies=True)) if arguments.directory is None else lint.read(arguments.directory))
+        given = arguments.directory
+        files = list(chain(records(), records(energies=True)) if given is None else recomputed.read(given))
         whole, done = sum(len(record["vectors"]) for record in files), 0
         with progress(whole, "lint") as shown:
 
@@ -99,11 +100,11 @@ def _lint(arguments: argparse.Namespace) -> int:
                 done += 1
                 shown(done)
 
-            found = list(lint.lint(files, on_done))
+            found = list(recomputed.lint(files, on_done))
     except BadVectors as error:
         raise Refusal(str(error)) from None
     for disagreement in found:
         print(f"{disagreement.id}: {disagreement.message}")
-    how = f"{lint.DIGITS} digits" if lint.exact() else "floats, for mpmath is not installed"
+    how = f"{recomputed.DIGITS} digits" if recomputed.exact() else "floats, for mpmath is not installed"
     print(f"{whole} vectors computed again, number by number, in {how}: " + (f"{len(found)} disagree" if found else "all agree"))
     return 1 if found else 0

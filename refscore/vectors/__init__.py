@@ -8,9 +8,9 @@ The rungs of `refscore.conformance` are the vectors: what an adapter in Python i
 """
 
 from refscore.vectors.export import BadVectors, export, records
-from refscore.vectors.lint import Disagreement, lint
+from refscore.vectors.recomputed import Disagreement, lint
 from refscore.vectors.response import BadResponse, Recorded, Response, judge, read
-from refscore.vectors.vectors import Vector, answer_of, vectors
+from refscore.vectors.vector import Vector, answer_of, vectors
 
-__all__ = ["BadResponse", "BadVectors", "Disagreement", "Recorded", "Response", "Vector", "answer_of", "export", "judge", "lint", "read",
-           "records", "vectors"]
+__all__ = ["BadResponse", "BadVectors", "Disagreement", "Recorded", "Response", "Vector", "answer_of", "export", "judge", "lint",
+           "read", "records", "vectors"]

@@ -1,7 +1,8 @@
 """The contract a second time, number by number: what `lint` compares every vector with.
 
-No arrays, no NumPy, nothing of refscore: lists of numbers as they stand in the JSON, floats or mpmath's with 50 digits. Derivatives are
-those of `refscore.vectors._numbers`; what is binary is in `refscore.vectors._plain_binary`. In the conventions of `refscore.conformance.reference.DEFAULTS`, those of the wanted values.
+No arrays, no NumPy, nothing of refscore: lists of numbers as they stand in the JSON, floats or mpmath's with 50 digits.
+Derivatives are those of `refscore.vectors._numbers`; what is binary is in `refscore.vectors._plain_binary`. The conventions are
+those of the wanted values, `refscore.conformance.reference.DEFAULTS`.
 """
 
 from __future__ import annotations

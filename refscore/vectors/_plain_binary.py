@@ -1,4 +1,4 @@
-"""Boltzmann machines state by state, images by their joint weights and by dynamic programming: lists of plain numbers, as in `_plain`."""
+"""Boltzmann machines state by state, images by their joint weights and by dynamic programming, in plain numbers as `_plain`."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ def joint(x, z, W, b, c):
 
 def expected(states, logs):
     """The mean state under weights e^log."""
-    total = log_sum(logs)
-    weights = [exp(v - total) for v in logs]
-    return [sum((w for w, s in zip(weights, states, strict=True) if s[j]), 0 * total) for j in range(len(states[0]))]
+    top = max(logs)
+    weights = [exp(v - top) for v in logs]
+    total = sum(weights, 0)
+    return [sum((w for w, s in zip(weights, states, strict=True) if s[j]), 0 * top) / total for j in range(len(states[0]))]
 
 
 def rbm_free_energy(p, x, W, b, c):
@@ -61,7 +62,8 @@ def weight(y, x, unary, pairwise):
 
 def mrf_conditional(p, y, x, unary, pairwise):
     def one(i, j):
-        both = [[[value if (k, l) == (i, j) else pixel for l, pixel in enumerate(row)] for k, row in enumerate(y)] for value in (0, 1)]
+        both = [[[value if (k, l) == (i, j) else pixel for l, pixel in enumerate(row)] for k, row in enumerate(y)]
+                for value in (0, 1)]
         return expected([(0,), (1,)], [weight(image, x, unary, pairwise) for image in both])[0]
 
     return [[one(i, j) for j in range(len(y[0]))] for i in range(len(y))]

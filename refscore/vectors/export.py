@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from refscore import __version__, _files
-from refscore.vectors.vectors import Vector, process_record, vectors
+from refscore.vectors.vector import Vector, process_record, vectors
 
 SCHEMA = "refscore.vectors/1"
 RESPONSE = "refscore.vectors.response/1"
@@ -26,13 +26,13 @@ For an implementation of score matching or of score-based models in any language
 - `arguments` is the order of the arguments, `formula` what is computed, `source` where it stands, `conventions` what the
   wanted values are in. Arrays are nested lists, row by row: x, x0, xt, noise, v are (n, d), t is (n,) or a number. Numbers are the
   shortest decimals that give the same float64 back. `noise` is the standard normal z itself: x_t = alpha x0 + sigma noise.
-- A `vector` has an `id`, a `name` that says what is special about it, `inputs`, `wanted`, and `tolerance`: an answer is right where
-  |answer - wanted| <= tolerance, entry by entry, in `float64` or in `float32`. The vectors go from simple to general: the first that
-  fails says most. Operations that return several arrays (gradients in the order of the model's arrays; posterior: mean, variance)
-  have a list of them.
-- A model is `kind`, `arrays`, `activation`, `takes_time`: linear x A' + b; mlp x W1 + b1, the activation, x W2 + b2, ..., weights (in,
-  out), with takes_time t is the last input column; mixture the score of sum_k w_k N(m_k, v_k I), with takes_time that of its
-  corruption at t; quadratic_energy 1/2 (x - m)'P(x - m); energy_mlp an mlp with one output.
+- A `vector` has an `id`, a `name` that says what is special about it, `inputs`, `wanted`, and `tolerance`: an answer is right
+  where |answer - wanted| <= tolerance, entry by entry, in `float64` or in `float32`. The vectors go from simple to general: the
+  first that fails says most. Operations that return several arrays have a list of them: gradients in the order of the model's
+  arrays; posterior mean, then variance.
+- A model is `kind`, `arrays`, `activation`, `takes_time`: linear x A' + b; mlp x W1 + b1, the activation, x W2 + b2, ..., weights
+  (in, out), with takes_time t is the last input column; mixture the score of sum_k w_k N(m_k, v_k I), with takes_time that
+  of its corruption at t; quadratic_energy 1/2 (x - m)'P(x - m); energy_mlp an mlp with one output.
 - In other conventions (eps prediction, without 1/2, mean over dimensions, eta/2 steps, ...) the wanted values are others. Answer all the
   same, in yours: they are found, or taken as you declare them.
 
@@ -41,13 +41,15 @@ For an implementation of score matching or of score-based models in any language
 Write a response and run `refscore vectors check response.json`: it says which operations are right, in which convention, and what
 a wrong answer is known to come from.
 
-    {{"schema": "{RESPONSE}", "conventions": {{}},
+    {{"schema": "{RESPONSE}",
+     "conventions": {{}},
      "answers": [{{"id": "dsm_loss/1", "value": 0.25}}, {{"id": "vp/sigma/2", "value": [0.1, 0.2]}}]}}
 
-`conventions` may hold predicts ('score', 'eps', 'x0', 'v', 'energy'), half, over_dims ('sum', 'mean'), over_batch ('mean', 'sum', 'none'),
-weight ('one', 'sigma2'), langevin ('eta', 'half_eta'), scheme ('euler_maruyama', 'exponential'), variance ('beta', 'beta_tilde'), dtype;
-what is left out is inferred. `value` has the form of `wanted`. Print float64 with 17 significant digits; float32 with 9, or declare
-dtype. Vectors without an answer are not judged.
+`conventions` may hold predicts ('score', 'eps', 'x0', 'v', 'energy'), half, over_dims ('sum', 'mean'), over_batch ('mean', 'sum',
+'none'), weight ('one', 'sigma2'), langevin ('eta', 'half_eta'), scheme ('euler_maruyama', 'exponential'), variance ('beta',
+'beta_tilde'), dtype; what is left out is inferred.
+`value` has the form of `wanted`. Print float64 with 17 significant digits; float32 with 9, or declare dtype.
+Vectors without an answer are not judged.
 """
 
 
@@ -80,6 +82,9 @@ def export(directory: str | Path, energies: bool = False) -> list[Path]:
         process = record["process"]
         place = root / process["name"] if process else root
         texts[place / f"{record['operation']}.json"] = _text(record)
+    for path in texts:
+        if path.is_dir() or (path.parent.exists() and not path.parent.is_dir()):
+            raise BadVectors(f"{path.parent} and {path.name} in it would have to be a directory and a file: choose another place")
     try:
         for path, text in texts.items():
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -3,11 +3,11 @@
     {"schema": "refscore.vectors.response/1", "conventions": {"predicts": "eps"},
      "answers": [{"id": "dsm_loss/1", "value": 0.25}, {"id": "vp/sigma/2", "value": [0.1, 0.2]}]}
 
-`Recorded` is that adapter: called with the inputs of a vector, it returns the answer to it. So `refscore.conformance.check` judges a
-response as it stands, with the conventions declared or inferred and the mistakes known. What has no answer is unsupported.
+`Recorded` is that adapter: called with the inputs of a vector, it returns the answer to it. So `refscore.conformance.check` judges
+a response as it stands, with the conventions declared or inferred and the mistakes known. What has no answer is unsupported.
 
-Decimals say in which precision they were computed: where none has more than nine significant digits, which is what float32 needs, and
-no dtype is declared, the answers are float32.
+Decimals say in which precision they were computed: where none has more than nine significant digits, which is what float32
+needs, and no dtype is declared, the answers are float32.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import numpy as np
 
 from refscore.conformance import OPERATIONS, BrokenAdapter, Check, Result, check
 from refscore.vectors.export import RESPONSE
-from refscore.vectors.vectors import PROCESSES, Vector, call, vectors
+from refscore.vectors.vector import PROCESSES, Vector, call, vectors
 
 SINGLE_DIGITS = 9
 
@@ -97,7 +97,7 @@ def read(path: str | Path) -> Response:
     except (ValueError, RecursionError) as error:
         raise BadResponse(f"{path} is no JSON: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("answers"), list):
-        raise BadResponse(f'{path} has no answers: write {{"conventions": {{}}, "answers": [{{"id": "dsm_loss/1", "value": 0.25}}]}}')
+        raise BadResponse(f'{path} has no answers: write {{"answers": [{{"id": "dsm_loss/1", "value": 0.25}}]}}')
     if found.get("schema", RESPONSE) != RESPONSE:
         raise BadResponse(f"{path} has the schema {found['schema']!r}: a response has {RESPONSE!r}")
     declared = found.get("conventions") or {}
@@ -145,7 +145,7 @@ def _entry(entry: Any, where: str, asked: dict[str, Vector], single: bool) -> tu
     if not isinstance(entry, dict) or "id" not in entry or "value" not in entry:
         raise BadResponse(f'{where} is no answer: write {{"id": "dsm_loss/1", "value": 0.25}}')
     name, value = entry["id"], entry["value"]
-    if name not in asked:
+    if not isinstance(name, str) or name not in asked:
         near = difflib.get_close_matches(str(name), asked, n=1)
         hint = f"did you mean {near[0]}?" if near else "take ids from the files of refscore vectors export"
         raise BadResponse(f"{where}: there is no vector {name!r}: {hint}")

@@ -30,7 +30,9 @@ PROCESSES: dict[str, Any] = {"vp": VP(), "ou": OU(0.9, 1.3), "ve": VE(0.05, 8.0)
 
 APART = ("sample", "log_likelihood", "rbm_cd_gradient")
 
-PARAMETERS = {VP: ("beta_min", "beta_max"), OU: ("beta", "g"), VE: ("sigma_min", "sigma_max"), DDPM: ("betas",)}
+PARAMETERS: dict[Any, tuple[str, ...]] = {
+    VP: ("beta_min", "beta_max"), OU: ("beta", "g"), VE: ("sigma_min", "sigma_max"), DDPM: ("betas",),
+}  # fmt: skip
 LAWS = {
     "VP": "dX = -beta(t)/2 X dt + sqrt(beta(t)) dW, beta(t) = beta_min + t (beta_max - beta_min), 0 <= t <= 1; "
           "alpha = exp(-B/2), sigma^2 = 1 - exp(-B), B = beta_min t + (beta_max - beta_min) t^2/2",
@@ -108,7 +110,7 @@ def process_record(name: str) -> dict[str, Any] | None:
 
 
 def encoded(value: Any) -> Any:
-    """Arrays as nested lists, models as their arrays; numbers keep every digit, for JSON writes the shortest that gives them back."""
+    """Arrays as nested lists, models as their arrays; JSON writes the shortest decimals that give a number back."""
     if isinstance(value, Spec):
         arrays = {name: a.tolist() for name, a in value.arrays.items()}
         return {"kind": value.kind, "arrays": arrays, "activation": value.activation, "takes_time": bool(value.takes_time)}

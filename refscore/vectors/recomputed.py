@@ -35,7 +35,7 @@ def exact() -> bool:
 
 
 def lint(files: Iterable[dict[str, Any]], on_done: Callable[[str], None] | None = None) -> Iterator[Disagreement]:
-    """What disagrees, in the records of `read` or of `refscore.vectors.records`; ``on_done`` is called with the id of each vector."""
+    """What disagrees, in records of `read` or of `refscore.vectors.records`; ``on_done`` is called with the id of each vector."""
     for record in files:
         for vector in record["vectors"]:
             yield from _disagreements(record, vector)
