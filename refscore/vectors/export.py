@@ -30,11 +30,11 @@ For an implementation of score matching or of score-based models in any language
   where |answer - wanted| <= tolerance, entry by entry, in `float64` or in `float32`. The vectors go from simple to general: the
   first that fails says most. Operations that return several arrays have a list of them: gradients in the order of the model's
   arrays; posterior mean, then variance.
-- A model is `kind`, `arrays`, `activation`, `takes_time`: linear x A' + b; mlp x W1 + b1, the activation, x W2 + b2, ..., weights
-  (in, out), with takes_time t is the last input column; mixture the score of sum_k w_k N(m_k, v_k I), with takes_time that
-  of its corruption at t; quadratic_energy 1/2 (x - m)'P(x - m); energy_mlp an mlp with one output.
-- In other conventions (eps prediction, without 1/2, mean over dimensions, eta/2 steps, ...) the wanted values are others. Answer all the
-  same, in yours: they are found, or taken as you declare them.
+- A model is `kind`, `arrays`, `activation`, `takes_time`: linear x A' + b; mlp x W1 + b1, the activation, x W2 + b2, ...,
+  weights (in, out), with takes_time t is the last input column; mixture the score of sum_k w_k N(m_k, v_k I), with takes_time
+  that of its corruption at t; quadratic_energy 1/2 (x - m)'P(x - m); energy_mlp an mlp with one output.
+- In other conventions (eps prediction, without 1/2, mean over dimensions, eta/2 steps, ...) the wanted values are others. Answer
+  all the same, in yours: they are found, or taken as you declare them.
 
 ## To be judged
 
