@@ -174,11 +174,19 @@ def _raised(error: BaseException) -> str:
     return f"raises {type(error).__name__}: {text[:300]}{where}"
 
 
+def _nested(result: Any, ndim: int) -> bool:
+    """Whether a list, of lists, has as many dimensions as the array that is wanted, and is no array within a list."""
+    try:
+        return isinstance(result, (list, tuple)) and np.ndim(result) == ndim
+    except Exception:  # ragged: said where it is made an array
+        return False
+
+
 def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
     if result is None:
         return Answer(None, "it returns None: return the value, or set the operation to None to leave it out", "type")
     parts = list(result) if isinstance(result, (list, tuple)) else [result]
-    if len(wanted) == 1 and len(parts) != 1:
+    if len(wanted) == 1 and (len(parts) != 1 or _nested(result, wanted[0].ndim)):  # one array as a list of its rows
         parts = [result]
     if len(parts) != len(wanted):
         return Answer(None, f"it returns {len(parts)} arrays: wanted are {len(wanted)}, of shapes "

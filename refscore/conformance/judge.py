@@ -25,6 +25,8 @@ from refscore.conformance.tolerance import tolerance
 
 DOUBLE = float(np.finfo(np.float64).eps)
 SINGLE = float(np.finfo(np.float32).eps)
+RESIDUE = 2.0**14
+"""What is left, over eps, where terms cancel may be so large and still be rounding: it is then the tolerance that decides."""
 
 
 @dataclass
@@ -145,7 +147,8 @@ class Climb:
         if self.rungs[i].strict:
             return max(ratio(v, w, eps * a) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True))
         far = 0.01 if eps <= DOUBLE else 0.5  # of the largest value
-        if eps <= SINGLE and any(ratio(v, w, far * np.abs(w).max(initial=0)) > 1 for v, w in zip(values, wanted, strict=True)):
+        near = [far * np.abs(w).max(initial=0) + RESIDUE * eps for w in wanted]
+        if eps <= SINGLE and any(ratio(v, w, a) > 1 for v, w, a in zip(values, wanted, near, strict=True)):
             return np.inf  # far off, whatever the tolerance: no need to find it
         return max(ratio(v, w, eps * a + DOUBLE * a) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True))
 

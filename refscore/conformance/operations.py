@@ -48,7 +48,7 @@ _ALL = [
     Operation("drift", "process", "f(x, t) of dX = f dt + g dW, f = x d log alpha/dt",
               "[a, sec. 3]; [e]; Song et al. 2021, eq. 5", noising.drift, (), "sde"),
     Operation("diffusion", "process", "g(t), g^2 = d sigma^2/dt - 2 sigma^2 d log alpha/dt",
-              "[a, sec. 3]; [e]; Kingma et al. 2021", noising.scale, (), "sde"),
+              "[a, sec. 3]; [e]; Kingma et al. 2021", noising.intensity, (), "sde"),
     Operation("corrupt", "process", "alpha_t x0 + sigma_t noise",
               "[a, sec. 3]; [c]; Ho et al. 2020, eq. 4", noising.corrupt, (), "process", _SCALES),
     Operation("conditional_score", "process", "-(xt - alpha_t x0)/sigma_t^2",

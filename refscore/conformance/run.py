@@ -167,7 +167,8 @@ def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str
         if odd:
             follows = ", ".join(f"{k}={c.conventions[k]!r}" for k in odd)
             others = ", ".join(f"{k}={agreed[k]!r}" for k in odd)
-            text = f"right with {follows}, a legitimate convention; the adapter's other operations have {others}"
+            text = f"right with {follows}, a legitimate convention; " + (
+                f"the adapter's other operations have {others}" if follows != others else "it is none that can be declared")
             c = replace(c, outcome="convention", message=text)
         result.append(c)
     return {**agreed, **candidate.conventions}, result

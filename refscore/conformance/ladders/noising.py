@@ -20,6 +20,11 @@ def scale(s: Setting, strict: bool = False) -> list[Rung]:
     return [*rungs, Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])}, strict)]
 
 
+def intensity(s: Setting) -> list[Rung]:
+    """diffusion: not where it nearly vanishes, as SubVP's sqrt(beta (1 - exp(-2B))) does near t = 0 and loses its digits."""
+    return [r for r in scale(s) if r.name != "t near 0"]
+
+
 def strictly(s: Setting) -> list[Rung]:
     """sigma, to the last digit near t = 0."""
     return scale(s, strict=True)

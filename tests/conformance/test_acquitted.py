@@ -1,0 +1,68 @@
+"""What is right in an unusual way is acquitted: lists, terms that cancel, digits that vanish with the number itself."""
+
+import numpy as np
+import pytest
+
+from refscore.conformance import check
+from refscore.processes import VP, SubVP
+
+
+def outcome(adapter, operation):
+    found = check(adapter, only=(operation,)).checks[0]
+    return found.outcome, found.message
+
+
+@pytest.mark.parametrize("shape", [list, tuple])
+def test_lists_of_one_row_are_arrays(shape):
+    class Lists:
+        process = VP()
+
+        def alpha(self, t):
+            return shape(VP().alpha(t).tolist())
+
+        def corrupt(self, x0, t, noise):
+            return shape(shape(row) for row in VP().corrupt(x0, t, noise))
+
+        def jvp(self, model, x, v):
+            return [model.jvp(x, v)]  # an array within a list, as ever
+
+    assert [outcome(Lists, name)[0] for name in ("alpha", "corrupt", "jvp")] == ["pass"] * 3
+
+
+@pytest.mark.parametrize("factor", [1.0, 1 + 1e-9])
+def test_what_is_left_of_terms_that_cancel_is_rounding(factor):
+    """With v = 0 the flow of VP stands still, exactly: f = -beta x/2 and g^2 s/2 = -beta x/2."""
+    class Flow:
+        process = VP()
+        conventions = {"predicts": "v"}
+
+        def ode_drift(self, model, x, t):
+            beta, alpha, sigma = 0.1 + 19.9 * t[:, None], VP().alpha(t)[:, None], VP().sigma(t)[:, None]
+            score = -(sigma * x + alpha * model(x, t)) / (alpha**2 + sigma**2) / sigma
+            return -beta / 2 * x - np.sqrt(beta) ** 2 / 2 * score * factor
+
+    assert outcome(Flow, "ode_drift")[0] == ("pass" if factor == 1 else "fail")
+
+
+@pytest.mark.parametrize("power", [2, 1])
+def test_the_published_diffusion_of_sub_vp(power):
+    class Published:
+        process = SubVP()
+
+        def diffusion(self, t):
+            clock = 0.1 * t + 9.95 * t**2
+            return np.sqrt((0.1 + 19.9 * t) * (1 - np.exp(-power * clock)))
+
+    assert outcome(Published, "diffusion")[0] == ("pass" if power == 2 else "fail")
+
+
+def test_a_weight_that_cannot_be_declared_is_named_so():
+    class Clean:
+        process = VP()
+        conventions = {"predicts": "x0"}
+
+        def dsm_process_loss(self, model, x0, t, noise):
+            return ((model(VP().corrupt(x0, t, noise), t) - x0) ** 2).sum(axis=1).mean() / 2
+
+    kind, message = outcome(Clean, "dsm_process_loss")
+    assert kind == "convention" and "none that can be declared" in message and "other operations" not in message
