@@ -142,6 +142,8 @@ class Candidate:
         own = copy.deepcopy(spec)
         if self.has("model"):
             return self.adapter.model(own)
+        for array in own.arrays.values():
+            array.flags.writeable = False  # who changes a model's arrays in place is told
         return Reference(self.process, {"predicts": self.conventions.get("predicts", self.assumed)}).model(own)
 
     def _limited(self, function: Callable[[], Any], what: str) -> Answer | tuple[Any]:

@@ -27,6 +27,8 @@ DOUBLE = float(np.finfo(np.float64).eps)
 SINGLE = float(np.finfo(np.float32).eps)
 RESIDUE = 2.0**14
 """What is left, over eps, where terms cancel may be so large and still be rounding: it is then the tolerance that decides."""
+COARSEST = 2.0**-15
+"""The coarsest precision that tolerances know of: with that of float16 they would hide what is wrong."""
 
 
 @dataclass
@@ -76,7 +78,8 @@ class Climb:
         reference = self.reference(setting)
         if not self.gradient:
             return [np.asarray(reference.averaged(v, d)) for v in plain]
-        return [v * reference.averaged(np.ones(n), d) for v in plain]  # of the mean 1, of the sum n
+        factor = float(np.mean(reference.averaged(np.ones(n), d)))  # of the mean and of rows 1, of the sum n
+        return [v * factor for v in plain]
 
     def allowed(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
         """The tolerance on rung i, in units of the candidate's eps."""
@@ -126,11 +129,11 @@ class Climb:
     def eps(self) -> float:
         """The unit roundoff of the candidate's arithmetic, as declared or as its numbers show."""
         if self.candidate.declared_eps is not None:
-            return self.candidate.declared_eps
+            return min(self.candidate.declared_eps, COARSEST)
         arrays = [v for a in self.answers if a.values is not None for v in a.values]
         floats = [v for v in arrays if v.dtype.kind == "f"]
         if floats and all(v.dtype.itemsize < 8 for v in floats):
-            return max(float(np.finfo(v.dtype).eps) for v in floats)
+            return min(max(float(np.finfo(v.dtype).eps) for v in floats), COARSEST)
         with np.errstate(over="ignore"):
             single = bool(floats) and all(np.array_equal(v.astype(np.float32).astype(np.float64), v) for v in floats)
         if single:

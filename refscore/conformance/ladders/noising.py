@@ -9,15 +9,21 @@ from refscore.conformance.ladders.setting import Rung, Setting, noise, points
 NEAR_ZERO = 1e-12
 """As a part of the whole time: 1 - exp(-x) has lost most of its digits there."""
 
+FAR = 30.0
+"""Points as far from zero as this show what is clipped."""
+
 
 def scale(s: Setting, strict: bool = False) -> list[Rung]:
     """alpha, sigma and diffusion: functions of t alone."""
     rungs = [Rung("one time", {"t": np.atleast_1d(s.time(0.4))}), Rung("distinct times", {"t": s.times(7)}),
              Rung("an early time", {"t": np.atleast_1d(s.time(1e-3))})]
     if s.chain:
-        first = np.array([1, min(2, int(s.end))])
-        return [*rungs, Rung("index 1 and 2", {"t": first}), Rung("the last index", {"t": s.time(np.ones(1))})]
-    return [*rungs, Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])}, strict)]
+        n = int(s.end)
+        ends = np.unique(np.clip([1, 2, 3, 4, n - 3, n - 2, n - 1, n], 1, n))
+        return [*rungs, Rung("index 1 and 2", {"t": np.array([1, min(2, n)])}), Rung("the first and the last indices", {"t": ends}),
+                Rung("the last index", {"t": s.time(np.ones(1))})]
+    return [*rungs, Rung("late times", {"t": s.time(np.array([0.97, 0.99, 0.999]))}),
+            Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])}, strict)]
 
 
 def intensity(s: Setting) -> list[Rung]:
@@ -31,13 +37,15 @@ def strictly(s: Setting) -> list[Rung]:
 
 
 def drift(s: Setting) -> list[Rung]:
-    return [Rung(name, {"x": points(n, d), "t": t}) for name, n, d, t in _cases(s)]
+    far = Rung("d = 3, far away", {"x": FAR * points(4, 3), "t": s.times(4)})
+    return [*[Rung(name, {"x": points(n, d), "t": t}) for name, n, d, t in _cases(s)], far]
 
 
 def corrupt(s: Setting) -> list[Rung]:
     return [
         Rung("no noise", {"x0": points(1, 1), "t": np.atleast_1d(s.time(0.4)), "noise": np.zeros((1, 1))}),
         *[Rung(name, {"x0": points(n, d), "t": t, "noise": noise(n, d)}) for name, n, d, t in _cases(s)],
+        Rung("d = 3, far away", {"x0": FAR * points(4, 3), "t": s.times(4), "noise": noise(4, 3)}),
     ]
 
 

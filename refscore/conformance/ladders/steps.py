@@ -62,7 +62,8 @@ def flow(s: Setting) -> list[Rung]:
     for (name, n, d, kind), t in zip(cases, (0.5, 0.2, 0.9, 0.05), strict=True):
         model = s.models(d, takes_time=True, mixtures=True)[kind]
         rungs.append(Rung(f"{name}, t = {s.time(t):.3g}", {"model": model, "x": points(n, d), "t": np.full(n, s.time(t))}))
-    return rungs
+    model = s.models(3, takes_time=True)["one hidden layer"]
+    return [*rungs[:-1], Rung("d = 3, batch of 7, distinct times", {"model": model, "x": points(7, 3), "t": s.times(7)}), rungs[-1]]
 
 
 def ancestral(s: Setting) -> list[Rung]:
