@@ -8,8 +8,8 @@ reference, at a size delta where they can be measured:
 
 u uniform in [-1, 1], anew for every number. Points, times, weights of models, step sizes are changed; so are the process's alpha,
 drift and diffusion; and of sigma^2 = 1 - alpha^2 it is the difference that is rounded, so that sigma is off by eps alpha^2/sigma^2
-more. K = 1024 is room for many roundings in a row (two layers, five dimensions, thirteen steps) and for forms that round more: every
-known mistake is further away by many orders.
+more. K = 1024 is room for many roundings in a row (two layers, five dimensions, thirteen steps) and for forms that round more;
+known mistakes are further away by many orders.
 
 What this cannot see: an implementation that loses digits by a detour, where a direct way would keep them. On rungs marked
 ``strict`` (sigma near t = 0) that is looked for: there sigma may lose half of its digits, and no more.
