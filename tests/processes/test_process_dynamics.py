@@ -14,6 +14,7 @@ PROCESSES = [
     VE(0.2, 2.5, "data"), VPSchedule(lambda t: 0.4 + 9 * np.abs(t - 0.25)),
     Path(lambda t: 1 - t, lambda t: t, alpha_slope=lambda t: -1 + 0 * t, sigma_slope=lambda t: 1 + 0 * t),
 ]  # fmt: skip
+NAMES = [f"{type(process).__name__} {k}" for k, process in enumerate(PROCESSES)]  # without addresses
 EPS = np.finfo(float).eps
 RTOL = 1e-12  # of the ODE solver per step; some 1e2 steps, so 1e-10 overall
 OVERALL = 1e-10
@@ -30,7 +31,7 @@ def solve(right_hand_side, start, length):
     return solve_ivp(right_hand_side, (0, length), start, method="DOP853", rtol=RTOL, atol=1e-14).y[:, -1]
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 @pytest.mark.parametrize("s, t", [(0.0, 0.7), (0.2, 0.9), (0.61, 0.63)])
 def test_transition_solves_the_moment_equations(process, s, t):
     """dm/dt = -r m,  dV/dt = -2 r V + g^2, from (1, 0) at time s."""
@@ -42,7 +43,7 @@ def test_transition_solves_the_moment_equations(process, s, t):
     assert np.allclose(process.transition(s, t), solve(moments, [1.0, 0.0], t - s), rtol=OVERALL, atol=1e-13)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 @pytest.mark.parametrize("s, t", [(0.0, 0.7), (0.2, 0.9), (0.61, 0.63)])
 def test_exponential_step_solves_the_frozen_reverse_equation(process, s, t):
     """In tau = t - u: dY = [r Y + g^2 c] dtau + g dW, the score frozen at c; its mean is a y + b c, its variance v."""
@@ -56,7 +57,7 @@ def test_exponential_step_solves_the_frozen_reverse_equation(process, s, t):
     assert np.allclose([a * y + b * c, v], solve(moments, [y, 0.0], t - s), rtol=OVERALL, atol=1e-13)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 def test_exponential_step_in_terms_of_alpha_and_sigma(process):
     """b = alpha_s int alpha_u d(sigma_u^2/alpha_u^2),  v = alpha_s^2 (sigma_t^2/alpha_t^2 - sigma_s^2/alpha_s^2)."""
     s, t = 0.3, 0.55
@@ -103,7 +104,7 @@ def test_times_one_a_row(process, s, t):
         assert np.allclose(many, [one, one], rtol=8 * EPS, atol=0)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 def test_drift_corrupt_covariance(process):
     rng = np.random.default_rng(3)
     x, noise, t = rng.normal(size=(4, 3)), rng.normal(size=(4, 3)), np.array([0.1, 0.9, 0.5, 0.5])
@@ -118,7 +119,7 @@ def test_drift_corrupt_covariance(process):
     assert process.covariance(0.4, 0.4) == process.variance(0.4)
 
 
-@pytest.mark.parametrize("process", PROCESSES, ids=repr)
+@pytest.mark.parametrize("process", PROCESSES, ids=lambda p: type(p).__name__)
 def test_marginal_is_the_law_of_the_corrupted_point(process):
     data = GaussianMixture([0.3, 0.7], [[-1.5, 0.2], [1.0, -0.4]], [0.16, 0.36])
     alpha, sigma, x = process.alpha(0.6), process.sigma(0.6), np.array([[0.3, -0.8], [-1.0, 0.9]])
