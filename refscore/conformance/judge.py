@@ -52,6 +52,7 @@ class Climb:
     rungs: list[Rung]
     answers: list[Answer] = field(default_factory=list)
     known: Known = field(default_factory=Known, repr=False)
+    left_out: tuple[str, ...] = ()
 
     def wanted(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
         """The reference's values on rung i."""
@@ -116,6 +117,14 @@ class Climb:
             self.answers.append(answer)
             if answer.kind == "slow":
                 break
+        first = self.answers[0]
+        if first.values is not None and len(self.answers) > 1:
+            again = self.candidate.call(self.operation.name, self.rungs[0].arguments, first.values)
+            if again.values is None or any(ratio(a, b, COARSEST * np.abs(b)) > 1 for a, b in zip(again.values, first.values,
+                                                                                              strict=True)):
+                text = "asked again with the same arguments it answers otherwise: it keeps a state, or draws without a seed"
+                self.answers[0] = Answer(None, text, "state")
+        self.left_out = tuple(r.name for r, a in zip(self.rungs, self.answers) if a.kind == "unsupported")
         if any(a.kind != "unsupported" for a in self.answers):  # a rung that is not supported is not judged
             judged = [i for i, a in enumerate(self.answers) if a.kind != "unsupported"]
             self.rungs, self.answers = [self.rungs[i] for i in judged], [self.answers[i] for i in judged]

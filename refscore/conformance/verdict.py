@@ -59,6 +59,9 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
         inferred=tuple(k for k in operation.keys if k not in declared) if sure else (), rungs=len(climb.answers), failing=failing,
         precision={2.0**-52: "float64", 2.0**-23: "float32"}.get(eps, f"eps {eps:.1g}"),
     )
+    if not failing and len(climb.left_out) > len(climb.rungs):
+        text = f"right as far as it goes, but it is not implemented on most rungs: {', '.join(climb.left_out)}"
+        return replace(base, outcome="inconclusive", message=text)
     if not failing:
         theorem = line(climb, setting, eps) if setting.get("weight") != "prediction" else None
         if theorem is None:

@@ -194,3 +194,26 @@ def test_an_operation_that_is_a_property_that_raises_is_an_error():
     result = check(type("Wrong", (), {"jvp": property(raises)}), only=("jvp", "divergence"))
     assert [c.outcome for c in result.checks] == ["error", "unsupported"]
     assert "no such device" in result.checks[0].message
+
+
+def test_who_implements_little_of_an_operation_does_not_pass():
+    class Line(Reference):
+        def divergence(self, model, x):
+            if x.shape[1] > 1:
+                raise NotImplementedError("one dimension only")
+            return super().divergence(model, x)
+
+    verdict = check(Line(), only=("divergence",)).checks[0]
+    assert verdict.outcome == "inconclusive" and "not implemented on most rungs: d = 3, one row" in verdict.message
+
+
+def test_a_state_between_calls_is_told():
+    class Counts(Reference):
+        calls = 0
+
+        def jvp(self, model, x, v):
+            self.calls += 1
+            return super().jvp(model, x, v) * (1 if self.calls < 6 else 1.01)
+
+    verdict = check(Counts(), only=("jvp",)).checks[0]
+    assert verdict.outcome == "error" and "answers otherwise" in verdict.message
