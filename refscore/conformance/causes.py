@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from refscore.conformance.diagnosis import _agreement
+from refscore.conformance.diagnosis import agreement
 from refscore.conformance.judge import Climb, evaluate
 from refscore.conformance.operations import OPERATIONS
 from refscore.conformance.reference import Reference
@@ -54,7 +54,7 @@ def explained(climb: Climb, setting: dict[str, Any], eps: float, wrong: Set[str]
     """The wrong operations that explain this one's answers: one of them alone, or all together."""
     parts = tuple(name for name in OPERATIONS[climb.operation.name].after if name in wrong and name in PARTS)
     for some in [*[(name,) for name in parts], parts]:
-        if some and _agreement(climb, partial(_with, climb, some), setting, eps, 0.0) is not None:
+        if some and agreement(climb, partial(_with, climb, some), setting, eps, 0.0) is not None:
             return some
     return ()
 

@@ -73,15 +73,21 @@ def _of_loss(climb: Climb, m: Mistake) -> bool:
 
 
 def _equals(climb: Climb, m: Mistake, settings: list[dict[str, Any]], found: dict[str, Any], eps: float, relative: float = 0.0):
-    """The mistake under the first of the settings under which all answers equal it."""
+    """The mistake under the first of the settings under which all answers equal it, and more so than what is right."""
     for s in settings:
-        of = partial(mistaken, m, gradient=_of_loss(climb, m))
-        digits = _agreement(climb, of, s, eps, DIFFERENCES if _of_loss(climb, m) else relative)
-        if digits is not None:
+        of, loose = partial(mistaken, m, gradient=_of_loss(climb, m)), DIFFERENCES if _of_loss(climb, m) else relative
+        digits = agreement(climb, of, s, eps, loose)
+        if digits is not None and digits > _digits_right(climb, s, eps, loose):
             other = ", ".join(f"{k}={v!r}" for k, v in s.items() if v != found.get(k))
             under = f" under {other}" if other else ""
             return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared)
     return None
+
+
+def _digits_right(climb: Climb, setting: dict[str, Any], eps: float, relative: float) -> int:
+    """Digits to which all answers are right, -1 where one is not: the gradient of a loss without a constant is no mistake."""
+    digits = agreement(climb, partial(_times, climb, lambda a: 1.0), setting, eps, relative) if relative else None
+    return -1 if digits is None else digits
 
 
 def _plausible(climb: Climb, m: Mistake, setting: dict[str, Any], eps: float) -> Iterator[dict[str, Any]]:
@@ -178,7 +184,7 @@ def _replaced(spec: Spec, name: str, array: np.ndarray) -> Spec:
     return Spec(spec.kind, {**spec.arrays, name: array}, spec.activation, spec.takes_time)
 
 
-def _agreement(climb: Climb, of: Callable, setting: dict[str, Any], eps: float, relative: float) -> int | None:
+def agreement(climb: Climb, of: Callable, setting: dict[str, Any], eps: float, relative: float) -> int | None:
     """Digits to which all answers equal ``of(reference, arguments)``; None where one does not. General rungs come first."""
     worst = 0.0
     seen = False
@@ -255,13 +261,13 @@ def _factors(climb: Climb, setting: dict[str, Any], eps: float):
         "1/n times": lambda a: 1 / _n(a),
     }
     for text, factor in kinds.items():
-        digits = _agreement(climb, partial(_times, climb, factor), setting, eps, 0.0)
+        digits = agreement(climb, partial(_times, climb, factor), setting, eps, 0.0)
         if digits is not None:
             yield Equals(text.replace(" ", "_"), digits, f"{text} the right value on every rung")
             return
     constant = _constant(climb, setting)
     if constant is not None and abs(constant - 1) > 1e-9:
-        digits = _agreement(climb, partial(_times, climb, lambda a: constant), setting, eps, 1e-12)
+        digits = agreement(climb, partial(_times, climb, lambda a: constant), setting, eps, 1e-12)
         if digits is not None:
             yield Equals("constant_factor", digits, f"{constant:.10g} times the right value on every rung")
 
@@ -295,7 +301,7 @@ def _n(arguments: dict[str, Any]) -> float:
 def _precision(climb: Climb, setting: dict[str, Any], eps: float) -> Equals | None:
     if eps >= SINGLE or any(climb.excess(i, setting, SINGLE) > 1 for i in range(len(climb.answers))):
         return None
-    digits = _agreement(climb, partial(_times, climb, lambda a: 1.0), setting, SINGLE, 0.0)
+    digits = agreement(climb, partial(_times, climb, lambda a: 1.0), setting, SINGLE, 0.0)
     if digits is None:
         return None
     if all(climb.rungs[i].strict for i in range(len(climb.answers)) if climb.excess(i, setting, eps) > 1):

@@ -10,10 +10,12 @@
 
 An adapter has one convention for all its operations: what most of them follow, where it is not declared. An operation that
 follows another is named, not called wrong; where a convention is declared, an operation that follows another is wrong.
+Its precision too is what most operations show. More of it is never wrong; an operation that has less is.
 """
 
 from __future__ import annotations
 
+import copy
 import time
 from collections import Counter
 from collections.abc import Callable, Set
@@ -30,7 +32,7 @@ from refscore.conformance.ladders.setting import Setting
 from refscore.conformance.mistakes import CATALOGUE, Mistake
 from refscore.conformance.operations import OPERATIONS, Operation
 from refscore.conformance.reference import Reference
-from refscore.conformance.verdict import Check, verdict
+from refscore.conformance.verdict import PRECISIONS, Check, verdict
 
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
 
@@ -86,7 +88,7 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
         checks.append(found)
         if on_done is not None:
             on_done(found)
-    agreed, checks = _one_convention(checks, candidate)
+    agreed, checks = _one_convention(_one_precision(checks, candidate, seed), candidate)
     checks = _root_causes(_shared(checks, candidate))
     return Result(type(candidate.adapter).__name__, seed, tuple(checks), agreed)
 
@@ -140,11 +142,36 @@ def unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
 
 def _contrastive(operation: Operation, candidate: Candidate, seed: int) -> Check:
     fields = contrastive.judged(operation, candidate, seed)
-    alike = tuple(Equals(name, 2, f"{CATALOGUE[name].wrong}, where {CATALOGUE[name].right} belongs") for name in fields.pop("alike",
-                                                                                                                            ()))
+    known = [CATALOGUE[name] for name in fields.pop("alike", ())]
+    alike = tuple(Equals(m.name, 2, f"{m.wrong}, where {m.right} belongs") for m in known)
     if alike:
         fields["message"] += f"; fails the same tests as {alike[0].mistake}, with the same means: {alike[0].text}"
     return Check(operation.name, operation.name, category=operation.category, diagnosis=alike, **fields)
+
+
+def _one_precision(checks: list[Check], candidate: Candidate, seed: int) -> list[Check]:
+    """What most operations show is the adapter's precision, where none is declared.
+
+    An operation that shows less and passed by it, or more and failed by it, is judged again as if that were declared.
+    """
+    shown = Counter(c.precision for c in checks if c.outcome == "pass" and c.precision)
+    if candidate.conventions.get("dtype") is not None or not shown:
+        return checks
+    agreed = max(shown, key=lambda p: (shown[p], -PRECISIONS.index(p)))
+    declared = copy.copy(candidate)
+    declared.conventions = {**candidate.conventions, "dtype": agreed}
+    result = []
+    for c in checks:
+        less = c.precision and PRECISIONS.index(c.precision) - PRECISIONS.index(agreed)
+        if less and (c.outcome == "pass" if less < 0 else c.outcome == "fail"):
+            wrong = {r.operation for r in checks if r.outcome == "fail" and r is not c}
+            again = replace(judged(OPERATIONS[c.operation], declared, seed, wrong), seconds=c.seconds)
+            if less < 0 and again.outcome == "fail":
+                text = f"the adapter's other operations are {agreed}; declare dtype {c.precision!r} if that is meant"
+                again = replace(again, message=f"{again.message}; {text}")
+            c = again
+        result.append(c)
+    return result
 
 
 def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str, Any], list[Check]]:

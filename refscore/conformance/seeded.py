@@ -24,7 +24,7 @@ import numpy as np
 from refscore.conformance import conventions
 from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.chance import Finding, ratio, seed_of, share, standard_normal, variance
-from refscore.conformance.diagnosis import Equals, _agreement, mistaken
+from refscore.conformance.diagnosis import Equals, agreement, mistaken
 from refscore.conformance.judge import SINGLE, Climb, evaluate, rungs_of
 from refscore.conformance.ladders.setting import Rung, linear, nothing, points
 from refscore.conformance.mistakes import CATALOGUE
@@ -289,7 +289,7 @@ class Noise:
             def of(r, a, m=m):
                 return mistaken(m, r, a)
 
-            if self.by_itself and _agreement(self.climb, of, setting, self.climb.eps, 0.0) is None:
+            if self.by_itself and agreement(self.climb, of, setting, self.climb.eps, 0.0) is None:
                 continue
             try:
                 z = [self._standardised(case, answer, setting, of) for case, answer in drawn]

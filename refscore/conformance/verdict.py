@@ -11,8 +11,11 @@ import numpy as np
 from refscore.conformance.causes import explained
 from refscore.conformance.diagnosis import Equals, diagnose
 from refscore.conformance.expectations import line
-from refscore.conformance.judge import Climb
+from refscore.conformance.judge import DOUBLE, SINGLE, Climb
 from refscore.conformance.reproducer import script
+
+PRECISIONS = ("float16", "float32", "float64")
+"""From coarse to fine; what is coarser still is judged like float16."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
     base = Check(
         operation.name, operation.name, "pass", operation.category, error, allowed, conventions=dict(setting),
         inferred=tuple(k for k in operation.keys if k not in declared) if sure else (), rungs=len(climb.answers), failing=failing,
-        precision={2.0**-52: "float64", 2.0**-23: "float32"}.get(eps, f"eps {eps:.1g}"),
+        precision=_precision(eps),
     )
     if not failing and len(climb.left_out) > len(climb.rungs):
         text = f"right as far as it goes, but it is not implemented on most rungs: {', '.join(climb.left_out)}"
@@ -94,6 +97,11 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
         base, message = replace(base, expectation=str(theorem)), f"{message}; {theorem}"
     causes = explained(climb, setting, eps, wrong)
     return replace(base, outcome="fail", message=message, diagnosis=equal, causes=causes)
+
+
+def _precision(eps: float) -> str:
+    """The precision whose unit roundoff this is, or else the next that is coarser."""
+    return PRECISIONS[2 if eps <= DOUBLE else 1 if eps <= SINGLE else 0]
 
 
 def _contradiction(climb: Climb, eps: float) -> str:
