@@ -2,7 +2,8 @@
 
 A failing operation is compared with every known mistake in it, on every rung: the candidate equals a mistake when all its
 answers do, within the tolerance. How many digits agree is said; what the author did is not, for several roads lead to one number.
-Besides the catalogue: a constant factor, a factor that is a power of the dimension or of the batch, single precision.
+Besides the catalogue: a constant factor, a factor that is a power of the dimension or of the batch, and errors that are small
+(`refscore.conformance.nearly`).
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from refscore.conformance import conventions
-from refscore.conformance.judge import DOUBLE, SINGLE, Climb, as_list, evaluate, ratio
+from refscore.conformance.judge import SINGLE, Climb, as_list, evaluate, ratio
 from refscore.conformance.ladders.setting import Rung
 from refscore.conformance.mistakes import CATALOGUE, Mistake
+from refscore.conformance.nearly import lost_digits, unknown
 from refscore.conformance.reference import Reference
 from refscore.conformance.spec import Spec
 
@@ -54,9 +56,11 @@ def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
     near = [(m, settings) for m in _candidates(climb.operation.name) if (settings := list(_plausible(climb, m, setting, eps)))]
     found = [e for e in (_equals(climb, m, settings, setting, eps) for m, settings in near) if e]
     if not found:
-        found = [e for e in (*_factors(climb, setting, eps), _precision(climb, setting, eps)) if e]
+        found = [*_factors(climb, setting, eps), *[Equals(*said) for said in lost_digits(climb, setting, eps)]]
     if not found:
         found = [e for e in (_equals(climb, m, settings, setting, eps, LOOSE) for m, settings in near) if e]
+    if not found:
+        found = [Equals(*said) for said in unknown(climb, setting)]
     best = max((e.digits for e in found), default=0)
     found = [e for e in found if e.digits >= best - _NEARLY]  # where tolerances are wide, something else is near
     return sorted(found, key=lambda e: (e.legitimate, -e.digits))
@@ -206,10 +210,10 @@ def agreement(climb: Climb, of: Callable, setting: dict[str, Any], eps: float, r
         if [v.shape for v in values] != [w.shape for w in wrong]:
             return None
         size = max(float(np.abs(w).max(initial=0)) for w in wrong)
-        for value, w, unit in zip(values, wrong, _units(climb, i, setting, wrong), strict=True):
+        for value, w, allowed in zip(values, wrong, _allowed(climb, i, setting, wrong, eps), strict=True):
             scale = np.abs(climb.wanted(i, setting)[0]).max(initial=0) if w.ndim == 0 else 0.0
             larger = max(1.0, size / scale) if scale > 0 else 1.0
-            if ratio(value, w, 4 * larger * (eps + DOUBLE) * unit + relative * max(size, 1e-300)) > 1:
+            if ratio(value, w, 4 * larger * allowed + relative * max(size, 1e-300)) > 1:
                 return None
             worst = max(worst, float(np.abs(value - w).max(initial=0)) / size if size else 0.0)
         seen = True
@@ -222,12 +226,12 @@ def _given(climb: Climb, i: int, setting: dict[str, Any]) -> list[np.ndarray] | 
     return climb.values(i, setting) if answer.values is not None else answer.misshapen
 
 
-def _units(climb: Climb, i: int, setting: dict[str, Any], wrong: list[np.ndarray]) -> list[np.ndarray]:
-    """The tolerance over eps, for numbers of the wrong shapes the largest."""
-    units = climb.allowed(i, setting)
-    if [u.shape for u in units] == [w.shape for w in wrong]:
-        return units
-    return [np.full(w.shape, max(u.max(initial=0) for u in units)) for w in wrong]
+def _allowed(climb: Climb, i: int, setting: dict[str, Any], wrong: list[np.ndarray], eps: float) -> list[np.ndarray]:
+    """The tolerance, for numbers of the wrong shapes the largest."""
+    allowed = climb.tolerance(i, setting, eps)
+    if [a.shape for a in allowed] == [w.shape for w in wrong]:
+        return allowed
+    return [np.full(w.shape, max(a.max(initial=0) for a in allowed)) for w in wrong]
 
 
 def exists(m: Mistake, reference: Reference, rungs: list[Rung], right: dict[tuple, list[np.ndarray]] | None = None) -> bool:
@@ -261,6 +265,8 @@ def _factors(climb: Climb, setting: dict[str, Any], eps: float):
         "1/n times": lambda a: 1 / _n(a),
     }
     for text, factor in kinds.items():
+        if all(factor(rung.arguments) == 1 for rung in climb.rungs):
+            continue
         digits = agreement(climb, partial(_times, climb, factor), setting, eps, 0.0)
         if digits is not None:
             yield Equals(text.replace(" ", "_"), digits, f"{text} the right value on every rung")
@@ -296,16 +302,3 @@ def _d(arguments: dict[str, Any]) -> float:
 
 def _n(arguments: dict[str, Any]) -> float:
     return float(len(_rows(arguments)))
-
-
-def _precision(climb: Climb, setting: dict[str, Any], eps: float) -> Equals | None:
-    if eps >= SINGLE or any(climb.excess(i, setting, SINGLE) > 1 for i in range(len(climb.answers))):
-        return None
-    digits = agreement(climb, partial(_times, climb, lambda a: 1.0), setting, SINGLE, 0.0)
-    if digits is None:
-        return None
-    if all(climb.rungs[i].strict for i in range(len(climb.answers)) if climb.excess(i, setting, eps) > 1):
-        return Equals("cancellation", digits, "digits are lost near t = 0, where 1 - exp(-x) cancels: write -expm1(-x)")
-    return Equals(
-        "single_precision", digits, "right to the digits of single precision: something on the way is float32; "
-        "compute in float64, or declare dtype 'float32'")

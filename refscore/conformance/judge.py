@@ -21,7 +21,7 @@ from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.ladders.setting import Rung, Setting
 from refscore.conformance.operations import Operation
 from refscore.conformance.reference import Reference
-from refscore.conformance.tolerance import tolerance
+from refscore.conformance.tolerance import own_error, tolerance
 
 DOUBLE = float(np.finfo(np.float64).eps)
 SINGLE = float(np.finfo(np.float32).eps)
@@ -40,6 +40,7 @@ class Known:
 
     wanted: dict[tuple, list[np.ndarray]] = field(default_factory=dict)
     unit: dict[tuple, list[np.ndarray]] = field(default_factory=dict)
+    own: dict[tuple, list[np.ndarray]] = field(default_factory=dict)
     wrong: dict[tuple, list[np.ndarray] | None] = field(default_factory=dict)
 
 
@@ -91,6 +92,17 @@ class Climb:
                                         self.wanted(i, setting), rung.strict)
         return self.known.unit[key]
 
+    def tolerance(self, i: int, setting: dict[str, Any], eps: float) -> list[np.ndarray]:
+        """How far the candidate's numbers may be off on rung i: its rounding, and the reference's rounding and own errors."""
+        allowed = self.allowed(i, setting)
+        if self.operation.needs != "sde":
+            return [(eps + DOUBLE) * a for a in allowed]
+        key, name = (self.rungs[i].name, *setting.items()), self.operation.name
+        if key not in self.known.own:
+            self.known.own[key] = own_error(self.reference(setting), lambda r, a: evaluate(name, r, a), self.rungs[i].arguments,
+                                            self.wanted(i, setting))
+        return [(eps + DOUBLE) * a + own for a, own in zip(allowed, self.known.own[key], strict=True)]
+
     def reference(self, setting: dict[str, Any]) -> Reference:
         """The reference under these conventions; what they leave open is as declared."""
         declared = {k: v for k, v in self.candidate.conventions.items() if k == "predicts"}
@@ -103,10 +115,10 @@ class Climb:
         the other rungs first.
         """
         if "predicts" in self.operation.keys and not (self.candidate.has("model") or "predicts" in self.candidate.conventions):
-            self.rungs = sorted(self.rungs, key=_is_mixture)
+            self.rungs = sorted(self.rungs, key=is_mixture)
         shapes = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
         for i, rung in enumerate(self.rungs):
-            if _is_mixture(rung):
+            if is_mixture(rung):
                 self.candidate.assumed = (self.infer(self.eps, self.candidate.conventions) or {}).get("predicts", "score")
             wanted = self.wanted(i, shapes)
             answer = self.candidate.call(self.operation.name, rung.arguments, wanted)
@@ -162,7 +174,7 @@ class Climb:
         near = [far * np.abs(w).max(initial=0) + RESIDUE * eps for w in wanted]
         if eps <= SINGLE and any(ratio(v, w, a) > 1 for v, w, a in zip(values, wanted, near, strict=True)):
             return np.inf  # far off, whatever the tolerance: no need to find it
-        return max(ratio(v, w, eps * a + DOUBLE * a) for v, w, a in zip(values, wanted, self.allowed(i, setting), strict=True))
+        return max(ratio(v, w, a) for v, w, a in zip(values, wanted, self.tolerance(i, setting, eps), strict=True))
 
     def values(self, i: int, setting: dict[str, Any]) -> list[np.ndarray] | None:
         """The candidate's values on rung i in the shapes that these conventions want; None where they have others."""
@@ -193,8 +205,10 @@ class Climb:
         return None
 
     def unsure(self) -> dict[str, Any]:
-        """The conventions that a wrong answer is compared under: the first that give arrays of its shapes."""
+        """What a wrong answer is compared under: the first conventions that give arrays of its shapes, of DDPM's loss with eps."""
         settings = list(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
+        if self.operation.name.startswith("ddpm_loss"):
+            settings.sort(key=lambda s: s["predicts"] not in ("eps", self.candidate.conventions.get("predicts")))
         for i, answer in enumerate(self.answers):
             shape = () if answer.values is None else answer.values[0].shape
             if np.prod(shape) > 1 and shape != self.wanted(i, settings[0])[0].shape:
@@ -202,7 +216,8 @@ class Climb:
         return settings[0]
 
 
-def _is_mixture(rung: Rung) -> bool:
+def is_mixture(rung: Rung) -> bool:
+    """Whether the model is a mixture, whose output follows what is declared."""
     model = rung.arguments.get("model")
     return model is not None and model.kind == "mixture"
 

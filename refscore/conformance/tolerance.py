@@ -8,7 +8,9 @@ reference, at a size delta where they can be measured:
 
 u uniform in [-1, 1], anew for every number. Points, times, weights of models, step sizes are changed; so are the process's alpha,
 drift and diffusion; and of sigma^2 = 1 - alpha^2 it is the difference that is rounded, so that sigma is off by eps alpha^2/sigma^2
-more. K = 1024 is room for many roundings in a row (two layers, five dimensions, thirteen steps) and for forms that round more;
+more. (Of OU it is that of s^2/(2 beta) (1 - alpha^2), with a factor that is large where beta is small: half of the digits may go.)
+A process whose drift and diffusion come by differences says how well it knows them, and is changed by that much as well.
+K = 1024 is room for many roundings in a row (two layers, five dimensions, thirteen steps), and for forms that round more;
 known mistakes are further away by many orders.
 
 What this cannot see: an implementation that loses digits by a detour, where a direct way would keep them. On rungs marked
@@ -18,17 +20,21 @@ What this cannot see: an implementation that loses digits by a detour, where a d
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from refscore.conformance.reference import Reference
-from refscore.conformance.spec import Spec
+from refscore.conformance.spec import Spec, column
+from refscore.processes import OU
 
 K = 1024
 HALF = 2.0**26
 """K where half of the digits may be lost."""
 DELTA = 1e-6
+HALF_LOST = 0.1 / DELTA
+"""Units of rounding in sigma^2 that an unlucky formula may cost: K of them are 2e-8, half of the digits."""
 TRIALS = 6
 
 
@@ -48,7 +54,9 @@ class Shaken:
         sigma = self._process.sigma(t)
         if self._strict:
             return self._off(sigma)
-        lost = DELTA * self._rng.uniform(-1, 1, np.shape(sigma)) * (sigma**2 + self._process.alpha(t) ** 2)
+        square = self._process.alpha(t) ** 2
+        more = np.minimum((_whole(self._process) - 1) * square, sigma**2 * HALF_LOST)
+        lost = DELTA * self._rng.uniform(-1, 1, np.shape(sigma)) * (sigma**2 + square + more)
         return np.sqrt(np.maximum(sigma**2 + lost, 0))
 
     def drift(self, x, t):
@@ -66,6 +74,43 @@ class Shaken:
 
     def marginal(self, density, t):
         return density.corrupted(float(self.alpha(t)), float(self.sigma(t)))
+
+
+def _whole(process: Any) -> float:
+    """c of sigma^2 = c (1 - alpha^2), as it is usually written, where c is more than 1."""
+    if isinstance(process, OU) and process.beta > 0:
+        return max(1.0, process.g**2 / (2 * process.beta))
+    return 1.0
+
+
+class Blurred:
+    """A process whose drift and diffusion are off by their own errors, up or down by these signs."""
+
+    def __init__(self, process: Any, of_drift: int, of_diffusion: int):
+        self._process, self._of_drift, self._of_diffusion = process, of_drift, of_diffusion
+
+    def __getattr__(self, name: str):
+        return getattr(self._process, name)
+
+    def drift(self, x, t):
+        return self._process.drift(x, t) + self._of_drift * column(self._process.coefficient_errors(t)[0]) * x
+
+    def diffusion(self, t):
+        return self._process.diffusion(t) + self._of_diffusion * self._process.coefficient_errors(t)[1]
+
+    def exponential_step(self, t, s):
+        a, b, v = self._process.exponential_step(t, s)
+        factor = (self.diffusion(t) / self._process.diffusion(t)) ** 2
+        return a, b * factor, v * factor
+
+
+def own_error(reference: Reference, evaluate: Any, arguments: dict[str, Any], wanted: list[np.ndarray]) -> list[np.ndarray]:
+    """The reference's own error beyond rounding, absolute: where its process takes differences for derivatives."""
+    spread = [np.zeros(value.shape) for value in wanted]
+    for signs in product((1, -1), repeat=2) if hasattr(reference.process, "coefficient_errors") else ():
+        off = evaluate(Reference(Blurred(reference.process, *signs), reference.conventions), arguments)
+        spread = [np.maximum(s, np.abs(o - w)) for s, o, w in zip(spread, off, wanted, strict=True)]
+    return [_row_max(s) for s in spread]
 
 
 def shaken(value: Any, rng: np.random.Generator) -> Any:

@@ -114,24 +114,34 @@ class Path(GaussianPath):
     def diffusion(self, t):
         """sqrt(2 sigma (sigma' - sigma alpha'/alpha))."""
         t = self._time(t)
-        return np.sqrt(self._variance_rate(t.reshape(-1))).reshape(t.shape)[()]
+        return np.sqrt(self._variance_rate(t.reshape(-1))[0]).reshape(t.shape)[()]
 
-    def _variance_rate(self, t: np.ndarray) -> np.ndarray:
-        """g^2 (n,)."""
+    def coefficient_errors(self, t) -> tuple:
+        """Absolute errors of ``rate`` and ``diffusion`` that differences leave; 0 where slopes are given."""
+        t = self._time(t)
+        flat = t.reshape(-1)
+        of_rate = self._slope(self._alpha, self.signal_slope, flat)[1] / self._alpha(flat)
+        g2, off = self._variance_rate(flat)
+        of_g = off / np.maximum(np.sqrt(g2), np.sqrt(off / 2) + np.finfo(np.float64).tiny)
+        return of_rate.reshape(t.shape)[()], of_g.reshape(t.shape)[()]
+
+    def _variance_rate(self, t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """g^2 (n,) and the error that slopes by differences leave in it."""
         alpha = self._nonzero(self._alpha(t), t, "alpha", "g^2").reshape(-1)
         sigma = self._sigma(t)
-        down = 2 * sigma**2 * self._slope(self._alpha, self.signal_slope, t)[0] / alpha
+        down, lost = (2 * sigma**2 * part / alpha for part in self._slope(self._alpha, self.signal_slope, t))
         slope, off = self._slope(self._sigma, self.noise_slope, t)
         up, off = 2 * sigma * slope, 2 * sigma * off
         if self.noise_slope is None:  # sigma^2 is smooth where sigma starts like sqrt(t), and the better known of the two is taken
             of_square, its_off = self._slope(lambda u: self._sigma(u) ** 2, None, t)
-            up = np.where((its_off < off) | (sigma == 0), of_square, up)
+            better = (its_off < off) | (sigma == 0)
+            up, off = np.where(better, of_square, up), np.where(better, its_off, off)
         g2 = up - down
         rounding = 1e-9 * (np.abs(up) + np.abs(down))
         if (g2 < -rounding).any():
             at = int(np.argmin(g2))
             raise ValueError(f"g^2 is {g2[at]} at t = {t[at]}: sigma/alpha falls there; noise must grow against the signal")
-        return np.maximum(g2, 0)
+        return np.maximum(g2, 0), off + lost
 
     def _integrated_rate(self, s, t):
         with np.errstate(divide="ignore"):
@@ -156,7 +166,7 @@ class Path(GaussianPath):
     def _integral(self, low: np.ndarray, high: np.ndarray, factor: Callable) -> np.ndarray:
         """int factor(u) g(u)^2 du over each interval (n,)."""
         noise = 64 * _EPS if self.signal_slope and self.noise_slope else _DIFFERENCES
-        return _quadrature.integrals(lambda u, i: factor(u, low[i], high[i]) * self._variance_rate(u), low, high, noise)[0]
+        return _quadrature.integrals(lambda u, i: factor(u, low[i], high[i]) * self._variance_rate(u)[0], low, high, noise)[0]
 
     def _alpha(self, t: np.ndarray) -> np.ndarray:
         return _validate.of_time(self.signal, t, "alpha")

@@ -254,6 +254,11 @@ def posterior_variance_clipped(a):
     return a.answer(variance=a.variance if a.index > 1 else a.p.beta(2) * (a.p.sigma(1) / a.p.sigma(2)) ** 2)
 
 
+@posterior("variance beta at i = 1", "0 at i = 1", "beta where beta~ vanishes, so that its logarithm exists")
+def posterior_variance_beta_first(a):
+    return a.answer(variance=a.variance if a.index > 1 else a.beta)
+
+
 @posterior("sigma ratio not squared", "(1 - ab_{i-1})/(1 - ab_i)", "roots of 1 - alpha-bar")
 def posterior_ratio_rooted(a):
     return a.answer(noisy=np.sqrt(1 - a.beta) * a.sigma_1 / a.sigma, variance=a.beta * a.sigma_1 / a.sigma)

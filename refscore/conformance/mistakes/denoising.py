@@ -245,11 +245,21 @@ def straight_lines(at):
 
 @denoising("alpha and sigma of index i - 1", "of index i", "lucidrains#18: alpha-bar shifted by one", ALONG)
 def one_early(at):
+    return _at_index(at, lambda i, last: i - 1)
+
+
+@denoising("alpha and sigma of index i - 1, and of N at i = 1", "of index i", "an array from 0 read at i - 2: index -1", ALONG)
+def one_early_wraps(at):
+    return _at_index(at, lambda i, last: np.where(i > 1, i - 1, last))
+
+
+def _at_index(at, other):
     process = at.loss.process
     if not hasattr(process, "betas"):
         raise Undefined("times have no neighbours")
-    before = np.asarray(at.time[0]) - 1
-    return replace(at, alpha=process.alpha(before), sigma=process.sigma(before)).rows()
+    index = other(np.asarray(at.time[0]), len(process))
+    sigma = np.maximum(process.sigma(index), 1e-100)  # at index 0 the error of eps is divided by it, and multiplied again
+    return replace(at, alpha=process.alpha(index), sigma=sigma).rows()
 
 
 @denoising("beta_i for 1 - alpha-bar_i", "the product", "alpha for alpha-bar: cumprod forgotten", ALONG)
