@@ -78,14 +78,13 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         kind = stop.answer.kind
         outcome = "unsupported" if kind == "unsupported" else "fail" if kind in ("shape", "not finite") else "error"
         return Check(operation.name, operation.name, outcome, message=stop.answer.problem, **named)
-    law, tests = recognised(M, np.sqrt(K * eps))
+    law = law_of(M, np.sqrt(K * eps))
+    tests = tests_of(law, M.sum(axis=0), ROWS)
     alarms = [t for t in tests if t.alarm]
     if not alarms:
         text = f"directions of law {law}, {len(tests)} tests; the nearest to an alarm: {min(tests, key=lambda t: t.p)}"
         return Check(operation.name, operation.name, "pass", message=text, rungs=len(rungs) + 1, **named)
-    mean = M.mean(axis=0)
-    text = (f"the directions do not have E vv' = I: {alarms[0]}; the mean of v_j^2 is {np.diag(mean).mean():.3f}, that of v_j v_k "
-            f"{mean[np.triu_indices(COLUMNS, 1)].mean():.3f}{_uniform(mean)}")
+    text = f"the directions do not have E vv' = I: {alarms[0]}; {moments(M.mean(axis=0))}"
     return Check(operation.name, operation.name, "fail", message=text, first_failing_rung="the law of the directions", **named)
 
 
@@ -100,33 +99,43 @@ def read_off(ask, x: np.ndarray) -> np.ndarray:
     return M
 
 
-def recognised(M: np.ndarray, near: float) -> tuple[str, list[Finding]]:
-    """The law of the directions, as far as single ones show it, and the tests that it must pass; every law has as many."""
-    n, d, _ = M.shape
-    pairs = list(combinations(range(d), 2))
-    level = share() / (d + 2 * len(pairs))
-    squares = {f"v_{j}^2": M[:, j, j] for j in range(d)}
-    for j, k in pairs:
-        for sign, word in ((1, "+"), (-1, "-")):
-            squares[f"(v_{j} {word} v_{k})^2/2"] = (M[:, j, j] + M[:, k, k]) / 2 + sign * (M[:, j, k] + M[:, k, j]) / 2
+def law_of(M: np.ndarray, near: float) -> str:
+    """The law of the directions, as far as single ones show it, vv' in M (n, d, d)."""
+    d = M.shape[-1]
     diagonal = np.diagonal(M, axis1=1, axis2=2)
     if np.abs(diagonal - 1).max() <= near and np.abs(np.abs(M) - 1).max() <= near:
-        return "rademacher", [count(int((M[:, j, k] > 0).sum()), n, 0.5, level, f"v_{j} v_{k} > 0") for j, k in pairs]
-    if np.abs(diagonal.sum(axis=1) - d).max() <= near * d:
-        return "sphere", [hoeffding(s, d, level, name) for name, s in squares.items()]
-    return "gaussian", [variance(float(s.sum()), n, level, name) for name, s in squares.items()]
+        return "rademacher"
+    return "sphere" if np.abs(diagonal.sum(axis=1) - d).max() <= near * d else "gaussian"
 
 
-def hoeffding(values: np.ndarray, top: float, level: float, name: str) -> Finding:
-    """The mean of independent values in [0, top] against 1 (Hoeffding 1963)."""
-    n = len(values)
-    found = abs(float(values.mean()) - 1)
+def tests_of(law: str, total: np.ndarray, n: int) -> list[Finding]:
+    """The tests that n directions of a law must pass, the sum of vv' being ``total`` (d, d); every law has at most d^2."""
+    d = len(total)
+    pairs = list(combinations(range(d), 2))
+    level = share() / (d + 2 * len(pairs))
+    if law == "rademacher":
+        return [count(int(np.rint((n + total[j, k]) / 2)), n, 0.5, level, f"v_{j} v_{k} > 0") for j, k in pairs]
+    sums = {f"v_{j}^2": total[j, j] for j in range(d)}
+    for j, k in pairs:
+        for sign, word in ((1, "+"), (-1, "-")):
+            sums[f"(v_{j} {word} v_{k})^2/2"] = (total[j, j] + total[k, k]) / 2 + sign * (total[j, k] + total[k, j]) / 2
+    if law == "sphere":
+        return [hoeffding(s / n, n, d, level, name) for name, s in sums.items()]
+    return [variance(float(s), n, level, name) for name, s in sums.items()]
+
+
+def hoeffding(mean: float, n: int, top: float, level: float, name: str) -> Finding:
+    """The mean of n independent values in [0, top] against 1 (Hoeffding 1963)."""
+    found = abs(float(mean) - 1)
     limit, more = (top * np.sqrt(np.log(2 / a) / (2 * n)) for a in (level, 0.01))
     return Finding(name, n, 2 * float(np.exp(-2 * n * (found / top) ** 2)), level, found, limit, limit + more)
 
 
-def _uniform(mean: np.ndarray) -> str:
-    if np.abs(np.diag(mean) - 1 / 3).max() > 0.02:
-        return ""
-    apart = mean[~np.eye(len(mean), dtype=bool)]
-    return "; as of U(0, 1)" if np.abs(apart - 0.25).max() < 0.02 else "; as of U(-1, 1)" if np.abs(apart).max() < 0.02 else ""
+def moments(mean: np.ndarray) -> str:
+    """The mean of vv' in words."""
+    squares, apart = np.diag(mean), mean[~np.eye(len(mean), dtype=bool)]
+    text = f"the mean of v_j^2 is {squares.mean():.3f}, that of v_j v_k {apart.mean():.3f}"
+    if np.abs(squares - 1 / 3).max() > 0.02:
+        return text
+    uniform = "U(0, 1)" if np.abs(apart - 0.25).max() < 0.02 else "U(-1, 1)" if np.abs(apart).max() < 0.02 else ""
+    return f"{text}; as of {uniform}" if uniform else text

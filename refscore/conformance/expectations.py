@@ -64,7 +64,7 @@ class Line:
 def line(climb: Climb, setting: dict[str, Any], eps: float) -> Line | None:
     """The line of one of `LOSSES`; None for other operations, and where the candidate is slow or does not answer."""
     name = climb.operation.name
-    if name not in LOSSES:
+    if name not in LOSSES or climb.candidate.takes_seed(name):
         return None
     reference = climb.reference(setting)
     energies = climb.candidate.conventions.get("predicts") == "energy"

@@ -61,7 +61,7 @@ class Climb:
         if key not in self.known.wanted:
             plain = self.plain(setting)
             self.known.wanted[key] = (
-                evaluate(self.operation.name, self.reference(setting), self.rungs[i].arguments) if plain == setting
+                self.right(self.reference(setting), self.rungs[i].arguments) if plain == setting
                 else self.scaled(i, self.wanted(i, plain), setting))
         return self.known.wanted[key]
 
@@ -87,8 +87,8 @@ class Climb:
         """The tolerance on rung i, in units of the candidate's eps."""
         key = (self.rungs[i].name, *setting.items())
         if key not in self.known.unit:
-            rung, name = self.rungs[i], self.operation.name
-            self.known.unit[key] = tolerance(self.reference(setting), lambda r, a: evaluate(name, r, a), rung.arguments,
+            rung = self.rungs[i]
+            self.known.unit[key] = tolerance(self.reference(setting), self.right, rung.arguments,
                                         self.wanted(i, setting), rung.strict)
         return self.known.unit[key]
 
@@ -108,6 +108,14 @@ class Climb:
         declared = {k: v for k, v in self.candidate.conventions.items() if k == "predicts"}
         return Reference(self.candidate.process, {**declared, **setting})
 
+    def right(self, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
+        """What the reference returns."""
+        return evaluate(self.operation.name, reference, arguments)
+
+    def ask(self, arguments: dict[str, Any], wanted: list[np.ndarray]) -> Answer:
+        """The candidate's answer."""
+        return self.candidate.call(self.operation.name, arguments, wanted)
+
     def climb(self) -> None:
         """Ask the candidate on every rung.
 
@@ -121,17 +129,17 @@ class Climb:
             if is_mixture(rung):
                 self.candidate.assumed = (self.infer(self.eps, self.candidate.conventions) or {}).get("predicts", "score")
             wanted = self.wanted(i, shapes)
-            answer = self.candidate.call(self.operation.name, rung.arguments, wanted)
+            answer = self.ask(rung.arguments, wanted)
             if answer.kind == "shape" and "over_batch" in self.operation.keys and not self.gradient:  # rows for a number, or so
                 other = "mean" if shapes["over_batch"] == "none" else "none"
-                again = self.candidate.call(self.operation.name, rung.arguments, self.wanted(i, {**shapes, "over_batch": other}))
+                again = self.ask(rung.arguments, self.wanted(i, {**shapes, "over_batch": other}))
                 answer = again if again.kind != "shape" and "over_batch" not in self.candidate.conventions else answer
             self.answers.append(answer)
             if answer.kind == "slow":
                 break
         first = self.answers[0]
         if first.values is not None and len(self.answers) > 1:
-            again = self.candidate.call(self.operation.name, self.rungs[0].arguments, first.values)
+            again = self.ask(self.rungs[0].arguments, first.values)
             if again.values is None or any(ratio(a, b, COARSEST * np.abs(b)) > 1 for a, b in zip(again.values, first.values,
                                                                                               strict=True)):
                 text = "asked again with the same arguments it answers otherwise: it keeps a state, or draws without a seed"

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from refscore import __version__
-from refscore.conformance import contrastive, conventions, directions, likelihood, sampled, seeded
+from refscore.conformance import contrastive, conventions, directions, drawn, likelihood, sampled, seeded
 from refscore.conformance.candidate import BrokenAdapter, Candidate
 from refscore.conformance.chance import FALSE_ALARM_BUDGET as FALSE_ALARM_BUDGET
 from refscore.conformance.diagnosis import Equals, exists
@@ -117,6 +117,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str
         return sampled.judged(operation, candidate, seed)
     if candidate.takes_seed(operation.name) and operation.name == "hutchinson":
         return directions.judged(operation, candidate, seed)
+    if candidate.takes_seed(operation.name) and operation.name in drawn.LOSSES:
+        return drawn.judged(operation, candidate, seed, wrong)
     if candidate.takes_seed(operation.name):
         return seeded.judged(operation, candidate, seed)
     return verdict(Climb(operation, candidate, rungs_of(operation, candidate)), wrong)
@@ -126,8 +128,9 @@ def unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
     """The outcome, and why, where there is nothing to call; None where there is."""
     if not candidate.has(operation.name):
         return "unsupported", "the adapter does not have it"
-    if candidate.takes_seed(operation.name) and operation.name not in ("rbm_cd_gradient", "sample", "hutchinson", *seeded.STATE):
-        return "inconclusive", "it draws its own noise: give it a last argument noise, and it can be judged by equality"
+    if candidate.takes_seed(operation.name) and operation.name not in (
+            "rbm_cd_gradient", "sample", "hutchinson", *seeded.STATE, *drawn.LOSSES):
+        return "inconclusive", "it has a last argument seed, and nothing to draw: take it away"
     if not operation.needs:
         return None
     if candidate.process is None:

@@ -25,11 +25,10 @@ from refscore.conformance import conventions
 from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.chance import Finding, ratio, seed_of, share, standard_normal, variance
 from refscore.conformance.diagnosis import Equals, agreement, mistaken
-from refscore.conformance.judge import SINGLE, Climb, evaluate, rungs_of
+from refscore.conformance.judge import SINGLE, Climb, rungs_of
 from refscore.conformance.ladders.setting import Rung, linear, nothing, points
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import Operation
-from refscore.conformance.reference import Reference
 from refscore.conformance.spec import Spec
 from refscore.conformance.tolerance import K
 from refscore.conformance.verdict import Check, verdict
@@ -82,10 +81,6 @@ class Subtracted(Climb):
             arrays = {**spec.arrays, "b": np.zeros(spec.dim)}
             changed["model"] = replace(spec, arrays=arrays) if many else nothing(spec.dim, spec.takes_time, self.energies)
         return changed
-
-    def right(self, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
-        """What the reference returns."""
-        return evaluate(self.operation.name, reference, arguments)
 
     def allowed(self, i: int, setting: dict[str, Any]) -> list[np.ndarray]:
         """As ever, and the rounding of what was subtracted."""
