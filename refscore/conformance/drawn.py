@@ -2,12 +2,13 @@ r"""Losses that draw their own noise or directions: these are read off, and then
 
 A loss with a seed is a black box J(model; seed). But its models are ours to choose, and the noise of one seed is the same for all.
 
-Denoising. With s(x) = a x_j + b in column j, J is sum_r c_r (a x~_rj + b + t_rj)^2 + ..., x~ the noisy point, -t the target. Moving
-x0_rj by +-h moves x~_rj by +-alpha h and nothing else, so that
+Denoising. With s(x) = a x_j + b in column j, J is sum_r c_r (a x~_rj + b + t_rj)^2 + ..., x~ the noisy point, -t the target, both
+linear in x0 and in the noise. By what a x~ + t moves when x0_rj moves by +-h is not known, nor is c_r, but in all differences they
+are a factor:
 
-    D(a, b) = J(x0_rj = h) - J(x0_rj = -h) = 4 a alpha h c_r (a x~_rj + b + t_rj)
+    D(a, b) = J(x0_rj = h) - J(x0_rj = -h) = 4 c_r h (a dx~/dx0 + dt/dx0) (a x~_rj + b + t_rj)
 
-gives x~ and t apart, whatever c_r and alpha are: with S = (D(1, 1) - D(1, -1))/2 they are (D(1, 0) +- D(-1, 0))/2S.
+and (D(a, 1) + D(a, -1))/(D(a, 1) - D(a, -1)) = a x~ + t, for three a, gives x~ and t (of a wrong loss too, and apart).
 
 Sliced. With s_j(x) = tanh(+-x_k), row r at 0 and all others far away, where tanh is flat, (v's)^2 and ||s||^2 are the same for both
 signs, and half the difference is c_r v_rj v_rk. (c, and so the conventions of scale, from E v_j^2 = 1, over many rows.)
@@ -20,7 +21,6 @@ noise by counting the points beyond thresholds, s_1(x) = +-1 on the two sides, o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import product
@@ -96,7 +96,7 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Any = f
     try:
         box.repeats()
         read = Directions(box) if sliced else Noise(box)
-        found = _best(verdict(replace(box.climb, rungs=way, answers=[], known=Known()), wrong) for way in read.rungs(rungs))
+        found = _verdict([replace(box.climb, rungs=way, answers=[], known=Known()) for way in read.rungs(rungs)], wrong)
         if found.outcome != "pass":
             return replace(found, message=f"{found.message} (what it draws is read off)")
         tests = read.tests()
@@ -110,14 +110,15 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Any = f
     return replace(found, message=f"{read.what} read off and tested: {len(tests)} tests, the nearest to an alarm: {nearest}")
 
 
-def _best(verdicts: Iterable[Check]) -> Check:
-    """The first that passes or knows why not; else the first."""
-    seen: list[Check] = []
-    for c in verdicts:
-        if c.outcome == "pass" or c.diagnosis or c.causes:
-            return c
-        seen.append(c)
-    return seen[0]
+def _verdict(climbs: list[Drawn], wrong: Any) -> Check:
+    """Of what was read off in several ways the one that is right; else the first that says why not; else the first."""
+    for climb in climbs:
+        climb.climb()
+        setting = climb.infer(climb.eps, climb.candidate.conventions)
+        if setting is not None and all(climb.excess(i, setting, climb.eps) <= 1 for i in range(len(climb.answers))):
+            return verdict(replace(climb, answers=[]), wrong)
+    verdicts = [verdict(replace(climb, answers=[]), wrong) for climb in climbs]
+    return next((c for c in verdicts if c.diagnosis or c.causes), verdicts[0])
 
 
 @dataclass
@@ -215,9 +216,9 @@ class Noise:
         """The ladder with the noise as it was read off: from the points, and from the targets, should the points be wrong."""
         def read_off(rung: Rung) -> tuple[np.ndarray, ...]:
             points, targets = self.read(rung.arguments)
-            sigma = self.levels(rung.arguments)[1][:, None]
+            alpha, sigma = (level[:, None] for level in self.levels(rung.arguments))
             both = np.sign(points) * np.sqrt(np.maximum(points * targets, 0))
-            return points / sigma, sigma * targets, -targets, both
+            return points / sigma, sigma * targets, -targets, -targets / alpha, both  # targets of the score, eps, v
 
         shapes: dict[tuple, tuple] = {}
         for rung in rungs:  # the noise of one seed depends on the shape alone
@@ -225,7 +226,7 @@ class Noise:
             if shape not in shapes:
                 shapes[shape] = read_off(rung)
         self.some = shapes[max(shapes)][0]
-        for way in range(4):
+        for way in range(5):
             yield [replace(r, arguments={**r.arguments, "noise": shapes[r.arguments["x0"].shape][way]}) for r in rungs]
 
     def read(self, arguments: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -233,6 +234,7 @@ class Noise:
         (n, d), time = arguments["x0"].shape, arguments["model"].takes_time
         alpha = self.levels(arguments)[0]
         points, targets = np.empty((n, d)), np.empty((n, d))
+        slopes = (-1.0, 2.0, -3.0)  # of x0 and v the factor may vanish for one of them
         for r, j in product(range(n), range(d)):
             step = np.zeros((n, d))
             step[r, j] = 1 / alpha[r]
@@ -241,12 +243,14 @@ class Noise:
                 ends = [self.box.value(partial(affine, d, time, j, a, b), {**arguments, "x0": side * step}) for side in (1, -1)]
                 return ends[0] - ends[1]
 
-            up, down, other = moved(1.0, 1.0), moved(1.0, -1.0), moved(-1.0, 0.0)
-            plain, unit = (up + down) / 2, (up - down) / 2
-            if not abs(unit) > 0:
-                raise Unreadable(f"the noise cannot be read off: with s(x) = x + b the loss does not depend on b x0 in row {r}, "
+            ends = np.array([[moved(a, 1.0), moved(a, -1.0)] for a in slopes])
+            plain, factor = ends.sum(axis=1) / 2, (ends[:, 0] - ends[:, 1]) / 2
+            if not np.sort(np.abs(factor))[1] > 0:
+                raise Unreadable(f"the noise cannot be read off: with s(x) = a x + b the loss does not depend on b x0 in row {r}, "
                                  f"column {j}, as any ||s(x0 + sigma z) - target||^2 does")
-            points[r, j], targets[r, j] = (plain + other) / (2 * unit), (plain - other) / (2 * unit)
+            still = np.full(3, float(self.box.climb.gradient))  # a gradient does not say how J(0), the targets alone, moves with x0
+            rows = np.stack([factor * slopes, factor, still], axis=1)
+            points[r, j], targets[r, j], _ = np.linalg.lstsq(rows, plain, rcond=None)[0]
         return points, targets
 
     def tests(self) -> list[Finding]:

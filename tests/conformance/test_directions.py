@@ -72,5 +72,6 @@ def test_every_law_has_tests_enough():
     """The share of the operation is never exceeded, whichever law is recognised."""
     for law in ("rademacher", "gaussian", "sphere"):
         v = probes(law, 1000, 3, 0)
-        name, tests = directions.recognised(np.einsum("nj,nk->njk", v, v), 1e-6)
-        assert name == law and sum(t.level for t in tests) <= directions.share() * (1 + 1e-12)
+        M = np.einsum("nj,nk->njk", v, v)
+        assert directions.law_of(M, 1e-6) == law
+        assert sum(t.level for t in directions.tests_of(law, M.sum(axis=0), 1000)) <= directions.share() * (1 + 1e-12)
