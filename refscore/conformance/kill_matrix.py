@@ -50,9 +50,7 @@ EQUIVALENT: dict[tuple[str, str], str] = {
        if operation not in ("esm_loss", "ism_loss", "ssm_loss", "ssm_vr_loss", "langevin_step")},
     **{pair: "where f = 0 (VE), the direction of time is the sign of the score, and eps exists as a convention of steps there alone"
        for pair in (("ode_drift_opposite_eps", "flow_direction"), ("reverse_step_opposite_eps", "reverse_wrong_direction"))},
-    ("ode_drift_opposite_v", "ode_drift_backwards_in_time"): "along straight lines the flow is v, and v at 1 - t is -v's",
     ("ode_drift_path_velocity", "flow_is_output"): "what the convention says: the model's output is the velocity",
-    ("ism_loss_grad_negative", "ism_negative"): "the gradient of the negative loss",
 }
 """(a, b): every verdict on a names b too."""
 

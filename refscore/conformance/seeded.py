@@ -49,14 +49,16 @@ class Subtracted(Climb):
     _raw: list[np.ndarray] = field(default_factory=list, repr=False)
 
     def climb(self) -> None:
-        """Ask twice on every rung: with and without what is to be judged."""
+        """Ask twice on every rung, with and without what is to be judged; once where no noise is wanted."""
         setting = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions))
         for i, rung in enumerate(self.rungs):
             whole = self.ask(rung.arguments, self.wanted(i, setting))
-            kick = whole if whole.values is None else self.ask(self.without(rung.arguments), self.wanted(i, setting))
+            noisy = _scales(self, self.right, setting, rung.arguments).any()
+            kick = self.ask(self.without(rung.arguments), self.wanted(i, setting)) if noisy and whole.values is not None else whole
             if whole.values is not None and kick.values is not None:
-                self._raw += [whole.values[0], kick.values[0]]
-                self.answers.append(Answer([whole.values[0] - kick.values[0]]))
+                taken = kick.values[0] if noisy else np.zeros_like(kick.values[0])
+                self._raw += [whole.values[0], taken]
+                self.answers.append(Answer([whole.values[0] - taken]))
             else:
                 self.answers.append(whole if whole.values is None else kick)
             if self.answers[-1].kind in ("unsupported", "slow"):
@@ -224,6 +226,8 @@ class Noise:
                 time = changed["model"].takes_time
                 still = self.by_itself or name == "annealed_langevin"
                 changed["model"] = nothing(COLUMNS, time, climb.energies) if still else linear(COLUMNS, time)
+                if name == "annealed_langevin" and not climb.energies:  # what shrinks tells the order of the levels
+                    changed["model"] = replace(linear(COLUMNS, time), arrays={"A": -np.eye(COLUMNS), "b": np.zeros(COLUMNS)})
             key = repr([v for k, v in changed.items() if k not in ("model", "noise")])
             if _scales(climb, climb.right, setting, changed).any():
                 cases.setdefault(key, Rung(rung.name.split(", ", 1)[-1], changed))
