@@ -146,7 +146,26 @@ class Candidate:
             array.flags.writeable = False  # who changes a model's arrays in place is told
         return Reference(self.process, {"predicts": self.conventions.get("predicts", self.assumed)}).model(own)
 
-    def _limited(self, function: Callable[[], Any], what: str) -> Answer | tuple[Any]:
+    def together(self, function: Callable[[], Any], patience: float) -> Any:
+        """What ``function`` returns, which calls the candidate many times: all in one thread, with one limit of seconds.
+
+        Raises what ``function`` raises, and TimeoutError.
+        """
+        def caught():
+            try:
+                return function(), None
+            except Exception as error:
+                return None, error
+
+        answer = self._limited(caught, "it", patience)
+        if isinstance(answer, Answer):
+            raise TimeoutError(answer.problem)
+        value, error = answer[0]
+        if error is not None:
+            raise error
+        return value
+
+    def _limited(self, function: Callable[[], Any], what: str, patience: float | None = None) -> Answer | tuple[Any]:
         """(what ``function`` returns,), or the answer that says why it does not; it runs the candidate's code."""
         outcome: list[Answer | tuple[Any]] = []
 
@@ -159,8 +178,12 @@ class Candidate:
             except BaseException as error:  # SystemExit too: a candidate does not end the run
                 outcome.append(Answer(None, f"{what} {_raised(error)}", "raised"))
 
-        patience = PATIENCE if self._lost < 2 * PATIENCE else min(HURRY, PATIENCE)
+        if getattr(threading.current_thread(), "limited", False):
+            run()
+            return outcome[0]
+        patience = patience or (PATIENCE if self._lost < 2 * PATIENCE else min(HURRY, PATIENCE))
         thread = threading.Thread(target=run, daemon=True)
+        thread.limited = True  # type: ignore[attr-defined]
         thread.start()
         thread.join(patience)
         if outcome:

@@ -53,6 +53,8 @@ AT_MOST = 8
 """Rows that are read off one by one; longer rungs are left out."""
 FAR = 40.0
 """tanh is flat here, to the last digit."""
+PATIENCE = 300.0
+"""Seconds for the thousand calls by which something is read off."""
 THRESHOLDS = (-3.0, -1.0, 0.0, 1.0, 3.0)
 
 
@@ -95,13 +97,16 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Any = f
     sliced = operation.name.removesuffix("_grad") in SLICED
     try:
         box.repeats()
-        read = Directions(box) if sliced else Noise(box)
-        found = _verdict([replace(box.climb, rungs=way, answers=[], known=Known()) for way in read.rungs(rungs)], wrong)
+        read = candidate.together(lambda: Directions(box) if sliced else Noise(box), PATIENCE)
+        ways = candidate.together(lambda: list(read.rungs(rungs)), PATIENCE)
+        found = _verdict([replace(box.climb, rungs=way, answers=[], known=Known()) for way in ways], wrong)
         if found.outcome != "pass":
             return replace(found, message=f"{found.message} (what it draws is read off)")
-        tests = read.tests()
+        tests = candidate.together(read.tests, PATIENCE)
     except Unreadable as stop:
         return said(stop.kind, str(stop))
+    except TimeoutError as stop:
+        return said("error", str(stop))
     alarms = sorted((t for t in tests if t.alarm), key=lambda t: -t.found / t.limit)
     if alarms:
         text = f"right as a function of {read.what}, whose law is wrong: {alarms[0]}; {read.spread()}"

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ LOSSES = ("ism_loss", "ssm_loss", "ssm_vr_loss", "dsm_loss")
 LATTICE = 1e-9
 """Relative: what the nodes may be off by together, for these models (halving the spacing changes less)."""
 SLOW = 0.02
-"""Seconds a call: nothing is asked hundreds of times of who takes longer."""
+"""Seconds a call: of who takes longer nothing is asked hundreds of times."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,12 @@ def line(climb: Climb, setting: dict[str, Any], eps: float) -> Line | None:
     values, errors = [], []
     for hidden in WIDTHS:
         spec = mlp(1, hidden, "tanh", energy=energies)
-        found = np.empty(len(x))
-        start = time.perf_counter()
-        for i in range(len(x)):
-            answer = climb.candidate.call(name, _row(name, spec, x0[i : i + 1], noise[i : i + 1]), [np.zeros(())])
-            if answer.values is None or (i == 9 and time.perf_counter() - start > 10 * SLOW):
-                return None
-            found[i] = answer.values[0]
+        try:
+            found = climb.candidate.together(partial(_rows, climb, spec, x0, noise), len(x) * SLOW)
+        except TimeoutError:
+            return None
+        if found is None:
+            return None
         values.append(float(weights @ found))
         score = reference.score_at(reference.model(spec), x, (), 1.0, sigma)
         errors.append(float(weights @ ((score - true) ** 2).sum(axis=1)) / 2)
@@ -96,6 +96,18 @@ def line(climb: Climb, setting: dict[str, Any], eps: float) -> Line | None:
     offset = (1 / SIGMA**2 - information if name == "dsm_loss" else -information) / 2
     size = float(np.abs(values).max() + abs(slope) * np.max(errors))
     return Line(float(slope), float(constant), residual, size, (scale, scale * offset), eps)
+
+
+def _rows(climb: Climb, spec, x0, noise) -> np.ndarray | None:
+    """The loss of every row by itself; None where there is no answer, or none soon."""
+    found, start = np.empty(len(x0)), time.perf_counter()
+    for i in range(len(x0)):
+        answer = climb.candidate.call(climb.operation.name, _row(climb.operation.name, spec, x0[i : i + 1], noise[i : i + 1]),
+                                      [np.zeros(())])
+        if answer.values is None or (i == 9 and time.perf_counter() - start > 10 * SLOW):
+            return None
+        found[i] = answer.values[0]
+    return found
 
 
 def _row(name: str, spec, x, noise) -> dict[str, Any]:
