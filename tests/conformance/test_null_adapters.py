@@ -106,7 +106,8 @@ def test_null_adapters_pass_nothing(kind):
 @pytest.mark.parametrize("process", PROCESSES)
 @pytest.mark.parametrize("kind", NULLS)
 def test_null_adapters_pass_nothing_at_all(kind, process):
-    passes_nothing(kind, process, tuple(o for o in OPERATIONS if (kind, o) != ("mutating", "sample")))  # which is given no array
+    of_process = [name for name, o in OPERATIONS.items() if o.needs or process == "DDPM"]
+    passes_nothing(kind, process, tuple(o for o in of_process if (kind, o) != ("mutating", "sample")))  # which is given no array
 
 
 def test_what_does_not_come_back_is_left_behind(monkeypatch):
