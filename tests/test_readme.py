@@ -1,6 +1,7 @@
 """README's examples run, one after the other, and say what they claim."""
 
 import re
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -47,3 +48,14 @@ def test_the_check_says_what_is_shown(tmp_path, monkeypatch, capsys):
 def test_every_link_points_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README.read_text(encoding="utf-8")):
         assert target.startswith("http") or (README.parent / target).exists(), target
+
+
+def test_the_file_of_known_failures_excuses_what_is_shown(tmp_path, monkeypatch, capsys):
+    text = README.read_text(encoding="utf-8")
+    (tmp_path / "mine.py").write_text(re.search(r"```python\n(# mine.py\n.*?)```", text, re.DOTALL).group(1), encoding="utf-8")
+    known = re.search(r"( +\[corrupt\].*?)\n\n", text, re.DOTALL).group(1)
+    (tmp_path / "known.ini").write_text(textwrap.dedent(known), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["check", "mine.py:Mine"]) == 1
+    assert cli.main(["check", "mine.py:Mine", "--expected-failures", "known.ini"]) == 0
+    assert "xfail" in capsys.readouterr().out

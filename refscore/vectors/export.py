@@ -49,7 +49,7 @@ a wrong answer is known to come from.
 'none'), weight ('one', 'sigma2'), langevin ('eta', 'half_eta'), scheme ('euler_maruyama', 'exponential'), variance ('beta',
 'beta_tilde'), dtype; what is left out is inferred.
 `value` has the form of `wanted`. Print float64 with 17 significant digits; float32 with 9, or declare dtype.
-Vectors without an answer are not judged.
+Vectors without an answer are not judged. sample, log_likelihood and rbm_cd_gradient draw or integrate, and have none.
 """
 
 
