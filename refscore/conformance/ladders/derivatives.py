@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from refscore.conformance.ladders.setting import Rung, Setting, noise, points
+from collections.abc import Callable
+
+from refscore.conformance.ladders.setting import LARGE, MANY, Rung, Setting, large, noise, points
 
 _STEPS = (
     ("d = 1, linear model", 1, 1, "linear model"),
     ("d = 3, one row, linear model", 1, 3, "linear model"),
+    (f"d = 1, batch of {MANY}, one hidden layer", MANY, 1, "one hidden layer"),
     ("d = 3, batch of 7, one hidden layer", 7, 3, "one hidden layer"),
     ("d = 5, batch of 7, two hidden layers", 7, 5, "two hidden layers"),
     ("d = 3, batch of 7, mixture", 7, 3, "mixture"),
@@ -14,12 +17,18 @@ _STEPS = (
 
 
 def along(s: Setting) -> list[Rung]:
-    """jvp and hutchinson: a direction a row."""
-    return [Rung(name, {"model": _model(d, kind), "x": points(n, d), "v": noise(n, d)}) for name, n, d, kind in _STEPS]
+    """jvp and hutchinson: a direction a row, none of length 1."""
+    return _climb(lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d), "v": noise(n, d)}))
 
 
 def divergence(s: Setting) -> list[Rung]:
-    return [Rung(name, {"model": _model(d, kind), "x": points(n, d)}) for name, n, d, kind in _STEPS]
+    return _climb(lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d)}))
+
+
+def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
+    """A rung for each of the steps; before the most general one a square batch of large numbers, with large derivatives."""
+    *steps, last = (rung(*step) for step in _STEPS)
+    return [*steps, large(rung("d = 3, batch of 3, one hidden layer", 3, 3, "one hidden layer"), LARGE**2), last]
 
 
 def _model(d: int, kind: str):
