@@ -335,6 +335,9 @@ def _inputs(arguments: dict[str, Any], text: str, columns: bool) -> list[str]:
 def _literal(array: np.ndarray) -> str:
     if array.size > 1 and not array.any():
         return f"np.zeros({array.shape})"
+    for length in range(1, len(array) // 2 if array.ndim else 0):  # the same rows over and over
+        if np.array_equal(array, np.resize(array[:length], array.shape)):
+            return f"np.resize(np.array({array[:length].tolist()!r}), {array.shape})"
     return f"np.array({array.tolist()!r})"
 
 

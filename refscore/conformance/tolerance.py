@@ -27,7 +27,7 @@ import numpy as np
 
 from refscore.conformance.reference import Reference
 from refscore.conformance.spec import Spec, column
-from refscore.processes import OU
+from refscore.processes import DDPM, OU
 
 K = 1024
 HALF = 2.0**26
@@ -136,7 +136,10 @@ def tolerance(reference: Reference, evaluate: Any, arguments: dict[str, Any], wa
     spread = [np.zeros_like(value) for value in wanted]
     for _ in range(TRIALS):
         process = None if reference.process is None else Shaken(reference.process, rng, strict)
-        off = evaluate(Reference(process, reference.conventions), {name: shaken(v, rng) for name, v in arguments.items()})
+        moved = {name: shaken(v, rng) for name, v in arguments.items()}
+        if process is not None and not isinstance(reference.process, DDPM) and "t" in moved:
+            moved["t"] = np.minimum(moved["t"], 2 * reference.process.t_max - moved["t"])  # not beyond the last time
+        off = evaluate(Reference(process, reference.conventions), moved)
         spread = [np.maximum(s, np.abs(o - w)) for s, o, w in zip(spread, off, wanted, strict=True)]
     unit = HALF if strict else K
     return [unit * (_row_max(s) / DELTA + _row_max(np.abs(w))) for s, w in zip(spread, wanted, strict=True)]

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from refscore.conformance.ladders.setting import LARGE, MANY, Rung, Setting, large, noise, points
+from refscore.conformance.ladders.setting import FEW, LARGE, Rung, Setting, large, many, noise, points
 
 _STEPS = (
     ("d = 1, linear model", 1, 1, "linear model"),
     ("d = 3, one row, linear model", 1, 3, "linear model"),
-    (f"d = 1, batch of {MANY}, one hidden layer", MANY, 1, "one hidden layer"),
     ("d = 3, batch of 7, one hidden layer", 7, 3, "one hidden layer"),
     ("d = 5, batch of 7, two hidden layers", 7, 5, "two hidden layers"),
     ("d = 3, batch of 7, mixture", 7, 3, "mixture"),
@@ -26,9 +25,10 @@ def divergence(s: Setting) -> list[Rung]:
 
 
 def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
-    """A rung for each of the steps; before the most general one a square batch of large numbers, with large derivatives."""
+    """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers."""
     *steps, last = (rung(*step) for step in _STEPS)
-    return [*steps, large(rung("d = 3, batch of 3, one hidden layer", 3, 3, "one hidden layer"), LARGE**2), last]
+    return [*steps, many(rung("d = 1, one hidden layer", FEW, 1, "one hidden layer")),
+            large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), LARGE), last]
 
 
 def _model(d: int, kind: str):

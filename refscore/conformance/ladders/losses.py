@@ -6,22 +6,22 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refscore.conformance.ladders.setting import MANY, Rung, Setting, large, noise, points
+from refscore.conformance.ladders.setting import FEW, Rung, Setting, large, many, noise, points
 
 _STEPS = (
     ("d = 1, one row, linear model", 1, 1, "linear model"),
     ("d = 3, one row, linear model", 1, 3, "linear model"),
     ("d = 3, batch of 7, linear model", 7, 3, "linear model"),
-    (f"d = 1, batch of {MANY}, linear model", MANY, 1, "linear model"),
     ("d = 3, batch of 7, one hidden layer", 7, 3, "one hidden layer"),
     ("d = 5, batch of 7, two hidden layers", 7, 5, "two hidden layers"),
 )
 
 
 def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
-    """A rung for each of the steps; before the most general one a square batch of large numbers."""
+    """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers."""
     *steps, last = (rung(*step) for step in _STEPS)
-    return [*steps, large(rung("d = 3, batch of 3, one hidden layer", 3, 3, "one hidden layer")), last]
+    return [*steps, many(rung("d = 1, linear model", FEW, 1, "linear model")),
+            large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model")), last]
 
 
 def explicit(s: Setting) -> list[Rung]:
@@ -54,7 +54,7 @@ def along_process(s: Setting) -> list[Rung]:
 
     rungs = _climb(lambda name, n, *of: at(name if n == 1 else f"{name}, distinct times", n, *of))
     name, n, *of = _STEPS[2]
-    more = [at("d = 3, one row near t = 0", 1, 3, "one hidden layer", np.atleast_1d(s.time(s.start))),
+    more = [at("d = 3, one row near t = 0", 1, 3, "one hidden layer", np.atleast_1d(s.time(s.first))),
             at("d = 3, early and late", 4, 3, "one hidden layer", s.time(np.array([0.02, 0.95, 0.05, 0.8])))]
     return [*rungs[:2], at(f"{name}, one time", n, *of, np.full(n, s.time(0.4))), *rungs[2:-1], *more, rungs[-1]]
 

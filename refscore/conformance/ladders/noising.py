@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from refscore.conformance.ladders.setting import Rung, Setting, noise, points
+from refscore.conformance.ladders.setting import FEW, Rung, Setting, large, many, noise, points
 
 NEAR_ZERO = 1e-12
 """As a part of the whole time: 1 - exp(-x) has lost most of its digits there."""
-
-FAR = 30.0
-"""Points as far from zero as this show what is clipped."""
 
 
 def scale(s: Setting, strict: bool = False) -> list[Rung]:
@@ -37,46 +36,46 @@ def strictly(s: Setting) -> list[Rung]:
 
 
 def drift(s: Setting) -> list[Rung]:
-    far = Rung("d = 3, far away", {"x": FAR * points(4, 3), "t": s.times(4)})
-    return [*[Rung(name, {"x": points(n, d), "t": t}) for name, n, d, t in _cases(s)], far]
+    return _climb(s, lambda name, n, d, t: Rung(name, {"x": points(n, d), "t": t}))
 
 
 def corrupt(s: Setting) -> list[Rung]:
-    return [
-        Rung("no noise", {"x0": points(1, 1), "t": np.atleast_1d(s.time(0.4)), "noise": np.zeros((1, 1))}),
-        *[Rung(name, {"x0": points(n, d), "t": t, "noise": noise(n, d)}) for name, n, d, t in _cases(s)],
-        Rung("d = 3, far away", {"x0": FAR * points(4, 3), "t": s.times(4), "noise": noise(4, 3)}),
-    ]
+    silent = Rung("no noise", {"x0": points(1, 1), "t": np.atleast_1d(s.time(0.4)), "noise": np.zeros((1, 1))})
+    return [silent, *_climb(s, lambda name, n, d, t: Rung(name, {"x0": points(n, d), "t": t, "noise": noise(n, d)}))]
 
 
 def conditional_score(s: Setting) -> list[Rung]:
-    return [Rung(name, {"xt": points(n, d), "x0": points(n, d, 1), "t": t}) for name, n, d, t in _cases(s)]
+    return _climb(s, lambda name, n, d, t: Rung(name, {"xt": points(n, d), "x0": points(n, d, 1), "t": t}))
 
 
 def convert(s: Setting) -> list[Rung]:
-    """Every pair of parametrisations."""
-    pairs = [(a, b) for a in ("score", "eps", "x0", "v") for b in ("score", "eps", "x0", "v") if a != b]
-    return [
-        Rung(f"{a} to {b}, {name}", {"value": points(n, d, 2), "xt": points(n, d), "t": t, "source": a, "target": b})
-        for name, n, d, t in _cases(s)[2:3]
-        for a, b in pairs
-    ]
+    """Every pair of parametrisations, equal ones too, at all kinds of times; and large numbers, in more rows than dimensions."""
+    def at(a: str, b: str, name: str, n: int, d: int, t) -> Rung:
+        arguments = {"value": points(n, d, 2), "xt": points(n, d), "t": t, "source": a, "target": b}
+        return Rung(f"{a} to {b}, {name}", arguments)
+
+    kinds = ("score", "eps", "x0", "v")
+    pairs = [(a, b) for a in kinds for b in kinds]
+    return [*[at(*pair, "d = 3, distinct times", 7, 3, s.times(7)) for pair in pairs],
+            many(at("eps", "x0", "d = 1, distinct times", FEW, 1, s.times(FEW))),
+            *[large(at(*pair, "d = 5, from the first time to the last", 4, 5, s.ends())) for pair in pairs]]
 
 
 def denoise(s: Setting) -> list[Rung]:
-    rungs = [Rung(f"{name}, linear model", {"model": s.models(d, takes_time=True)["linear model"], "xt": points(n, d), "t": t})
-             for name, n, d, t in _cases(s)[:3]]
-    n, d = 7, 5
-    more = s.models(d, takes_time=True, mixtures=True)
-    return rungs + [Rung(f"d = 5, {name}", {"model": more[name], "xt": points(n, d), "t": s.times(n)})
-                    for name in ("one hidden layer", "two hidden layers", "mixture")]
+    def at(kind: str, name: str, n: int, d: int, t) -> Rung:
+        model = s.models(d, takes_time=True, mixtures=True)[kind]
+        return Rung(f"{name}, {kind}", {"model": model, "xt": points(n, d), "t": t})
+
+    return [*_climb(s, lambda *case: at("linear model", *case)),
+            *[at(kind, "d = 5", 7, 5, s.times(7)) for kind in ("one hidden layer", "two hidden layers", "mixture")]]
 
 
-def _cases(s: Setting):
-    """(name, n, d, t), from simple to general."""
-    return [
+def _climb(s: Setting, rung: Callable[..., Rung]) -> list[Rung]:
+    """A rung for each case, from simple to general; a large batch, large numbers, and both ends of time."""
+    cases = [
         ("d = 1, one row", 1, 1, np.atleast_1d(s.time(0.4))),
         ("d = 3, batch of 7 at one time", 7, 3, np.full(7, s.time(0.4))),
         ("d = 3, distinct times", 7, 3, s.times(7)),
-        ("d = 5, early and late", 4, 5, s.time(np.array([0.01, 0.95, 0.5, 0.1]))),
     ]
+    return [*[rung(*case) for case in cases], many(rung("d = 1, distinct times", FEW, 1, s.times(FEW))),
+            large(rung("d = 3, batch of 3", 3, 3, s.times(3))), rung("d = 5, from the first time to the last", 4, 5, s.ends())]

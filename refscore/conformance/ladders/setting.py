@@ -18,11 +18,12 @@ from refscore.processes import DDPM
 HORIZON = 2.0
 """The last time that is asked for where a process has none of its own."""
 
+FEW = 13
 MANY = 131
-"""Rows in a large batch: more than a chunk of 128, and a multiple of no chunk."""
+"""Rows of a large batch, more than a chunk of 128 and a multiple of no chunk, and how many different ones there are."""
 
 LARGE = 1e4
-"""Numbers so much larger than the others show what is clipped at a thousand."""
+"""Numbers so much larger than the others show what is clipped, or softened, at a thousand."""
 
 
 @dataclass(frozen=True)
@@ -67,15 +68,24 @@ class Setting:
         return index if np.ndim(fraction) else int(index)
 
     def times(self, n: int):
-        """(n,) distinct times in no order, away from both ends; of a short chain some are equal; beyond 7 the first ones again."""
-        return np.resize(self.time(short(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(min(n, 7)))[0])), n)
+        """(n,) distinct times in no order, away from both ends; of a short chain some are equal."""
+        return self.time(short(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(n))[0]))
 
     @property
-    def start(self) -> float:
-        """A fraction of the whole near 0; single precision, where 1 - alpha^2 is 1e-5, still knows something of it."""
+    def first(self) -> float:
+        """A fraction of the whole near 0 where sigma^2 = 1 - alpha^2 is not all rounding in single precision."""
         if self.chain:
             return 1 / self.end
-        return next(f for f in (5e-4, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2) if f == 5e-2 or self.process.sigma(self.time(f)) ** 2 > 1e-5)
+        return next((f for f in (5e-4, 2e-3, 5e-3, 1e-2, 2e-2) if self.process.sigma(self.time(f)) ** 2 > 1e-5), 5e-2)
+
+    @property
+    def last(self) -> float:
+        """A fraction of the whole: all of it, or where no signal is left then a little less."""
+        return 1.0 if self.process.alpha(self.end) > 1e-3 else 0.999
+
+    def ends(self):
+        """(4,) early and late times, the first and the last among them."""
+        return self.time(np.array([self.first, 0.95, self.last, 0.1]))
 
     def models(self, d: int, *, takes_time: bool = False, mixtures: bool = False) -> dict[str, Spec]:
         """Specs by name, from simple to general: what the candidate's operations on models are tried with."""
@@ -101,39 +111,36 @@ def short(values: np.ndarray) -> np.ndarray:
 
 
 def points(n: int, d: int, salt: int = 0) -> np.ndarray:
-    """(n, d) points, correlated, skewed and not centred; ``salt`` tells one set from another.
-
-    Beyond 11 rows, with salt 13 or 15, they are the first ones again: a script can say so in a line.
-    """
-    if n > 11 + 2 * salt:
-        return np.resize(points(11 + 2 * salt, d, salt), (n, d))
+    """(n, d) points, correlated, skewed and not centred; ``salt`` tells one set from another."""
     rng = np.random.default_rng([n, d, salt])
     z = rng.standard_normal((n, d))
     return short(z + 0.4 * np.roll(z, 1, axis=1) ** 2 + 0.3 * rng.standard_normal(d))
 
 
 def noise(*shape: int) -> np.ndarray:
-    """Chosen noise of this shape, far enough from zero that none of it goes unseen; beyond 17 rows the first ones again."""
-    if shape[-2] > 17:
-        return np.resize(noise(*shape[:-2], 17, shape[-1]), shape)
+    """Chosen noise of this shape, far enough from zero that none of it goes unseen."""
     z = np.random.default_rng([*shape, 77]).standard_normal(shape)
     return short(z + 0.3 * np.sign(z))
 
 
-def large(rung: Rung, outputs: float = LARGE) -> Rung:
-    """The same with points, noise, scores and directions `LARGE` times as large; the model is ``outputs`` m(x/LARGE)."""
-    arguments = {name: _large_model(value, outputs) if isinstance(value, Spec) else short(LARGE * value) if np.ndim(value) > 1
-                 else value for name, value in rung.arguments.items()}
+def many(rung: Rung) -> Rung:
+    """A rung of `FEW` rows made one of `MANY`: the first 13, 11 and 7 rows of its arrays over and over, which a script can say."""
+    lengths, arguments = iter((FEW, 11, 7)), {}
+    for name, value in rung.arguments.items():
+        if isinstance(value, np.ndarray) and name != "sigmas":
+            value = np.take(value, np.arange(MANY) % next(lengths), axis=max(0, value.ndim - 2))
+        arguments[name] = value
+    return Rung(f"{rung.name}, batch of {MANY}", arguments)
+
+
+def large(rung: Rung, factor: float = 1.0) -> Rung:
+    """The same with points, noise, scores and directions `LARGE` times as large; the arrays of its model ``factor`` times."""
+    arguments = {}
+    for name, value in rung.arguments.items():
+        if isinstance(value, Spec):
+            value = replace(value, arrays={key: short(factor * array) for key, array in value.arrays.items()})
+        arguments[name] = short(LARGE * value) if np.ndim(value) > 1 else value
     return Rung(f"{rung.name}, large numbers", arguments)
-
-
-def _large_model(spec: Spec, outputs: float) -> Spec:
-    """A network of one hidden layer whose output, or the gradient of whose energy, is ``outputs`` times that at x/LARGE."""
-    W1, b1, W2, b2 = spec.arrays.values()
-    scale = np.append(np.full(spec.dim, 1 / LARGE), np.ones(spec.takes_time))  # time stays what it is
-    outputs = outputs * LARGE if spec.kind == "energy_mlp" else outputs
-    arrays = {"W1": np.round(scale[:, None] * W1, 7), "b1": b1, "W2": short(outputs * W2), "b2": short(outputs * b2)}
-    return replace(spec, arrays=arrays)
 
 
 def linear(d: int, takes_time: bool = False) -> Spec:
