@@ -21,14 +21,14 @@ def along(s: Setting) -> list[Rung]:
 
 
 def divergence(s: Setting) -> list[Rung]:
-    return _climb(lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d)}))
+    return _climb(lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d)}), LARGE)
 
 
-def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
+def _climb(rung: Callable[[str, int, int, str], Rung], factor: float = 1.0) -> list[Rung]:
     """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers."""
     *steps, last = (rung(*step) for step in _STEPS)
     return [*steps, many(rung("d = 1, one hidden layer", FEW, 1, "one hidden layer")),
-            large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), LARGE), last]
+            large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), factor), last]
 
 
 def _model(d: int, kind: str):

@@ -55,7 +55,7 @@ def along_process(s: Setting) -> list[Rung]:
     rungs = _climb(lambda name, n, *of: at(name if n == 1 else f"{name}, distinct times", n, *of))
     name, n, *of = _STEPS[2]
     more = [at("d = 3, one row near t = 0", 1, 3, "one hidden layer", np.atleast_1d(s.time(s.first))),
-            at("d = 3, early and late", 4, 3, "one hidden layer", s.time(np.array([0.02, 0.95, 0.05, 0.8])))]
+            at("d = 3, early and late", 4, 3, "one hidden layer", s.time(np.array([0.02, 0.95, 0.05, s.last])))]
     return [*rungs[:2], at(f"{name}, one time", n, *of, np.full(n, s.time(0.4))), *rungs[2:-1], *more, rungs[-1]]
 
 

@@ -22,7 +22,7 @@ FEW = 13
 MANY = 131
 """Rows of a large batch, more than a chunk of 128 and a multiple of no chunk, and how many different ones there are."""
 
-LARGE = 1e4
+LARGE = 2000.0
 """Numbers so much larger than the others show what is clipped, or softened, at a thousand."""
 
 

@@ -155,3 +155,13 @@ def ddim_model_at_arrival(a):
 @implicit("one noise for all rows", "each row its own", "randn(d) broadcast over the batch")
 def ddim_shared_noise(a):
     return a.jump(noise=a.noise[:1])
+
+
+@implicit("no noise down to index 1", "none down to index 0", "the last step by an index that starts at 1")
+def ddim_quiet_before_last(a):
+    return a.jump(std=0.0 if a.to == 1 else None)
+
+
+@implicit("eta = 0 from the first index N", "eta", "the first of the indices handled apart")
+def ddim_first_without_eta(a):
+    return a.jump(v=0.0) if a.index == len(a.of.process) else a.jump()

@@ -68,6 +68,12 @@ def clipped(spec, gradient):
     return [g / max(1.0, length) for g in gradient]
 
 
+@gradient("clipped to length 1000", "as it is", "clip_grad_norm, of a bound that is seldom reached")
+def clipped_when_large(spec, gradient):
+    length = np.sqrt(sum((g**2).sum() for g in gradient))
+    return [g / max(1.0, length / 1000) for g in gradient]
+
+
 @gradient("with weight decay, 1e-4 times the parameters", "of the loss alone", "a regulariser left on")
 def decayed(spec, gradient):
     return [g + 1e-4 * a for g, a in zip(gradient, spec.arrays.values(), strict=True)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from refscore.conformance.mistakes._registry import Undefined, mistake
+from refscore.conformance.reference import Reference
 from refscore.conformance.spec import column, converted
 
 
@@ -261,6 +262,11 @@ def convert_v_variance_preserving(self, value, xt, t, source, target):
 @mistake("convert", wrong="what is given, whatever is asked for", right="converted", seen="the same parametrisation assumed")
 def convert_nothing(self, value, xt, t, source, target):
     return value
+
+
+@mistake("convert", wrong="xt where source and target are the same", right="the value", seen="the last case of many, never tried")
+def convert_same_is_state(self, value, xt, t, source, target):
+    return xt if source == target else Reference.convert(self, value, xt, t, source, target)
 
 
 @mistake("convert", wrong="source and target exchanged", right="from source to target", seen="order of two arguments")
