@@ -137,7 +137,7 @@ class Path(GaussianPath):
             better = (its_off < off) | (sigma == 0)
             up, off = np.where(better, of_square, up), np.where(better, its_off, off)
         g2 = up - down
-        rounding = 1e-9 * (np.abs(up) + np.abs(down))
+        rounding = 1e-9 * (np.abs(up) + np.abs(down)) + off + lost
         if (g2 < -rounding).any():
             at = int(np.argmin(g2))
             raise ValueError(f"g^2 is {g2[at]} at t = {t[at]}: sigma/alpha falls there; noise must grow against the signal")

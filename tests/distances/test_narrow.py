@@ -39,10 +39,18 @@ with mp.workdps(50):
     NODES = gauss_nodes()
 
 
+def rows_of(law):
+    """Weights that sum to 1 in 50 digits, as those of double precision need not, means and variances."""
+    with mp.workdps(50):
+        rows = [tuple(mp.mpf(float(a)) for a in row) for row in zip(law.weights, law.means[:, 0], law.covs.ravel(), strict=True)]
+        total = mp.fsum(w for w, _, _ in rows)
+        return [(w / total, m, v) for w, m, v in rows]
+
+
 @lru_cache(maxsize=8)
 def mp_law(law):
     """x -> (log p, score) in one dimension at 50 digits, remembered: all integrals of the same laws have the same nodes."""
-    rows = [tuple(mp.mpf(float(a)) for a in row) for row in zip(law.weights, law.means[:, 0], law.covs.ravel(), strict=True)]
+    rows = rows_of(law)
 
     @cache
     @mp.workdps(50)
@@ -58,7 +66,7 @@ def mp_law(law):
 
 def crossings(law):
     """Where two components are equally dense, and how fast their ratio changes there: a kink of log p seen from afar."""
-    rows = [tuple(mp.mpf(float(a)) for a in row) for row in zip(law.weights, law.means[:, 0], law.covs.ravel(), strict=True)]
+    rows = rows_of(law)
     for (w, m, v), (u, n, r) in itertools.combinations(rows, 2):
         a, b = (1 / r - 1 / v) / 2, m / v - n / r
         c = mp.log(w / u) - mp.log(v / r) / 2 - m * m / (2 * v) + n * n / (2 * r)

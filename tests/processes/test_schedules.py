@@ -124,6 +124,13 @@ def test_a_path_whose_noise_falls_between_the_probes_is_refused_where_it_falls()
         path.diffusion(t0 - 3e-4)
 
 
+@pytest.mark.parametrize("power", [1.0, 2.0, 3.0])
+def test_paths_whose_noise_starts_flat(power):
+    """(t^2k)' is 0 at 0: what differences give there, of either sign, is their error."""
+    path = Path(lambda t: 1 - t, lambda t: t**power)
+    assert 0 <= path.diffusion(0.0) <= path.coefficient_errors(0.0)[1] <= 1e-5
+
+
 @pytest.mark.parametrize("t", [0.0, 1e-7, 1e-5, 0.3])
 def test_paths_whose_noise_starts_like_a_root(t):
     """OU given by its scales: sigma' is infinite at 0, (sigma^2)' is not."""
