@@ -47,30 +47,34 @@ class Shaken:
     def _off(self, value):
         return value * (1 + DELTA * self._rng.uniform(-1, 1, np.shape(value)))
 
+    def _within(self, t):
+        """A time that was moved beyond the end is the end."""
+        return np.minimum(t, self._process.t_max)
+
     def alpha(self, t):
-        return self._off(self._process.alpha(t))
+        return self._off(self._process.alpha(self._within(t)))
 
     def sigma(self, t):
-        sigma = self._process.sigma(t)
+        sigma = self._process.sigma(self._within(t))
         if self._strict:
             return self._off(sigma)
-        square = self._process.alpha(t) ** 2
+        square = self._process.alpha(self._within(t)) ** 2
         more = np.minimum((_whole(self._process) - 1) * square, sigma**2 * HALF_LOST)
         lost = DELTA * self._rng.uniform(-1, 1, np.shape(sigma)) * (sigma**2 + square + more)
         return np.sqrt(np.maximum(sigma**2 + lost, 0))
 
     def drift(self, x, t):
-        return self._off(self._process.drift(x, t))
+        return self._off(self._process.drift(x, self._within(t)))
 
     def diffusion(self, t):
-        return self._off(self._process.diffusion(t))
+        return self._off(self._process.diffusion(self._within(t)))
 
     def beta(self, index):
         beta = self._process.beta(index)
         return beta + DELTA * self._rng.uniform(-1, 1, np.shape(beta))  # it is 1 - beta that is rounded
 
     def exponential_step(self, t, s):
-        return tuple(self._off(part) for part in self._process.exponential_step(t, s))
+        return tuple(self._off(part) for part in self._process.exponential_step(self._within(t), s))
 
     def marginal(self, density, t):
         return density.corrupted(float(self.alpha(t)), float(self.sigma(t)))

@@ -9,6 +9,9 @@ import pytest
 
 from refscore.cli import main
 from refscore.conformance import OPERATIONS, Reference, check
+from refscore.conformance.candidate import Candidate
+from refscore.conformance.diagnosis import exists
+from refscore.conformance.judge import rungs_of
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.vectors import BadResponse, answer_of, judge, lint, read, records, vectors
 from refscore.vectors.vector import APART, PROCESSES
@@ -64,13 +67,16 @@ def test_other_conventions_are_inferred_or_taken_as_declared(tmp_path, declared)
 def test_a_wrong_answer_has_the_diagnosis_of_an_adapter(tmp_path, name):
     """The first mistakes of the operation, called and recorded; other operations right."""
     process = "ddpm" if OPERATIONS[name].needs == "chain" else "vp"
-    for mistake in [m for m in CATALOGUE.values() if m.operation == name][:3]:
+    place = f"{process}/{name}" if OPERATIONS[name].needs else name
+    reference = Reference(PROCESSES[process])
+    rungs = rungs_of(OPERATIONS[name], Candidate(reference))
+    for mistake in [m for m in CATALOGUE.values() if m.operation == name and exists(m, reference, rungs)][:3]:
         def adapter(process, function=mistake.function):
             return type("Wrong", (Reference,), {name: function})(process)
 
         called = check(adapter(PROCESSES[process]), only=(name,)).checks[0]
-        place = f"{process}/{name}" if OPERATIONS[name].needs else name
-        answers = [a for a in answered(adapter, {name}) if a["id"].startswith(f"{place}/")]
+        answers = [{"id": v.id, "value": answer_of(v, adapter(PROCESSES.get(v.process)))} for v in vectors()
+                   if v.id.startswith(f"{place}/")]
         path = written(tmp_path / "r.json", answers, adapter(None).conventions)
         recorded = next(c for c in judge(read(path)).checks if c.id == place)
         assert called.message.startswith(recorded.message)  # an adapter may be asked for more than the vectors
@@ -98,7 +104,7 @@ def test_missing_answers_are_unsupported_and_said(tmp_path, capsys):
     path = written(tmp_path / "r.json", [*few, right["dsm_loss/3"], right["dsm_loss/5"],
                                          *[a for name, a in right.items() if name.startswith("vp/sigma/")]])
     assert main(["vectors", "check", str(path), "--json", str(tmp_path / "report.json")]) == 0
-    assert "dsm_loss: 4 of 6 vectors are answered" in capsys.readouterr().out
+    assert "dsm_loss: 4 of 8 vectors are answered" in capsys.readouterr().out
     checks = {c["id"]: c for c in json.loads((tmp_path / "report.json").read_text())["checks"]}
     assert checks["dsm_loss"]["outcome"] == checks["vp/sigma"]["outcome"] == "pass"
     assert {c["outcome"] for name, c in checks.items() if name not in ("dsm_loss", "vp/sigma")} == {"unsupported"}

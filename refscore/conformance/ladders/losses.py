@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -25,7 +26,8 @@ def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
 
 
 def explicit(s: Setting) -> list[Rung]:
-    return _climb(lambda name, n, d, kind: Rung(name, {"model": s.models(d)[kind], "x": points(n, d), "true_score": points(n, d, 1)}))
+    return _climb(lambda name, n, d, kind: Rung(
+        name, {"model": s.models(d)[kind], "x": points(n, d), "true_score": points(n, d, 1)}))
 
 
 def implicit(s: Setting) -> list[Rung]:
@@ -47,16 +49,16 @@ def denoising(s: Setting) -> list[Rung]:
 
 
 def along_process(s: Setting) -> list[Rung]:
-    def at(name: str, n: int, d: int, kind: str, t=None) -> Rung:
+    def at(name: str, n: int, d: int, kind: str, t: Any = None) -> Rung:
         t = t if t is not None else s.times(n) if n > 1 else np.atleast_1d(s.time(0.4))
         model = s.models(d, takes_time=True)[kind]
         return Rung(name, {"model": model, "x0": points(n, d), "t": t, "noise": noise(n, d)})
 
-    rungs = _climb(lambda name, n, *of: at(name if n == 1 else f"{name}, distinct times", n, *of))
-    name, n, *of = _STEPS[2]
+    rungs = _climb(lambda name, n, d, kind: at(name if n == 1 else f"{name}, distinct times", n, d, kind))
+    name, n, d, kind = _STEPS[2]
     more = [at("d = 3, one row near t = 0", 1, 3, "one hidden layer", np.atleast_1d(s.time(s.first))),
             at("d = 3, early and late", 4, 3, "one hidden layer", s.time(np.array([0.02, 0.95, 0.05, s.last])))]
-    return [*rungs[:2], at(f"{name}, one time", n, *of, np.full(n, s.time(0.4))), *rungs[2:-1], *more, rungs[-1]]
+    return [*rungs[:2], at(f"{name}, one time", n, d, kind, np.full(n, s.time(0.4))), *rungs[2:-1], *more, rungs[-1]]
 
 
 def noise_prediction(s: Setting) -> list[Rung]:

@@ -73,10 +73,14 @@ class Setting:
 
     @property
     def first(self) -> float:
-        """A fraction of the whole near 0 where sigma^2 = 1 - alpha^2 is not all rounding in single precision."""
+        """A fraction near 0, not so near that sigma^2 is all rounding in single precision, or 1 - alpha^2 half of it in double."""
+        def known(fraction: float) -> bool:
+            alpha, sigma = (float(f(self.time(fraction))) for f in (self.process.alpha, self.process.sigma))
+            return sigma**2 > 1e-5 and not 0 < 1 - alpha**2 < 2.0**-26
+
         if self.chain:
             return 1 / self.end
-        return next((f for f in (5e-4, 2e-3, 5e-3, 1e-2, 2e-2) if self.process.sigma(self.time(f)) ** 2 > 1e-5), 5e-2)
+        return next((f for f in (5e-4, 2e-3, 5e-3, 1e-2, 2e-2) if known(f)), 5e-2)
 
     @property
     def last(self) -> float:

@@ -126,5 +126,5 @@ def posterior(s: Setting) -> list[Rung]:
     n = int(s.end)
     cases = (("d = 1, one row", 1, 1, s.time(0.5)), ("d = 3, batch of 7", 7, 3, s.time(0.3)), ("the last index", 7, 3, n),
              ("index 2", 7, 3, min(2, n)), ("index 1", 7, 3, 1))
-    return [*[at(*case) for case in cases], many(at("d = 1", FEW, 1, s.time(0.6))), large(at("d = 3, batch of 3", 3, 3, s.time(0.6))),
-            at("d = 5", 7, 5, s.time(0.8))]
+    return [*[at(*case) for case in cases], many(at("d = 1", FEW, 1, s.time(0.6))),
+            large(at("d = 3, batch of 3", 3, 3, s.time(0.6))), at("d = 5", 7, 5, s.time(0.8))]

@@ -104,7 +104,8 @@ def _at_times(self, operation, arguments, change):
     return getattr(Reference, operation)(self, *changed)
 
 
-@each(tuple(o for o in TIMES if o not in ("drift", "diffusion", "reverse_step")), "t at least 1e-3 of the whole", "any t", "t_min put into every formula, common")
+@each(tuple(o for o in TIMES if o not in ("drift", "diffusion", "reverse_step")),
+      "t at least 1e-3 of the whole", "any t", "t_min put into every formula, common")
 def not_early(self, operation, arguments):
     return _at_times(self, operation, arguments, lambda t, end: np.maximum(t, 1e-3 * end))
 
