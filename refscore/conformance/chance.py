@@ -13,6 +13,9 @@ No test here is asymptotic. For n independent rows z of N(0, I) in d columns
     shape         sup |F_n - Phi| > e                             with probability at most 2 exp(-2 n e^2)
                                                                   (Dvoretzky, Kiefer & Wolfowitz 1956; Massart 1990)
     counts        of independent events                           ~ binomial
+    tails         how many |z| > q                                a count: q is where none at all is just an alarm
+    repeats       values that were there before                   at most binomial: each is one of N known ones with probability
+                                                                  at most N times that of the likeliest number
 
 Every test says what it would have caught: the smallest deviation that it finds with probability 99 %.
 """
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -32,22 +35,32 @@ SHARES = 64
 """More than there are operations."""
 MISSED = 0.01
 """Probability of missing the deviation that a test says it catches."""
+LIKELIEST = 2.0**-22
+"""The likeliest |z| of a generator in single precision: z of 23 random bits, and both signs."""
 
 
 @dataclass(frozen=True)
 class Finding:
     """One test: ``p`` bounds the probability of what was found, or worse, by chance; ``level`` is what it is held against.
 
-    ``found`` is the deviation, of which ``limit`` is the largest without alarm, and ``caught`` would have been found at 99 %.
+    ``got`` deviates from ``wanted`` by ``found``, of which ``limit`` is the largest without alarm, and ``caught`` would have been
+    found at 99 %. Where it is about a point, ``at`` is the point.
     """
 
     name: str
     n: int
     p: float
     level: float
-    found: float
+    got: float
+    wanted: float
     limit: float
     caught: float
+    at: float = float("nan")
+
+    @property
+    def found(self) -> float:
+        """The deviation."""
+        return abs(self.got - self.wanted)
 
     @property
     def alarm(self) -> bool:
@@ -55,8 +68,8 @@ class Finding:
         return not self.p > self.level
 
     def __str__(self) -> str:
-        return (f"{self.name}: off by {self.found:.3g}, allowed is {self.limit:.3g} (n = {self.n}, false alarm {self.level:.1g}, "
-                f"{self.caught:.3g} is found with probability 99 %)")
+        return (f"{self.name}: got {self.got:.6g}, wanted {self.wanted:.6g}, off by {self.found:.3g}, allowed is {self.limit:.3g} "
+                f"(n = {self.n}, false alarm {self.level:.1g}, {self.caught:.3g} is found with probability 99 %)")
 
 
 def share(budget: float = FALSE_ALARM_BUDGET) -> float:
@@ -72,20 +85,19 @@ def seed_of(run: int, check: str) -> int:
 def mean(values: np.ndarray, level: float, name: str = "mean") -> Finding:
     """The mean of n values of N(0, 1) against 0."""
     n = len(values)
-    found = abs(float(values.mean()))
+    got = float(values.mean())
     limit = -float(special.ndtri(level / 2)) / np.sqrt(n)
-    p = 2 * float(special.ndtr(-found * np.sqrt(n)))
-    return Finding(name, n, p, level, found, limit, limit - float(special.ndtri(MISSED)) / np.sqrt(n))
+    p = 2 * float(special.ndtr(-abs(got) * np.sqrt(n)))
+    return Finding(name, n, p, level, got, 0.0, limit, limit - float(special.ndtri(MISSED)) / np.sqrt(n))
 
 
 def variance(squares: float, n: int, level: float, name: str = "variance") -> Finding:
     """A sum of n squares of N(0, 1) against its chi^2_n; deviations are those of the mean square from 1."""
     low, high = _squares(n, level)
     p = 2 * min(float(special.gammainc(n / 2, squares / 2)), float(special.gammaincc(n / 2, squares / 2)))
-    found = abs(squares / n - 1)
     limit = high / n - 1 if squares > n else 1 - low / n
     caught = max(high / (2 * special.gammaincinv(n / 2, MISSED)) - 1, 1 - low / (2 * special.gammainccinv(n / 2, MISSED)))
-    return Finding(name, n, p, level, found, limit, float(caught))
+    return Finding(name, n, p, level, squares / n, 1.0, limit, float(caught))
 
 
 def ratio(squares: float, n: int, level: float) -> tuple[float, float]:
@@ -101,11 +113,14 @@ def _squares(n: int, level: float) -> tuple[float, float]:
 def kolmogorov(values: np.ndarray, cdf: Callable[[np.ndarray], np.ndarray], level: float, name: str = "distribution") -> Finding:
     """The empirical distribution function of n independent values against ``cdf``, by Massart's bound."""
     n = values.size
-    F = np.asarray(cdf(np.sort(values, axis=None)), dtype=np.float64)
+    at = np.sort(values, axis=None)
+    F = np.asarray(cdf(at), dtype=np.float64)
     steps = np.arange(n + 1) / n
-    found = float(max((steps[1:] - F).max(), (F - steps[:-1]).max()))
+    i, j = int(np.argmax(steps[1:] - F)), int(np.argmax(F - steps[:-1]))  # NaN is the largest there is
+    k, got = (i, steps[i + 1]) if not steps[i + 1] - F[i] < F[j] - steps[j] else (j, steps[j])
     limit = radius(n, level)
-    return Finding(name, n, min(1.0, 2 * float(np.exp(-2 * n * found**2))), level, found, limit, limit + radius(n, MISSED))
+    p = min(1.0, 2 * float(np.exp(-2 * n * (got - F[k]) ** 2)))
+    return Finding(name, n, p, level, float(got), float(F[k]), limit, limit + radius(n, MISSED), float(at[k]))
 
 
 def radius(n: int, level: float) -> float:
@@ -119,9 +134,30 @@ def count(k: int, n: int, chance: float, level: float, name: str = "count") -> F
     low, high = (n - _most(n, 1 - chance, level / 2)) / n, _most(n, chance, level / 2) / n
     up = special.betaincinv(high * n + 1, n - high * n, 1 - MISSED) if high < 1 else 1.0
     down = special.betaincinv(low * n, n - low * n + 1, MISSED) if low > 0 else 0.0
-    found = abs(k / n - chance)
     limit = high - chance if k > n * chance else chance - low
-    return Finding(name, n, min(p, 1.0), level, found, limit, float(max(up - chance, chance - down)))
+    return Finding(name, n, min(p, 1.0), level, k / n, chance, limit, float(max(up - chance, chance - down)))
+
+
+def tails(z: np.ndarray, level: float) -> Finding:
+    """How many of independent N(0, 1) are beyond q, as far out as it can be and none still be an alarm: P(none) = level/4.
+
+    So noise is found that is clipped, or drawn again, anywhere up to q: 4.2 for 800 000 values.
+    """
+    chance = -float(np.expm1(np.log(level / 4) / z.size))
+    q = -float(special.ndtri(chance / 2))
+    return replace(count(int((np.abs(z) > q).sum()), z.size, chance, level, f"tails, |z| > {q:.3f}"), at=q)
+
+
+def repeats(z: np.ndarray, level: float, likeliest: float = LIKELIEST, name: str = "repeats, |z| seen before") -> Finding:
+    """How many of independent N(0, 1) were there before, up to sign and to single precision.
+
+    Given those before it a value is one of them with probability at most n ``likeliest``, that of the likeliest number times n.
+    """
+    n = z.size
+    k = n - len(np.unique(np.abs(z).astype(np.float32)))
+    chance = min(1.0, n * likeliest)
+    limit = _most(n, chance, level) / n
+    return Finding(name, n, _at_most(n - k, n, 1 - chance), level, k / n, 0.0, limit, min(1.0, limit + 1 / n))
 
 
 def _at_most(k: int, n: int, chance: float) -> float:
@@ -141,10 +177,10 @@ def _most(n: int, chance: float, tail: float) -> int:
     return low
 
 
-def standard_normal(z: np.ndarray, budget: float) -> list[Finding]:
+def standard_normal(z: np.ndarray, budget: float, likeliest: float = LIKELIEST) -> list[Finding]:
     """All that N(0, I) says about rows z (n, d), n a multiple of 8; the two halves come from two seeds.
 
-    ``budget`` is divided equally among the tests.
+    ``budget`` is divided equally among the tests; ``likeliest`` is the probability of the likeliest |z| (`repeats`).
     """
     n, d = z.shape
     quarter = z.reshape(4, n // 4, d)
@@ -154,11 +190,11 @@ def standard_normal(z: np.ndarray, budget: float) -> list[Finding]:
     for i, j in combinations(range(d), 2):
         directions[f"variance of the sum of columns {i} and {j}"] = (z[:, i] + z[:, j]) / np.sqrt(2)
         directions[f"variance of the difference of columns {i} and {j}"] = (z[:, i] - z[:, j]) / np.sqrt(2)
-    level = budget / (d + len(directions) + 2 * len(pairs) + 1)
+    level = budget / (d + len(directions) + 2 * len(pairs) + 3)
     found = [mean(z[:, i], level, f"mean of column {i}") for i in range(d)]
     found += [variance(float(np.dot(u, u)), n, level, name) for name, u in directions.items()]
     for name, (a, b) in pairs.items():
         for sign, word in ((1, "sum"), (-1, "difference")):
             u = (a + sign * b).ravel()
             found.append(variance(float(np.dot(u, u)) / 2, u.size, level, f"variance of the {word} of {name}"))
-    return [*found, kolmogorov(z, special.ndtr, level)]
+    return [*found, kolmogorov(z, special.ndtr, level), tails(z, level), repeats(z, level, likeliest)]

@@ -126,9 +126,9 @@ def tests_of(law: str, total: np.ndarray, n: int) -> list[Finding]:
 
 def hoeffding(mean: float, n: int, top: float, level: float, name: str) -> Finding:
     """The mean of n independent values in [0, top] against 1 (Hoeffding 1963)."""
-    found = abs(float(mean) - 1)
+    got = float(mean)
     limit, more = (top * np.sqrt(np.log(2 / a) / (2 * n)) for a in (level, 0.01))
-    return Finding(name, n, 2 * float(np.exp(-2 * n * (found / top) ** 2)), level, found, limit, limit + more)
+    return Finding(name, n, 2 * float(np.exp(-2 * n * ((got - 1) / top) ** 2)), level, got, 1.0, limit, limit + more)
 
 
 def moments(mean: np.ndarray) -> str:

@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from refscore.conformance.judge import Climb
+from refscore.conformance.operations import Operation
 from refscore.conformance.spec import Spec
 from refscore.processes import DDPM, OU, VE, VP
 
@@ -81,12 +82,7 @@ def script(climb: Climb, i: int, setting: dict[str, Any]) -> str:
     c = climb.reference(setting).conventions
     if operation.category == "gradient" and c["over_batch"] == "none":
         c = {**c, "over_batch": "mean"}  # a gradient is that of one number
-    if operation.name in _DIRECT:
-        body = [f"wanted = {_DIRECT[operation.name]}"]
-    elif operation.name in _OTHERS:
-        body = _OTHERS[operation.name](c, arguments, climb.candidate.process)
-    else:
-        body = _loss(operation.name.removesuffix("_grad"), c)
+    body = formula(operation.name, c, arguments, climb.candidate.process)
     if operation.name == "posterior":
         body.append(f"wanted = {('mean', 'variance')[part]}")
     digits, flat = 10, int(np.ravel_multi_index(at, shape)) if shape else 0
@@ -95,15 +91,26 @@ def script(climb: Climb, i: int, setting: dict[str, Any]) -> str:
     spec = arguments.get("model", arguments.get("spec"))
     if spec is not None and spec.kind == "energy_mlp":
         digits = 6
-    levels = ["alpha, sigma = 1.0, sigmas[index][:, None]" if "index" in arguments else "alpha = 1.0"]
-    if operation.needs:
-        levels = _process(climb.candidate.process, arguments)
-    helpers = [*levels, *_models(operation.name, spec, c)]
-    lines = _used(helpers, body)
+    lines = used(prelude(operation, c, arguments, climb.candidate.process), body)
     shown = repr(got).replace("{", "{{").replace("}", "}}")[1:-1].replace('"', "'")
     lines.append(f'print(f"wanted {{np.ravel(wanted)[{flat}]:.{digits}g}}; {shown}")')
     head = f"# {operation.name} on the rung '{rung.name}'"
-    return "\n".join([head, "import numpy as np", *_inputs(arguments, "\n".join(lines), bool(operation.needs)), *lines]) + "\n"
+    return "\n".join([head, "import numpy as np", *inputs(arguments, "\n".join(lines), bool(operation.needs)), *lines]) + "\n"
+
+
+def formula(name: str, c: dict[str, Any], arguments: dict[str, Any], process: Any) -> list[str]:
+    """The lines that end in ``wanted = ...``, under conventions c."""
+    if name in _DIRECT:
+        return [f"wanted = {_DIRECT[name]}"]
+    return _OTHERS[name](c, arguments, process) if name in _OTHERS else _loss(name.removesuffix("_grad"), c)
+
+
+def prelude(operation: Operation, c: dict[str, Any], arguments: dict[str, Any], process: Any) -> list[str]:
+    """The lines before a formula: alpha, sigma, rate, g where they are of a process or of a ladder; the model and its score."""
+    levels = ["alpha, sigma = 1.0, sigmas[index][:, None]" if "index" in arguments else "alpha = 1.0"]
+    if operation.needs:
+        levels = process_lines(process, arguments)
+    return [*levels, *_models(operation.name, arguments.get("model", arguments.get("spec")), c)]
 
 
 def _loss(name: str, c: dict[str, Any]) -> list[str]:
@@ -133,10 +140,10 @@ def _by_differences(body: list[str], spec: Spec, part: int, at: tuple[int, ...])
 
 def _images(name: str, arguments: dict[str, Any], best: np.ndarray, theirs: np.ndarray) -> str:
     """The exponent of p(y | x) at the most likely image, and at the one returned."""
-    lines = [f"# mrf_map on the rung '{name}'", "import numpy as np", *_inputs(arguments, "unary pairwise", False),
+    lines = [f"# mrf_map on the rung '{name}'", "import numpy as np", *inputs(arguments, "unary pairwise", False),
              "bonds = lambda y: (y[1:] == y[:-1]).sum() + (y[:, 1:] == y[:, :-1]).sum()",
              "exponent = lambda y: unary * (x == y).sum() + pairwise * bonds(y)",
-             f"best, theirs = {_literal(best)}, {_literal(theirs)}",
+             f"best, theirs = {literal(best)}, {literal(theirs)}",
              'print(f"wanted {exponent(best):.10g}; it returned an image with {exponent(theirs):.10g}")']
     return "\n".join(lines) + "\n"
 
@@ -225,7 +232,7 @@ _OTHERS = {"convert": _convert, "langevin_step": _langevin, "annealed_langevin":
 # --- the lines before the formula ---
 
 
-def _process(process: Any, arguments: dict[str, Any]) -> list[str]:
+def process_lines(process: Any, arguments: dict[str, Any]) -> list[str]:
     """alpha, sigma, rate and g at the arguments' time, by formula where the process has a short one, else as numbers."""
     name = "index" if "index" in arguments else "t"
     if type(process) is VP:
@@ -251,7 +258,7 @@ def _process(process: Any, arguments: dict[str, Any]) -> list[str]:
 def _as_numbers(process: Any, t) -> list[str]:
     def number(value):
         value = np.broadcast_to(np.asarray(value, dtype=np.float64), np.shape(t))
-        return f"{_literal(value)}[:, None]" if value.ndim else repr(float(value))
+        return f"{literal(value)}[:, None]" if value.ndim else repr(float(value))
 
     lines = [f"alpha = {number(process.alpha(t))}  # of the process", f"sigma = {number(process.sigma(t))}"]
     if isinstance(process, DDPM):
@@ -300,7 +307,7 @@ def _predicting(output: str, plain: str, c: dict[str, Any], leveled: bool) -> li
     return [f"model = lambda x: {output}", f"score = lambda x: {score}"] if score else [f"{plain} = lambda x: {output}"]
 
 
-def _used(helpers: list[str], body: list[str]) -> list[str]:
+def used(helpers: list[str], body: list[str]) -> list[str]:
     """The helpers that the body needs, and the body; a helper is a line with the indented ones after it."""
     groups: list[list[str]] = []
     for line in helpers:
@@ -316,23 +323,23 @@ def _used(helpers: list[str], body: list[str]) -> list[str]:
     return kept
 
 
-def _inputs(arguments: dict[str, Any], text: str, columns: bool) -> list[str]:
+def inputs(arguments: dict[str, Any], text: str, columns: bool) -> list[str]:
     """The arguments as literals: arrays one a line, the arrays of a model a layer a line, all scalars on one."""
     lines, scalars = [], {}
     for name, value in arguments.items():
         if isinstance(value, Spec):
             names = list(value.arrays)
             groups = [names[k : k + 2] for k in range(0, len(names), 2)] if value.kind != "mixture" else [names]
-            lines += [f"{', '.join(g)} = {', '.join(_literal(value.arrays[k]) for k in g)}" for g in groups]
+            lines += [f"{', '.join(g)} = {', '.join(literal(value.arrays[k]) for k in g)}" for g in groups]
         elif isinstance(value, np.ndarray):
             column = "[:, None]" if columns and value.ndim == 1 and name in ("t", "index") else ""
-            lines.append(f"{name} = {_literal(value)}{column}")
+            lines.append(f"{name} = {literal(value)}{column}")
         elif not isinstance(value, str) and re.search(rf"\b{name}\b", text):
             scalars[name] = repr(value)
     return [*lines, *([f"{', '.join(scalars)} = {', '.join(scalars.values())}"] if scalars else [])]
 
 
-def _literal(array: np.ndarray) -> str:
+def literal(array: np.ndarray) -> str:
     if array.size > 1 and not array.any():
         return f"np.zeros({array.shape})"
     for length in range(1, len(array) // 2 if array.ndim else 0):  # the same rows over and over

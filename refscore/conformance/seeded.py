@@ -21,14 +21,15 @@ from typing import Any
 
 import numpy as np
 
-from refscore.conformance import conventions
+from refscore.conformance import conventions, reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
-from refscore.conformance.chance import Finding, ratio, seed_of, share, standard_normal, variance
+from refscore.conformance.chance import LIKELIEST, Finding, ratio, seed_of, share, standard_normal
 from refscore.conformance.diagnosis import Equals, agreement, mistaken
 from refscore.conformance.judge import SINGLE, Climb, rungs_of
 from refscore.conformance.ladders.setting import Rung, linear, nothing, points
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import Operation
+from refscore.conformance.reproducer import script
 from refscore.conformance.spec import Spec
 from refscore.conformance.tolerance import K
 from refscore.conformance.verdict import Check, verdict
@@ -110,12 +111,19 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
     if repeats is not None and repeats.kind:
         said = "fail" if repeats.kind in ("shape", "not finite", "constant") else "error"
         said = "unsupported" if repeats.kind == "unsupported" else said
-        return Check(operation.name, operation.name, said, operation.category, message=repeats.problem)
+        shown = "" if said == "unsupported" else _without_answer(climb, climb.rungs[0], repeats)
+        return Check(operation.name, operation.name, said, operation.category, message=repeats.problem, reproducer=shown)
     by_itself = repeats is None
     base = verdict(climb) if by_itself else Check(operation.name, operation.name, "pass", operation.category)
     if base.outcome != "pass":
         return replace(base, message=f"{base.message} (the noise subtracted, by common random numbers)") if base.message else base
     return Noise(climb, base, by_itself).verdict()
+
+
+def _without_answer(climb: Climb, rung: Rung, answer: Answer) -> str:
+    """The script of a rung, without noise, that has a problem for an answer."""
+    setting = next(conventions.possible(climb.operation.name, climb.operation.keys, climb.candidate.conventions))
+    return script(Climb(climb.operation, climb.candidate, [rung], [answer]), 0, setting)
 
 
 def silent(operation: Operation, rung: Rung) -> Rung:
@@ -179,10 +187,12 @@ class Noise:
         climb = self.climb
         right = [s for s in self._settings(climb.candidate.conventions) if self._drift(s)]
         drawn = [self._drawn(case) for case in self._cases(right[0])]
-        problem = next((a for _, a in drawn if a.values is None), None)
+        problem = next(((case, a) for case, a in drawn if a.values is None), None)
         if problem is not None:
-            outcome = "fail" if problem.kind in ("shape", "not finite") else "error"
-            return replace(self.base, outcome=outcome, message=problem.problem)
+            case, answer = problem
+            outcome = "fail" if answer.kind in ("shape", "not finite") else "error"
+            return replace(self.base, outcome=outcome, message=answer.problem, first_failing_rung=f"noise, {case.name}",
+                           reproducer=_without_answer(climb, case, answer))
         if not drawn:
             return self.base
         note = "" if self.by_itself else "the seed is ignored: the same seed gives another result; judged by statistics alone: "
@@ -198,12 +208,13 @@ class Noise:
 
     def _failed(self, drawn, setting, tests, note) -> Check:
         case, first = next((c, t) for c, t in tests if t.alarm)
+        shown = reproducer_random.noise(self.climb, next(c for c, _ in drawn if c.name == case), setting, first)
         equal = self._equals(drawn, setting)
         text = f"{note}the noise on '{case}' is wrong: {first}; {self._spread(drawn, setting)}{self._contradiction(drawn)}"
         if equal:
             text += f"; equals {equal[0].mistake}: {equal[0].text}"
         return replace(self.base, outcome="fail", first_failing_rung=f"noise, {case}", message=text, diagnosis=tuple(equal),
-                       failing=tuple(dict.fromkeys(f"noise, {c}" for c, t in tests if t.alarm)))
+                       reproducer=shown, failing=tuple(dict.fromkeys(f"noise, {c}" for c, t in tests if t.alarm)))
 
     def _settings(self, declared: dict[str, Any]) -> list[dict[str, Any]]:
         operation = self.climb.operation
@@ -256,8 +267,14 @@ class Noise:
             return (answer.values[0] - still) / scale  # type: ignore[index]
 
     def _tests(self, drawn, setting) -> list[tuple[str, Finding]]:
-        return [(case.name, found) for case, answer in drawn
-                for found in standard_normal(self._standardised(case, answer, setting, self.climb.right), share() / CASES)]
+        return [(case.name, found) for case, answer in drawn for found in self._found(case, answer, setting, self.climb.right)]
+
+    def _found(self, case: Rung, answer: Answer, setting: dict[str, Any], of: Callable) -> list[Finding]:
+        """What is found about the noise, taken for that of ``of``: z has fewer digits than a mean beside which c is small."""
+        z = self._standardised(case, answer, setting, of)
+        still, scale = of(self.climb.reference(setting), case.arguments)[0], _scales(self.climb, of, setting, case.arguments)
+        beside = 1 + float(np.abs(still).max()) / max(float(scale.min()), 1e-300)
+        return standard_normal(z, share() / CASES, beside * max(LIKELIEST, 2 * self.climb.eps))
 
     def _spread(self, drawn, setting) -> str:
         said = []
@@ -279,7 +296,7 @@ class Noise:
         return ""
 
     def _equals(self, drawn, setting) -> list[Equals]:
-        """The mistakes that have this drift, and noise of this size."""
+        """The mistakes that have this drift and this noise: N(0, 1) in their own scale, or one for all rows as theirs is."""
         found = []
         for m in CATALOGUE.values():
             if m.operation != self.climb.operation.name:
@@ -291,10 +308,24 @@ class Noise:
             if self.by_itself and agreement(self.climb, of, setting, self.climb.eps, 0.0) is None:
                 continue
             try:
-                z = [self._standardised(case, answer, setting, of) for case, answer in drawn]
+                with np.errstate(all="ignore"):
+                    alike = not any(t.alarm for case, answer in drawn for t in self._found(case, answer, setting, of))
+                    alike = alike or all(self._one_for_all(case, answer, setting, of) for case, answer in drawn)
             except Exception:  # a mistake need not be defined everywhere
                 continue
-            if all(not variance(float((part**2).sum()), part.size, share() / CASES).alarm for part in z):
+            if alike:
                 found.append(Equals(m.name, 2, f"{m.wrong}, where {m.right} belongs", m.legitimate, m.shared))
         return found
 
+    def _one_for_all(self, case: Rung, answer: Answer, setting: dict[str, Any], of: Callable) -> bool:
+        """Whether all rows have the same noise, here and in ``of``."""
+        z = self._standardised(case, answer, setting, self.climb.right)[: ROWS // 2]
+        if np.ptp(z, axis=0).max() > K * SINGLE * np.abs(z).max():
+            return False
+        state, rows = STATE[self.climb.operation.name], 3
+        still = np.zeros((*case.arguments["noise"].shape[:-2], rows, COLUMNS))
+        a = {k: np.resize(v, (rows, *v.shape[1:])) if k == state or (k == "t" and np.ndim(v)) else v for k, v in case.arguments.items()}
+        kick = np.random.default_rng(0).standard_normal(still.shape)
+        drawn, scale = (of(self.climb.reference(setting), {**a, "noise": noise})[0] for noise in (kick, still + 1))
+        scale = scale - of(self.climb.reference(setting), {**a, "noise": still})[0]
+        return bool(np.ptp(drawn / scale, axis=0).max() <= K * SINGLE * np.abs(drawn / scale).max())
