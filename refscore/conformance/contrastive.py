@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from refscore.conformance import reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.ladders.undirected import bits, machine, slow_machine
 from refscore.conformance.mistakes import CATALOGUE
@@ -37,7 +38,7 @@ _COPIES = (1, 2, 3)
 
 @dataclass(frozen=True)
 class Trial:
-    """One test: its name, whether it failed and how, by how much, and the values that tell mistakes apart."""
+    """One test: its name, whether it failed and how, by how much, the values that tell mistakes apart, and the failure's script."""
 
     name: str
     problem: str = ""
@@ -45,6 +46,12 @@ class Trial:
     error: float = 0.0
     allowed: float = 0.0
     values: np.ndarray | None = None
+    script: str = ""
+
+    @classmethod
+    def stopped(cls, name: str, a: dict[str, Any], k: int, problem: str, kind: str) -> Trial:
+        """A test that gave no numbers."""
+        return cls(name, problem, kind, script=reproducer_random.sweeps(name, a, k, 0, problem))
 
 
 def trials(call, seed: int, eps: float) -> list[Trial]:
@@ -57,11 +64,12 @@ def _seeds(call, seed: int) -> list[Trial]:
     first, again, other = (call({**a, "k": 2, "seed": s}) for s in (seed, seed, seed + 1))
     for answer in (first, again, other):
         if answer.values is None:
-            return [Trial("seeds", answer.problem, answer.kind)]
+            return [Trial.stopped("seeds", a, 2, answer.problem, answer.kind)]
     if any((p != q).any() for p, q in zip(first.values, again.values, strict=True)):
-        return [Trial("seeds", "the same seed gives another result: draw from a generator made of the seed alone", "fail")]
+        text = "the same seed gives another result: draw from a generator made of the seed alone"
+        return [Trial.stopped("seeds", a, 2, text, "fail")]
     if all((p == q).all() for p, q in zip(first.values, other.values, strict=True)):
-        return [Trial("seeds", "two seeds give the same result: the seed is not used, or nothing is drawn", "fail")]
+        return [Trial.stopped("seeds", a, 2, "two seeds give the same result: the seed is not used, or nothing is drawn", "fail")]
     return [Trial("seeds")]
 
 
@@ -73,21 +81,24 @@ def _row(call, seed: int, eps: float, name: str, v: int, m: int, size: float, k:
         a = {"x": bits(s + 1, v)[-1:], **machine(v, m, size)}
         answer = call({**a, "k": k, "seed": seed + 17 * s})
         if answer.values is None:
-            return Trial(name, answer.problem, answer.kind)
+            return Trial.stopped(name, a, k, answer.problem, answer.kind)
         dW, db, dc = (value.astype(np.float64) for value in answer.values)
         y = a["x"] - db
         if np.abs(y - np.rint(y)).max() > allowed or np.abs(y - 0.5).max() > 0.5 + allowed:
-            off = float(np.abs(y - np.clip(np.rint(y), 0, 1)).max())
+            apart = np.abs(y - np.clip(np.rint(y), 0, 1))
+            off = float(apart.max())
+            shown = reproducer_random.state(name, a, db, int(np.argmax(apart)), allowed)
             return Trial(name, f"x_0 - db = {np.array2string(y[0], precision=4)} is no state of the visible units: "
-                               "db is x_0 - x_k with x_k sampled", "fail", off, allowed)
+                               "db is x_0 - x_k with x_k sampled", "fail", off, allowed, script=shown)
         wanted = Reference().cd_statistics(a["x"], np.rint(y), a["W"], a["b"], a["c"])
         for array, value, right in zip(("dW", "db", "dc"), (dW, db, dc), wanted, strict=True):
             off = float(np.abs(value - right).max())
             worst = max(worst, off)
             if off > allowed:
-                at = np.unravel_index(int(np.argmax(np.abs(value - right))), right.shape)
+                at = tuple(int(i) for i in np.unravel_index(int(np.argmax(np.abs(value - right))), right.shape))
+                shown = reproducer_random.sweep(name, a, np.rint(y), array, at, value[at], allowed)
                 return Trial(name, f"{array} is not that of x_0 and x_k = x_0 - db with E[z|x_0], E[z|x_k]: got {value[at]:.10g}, "
-                                   f"wanted {right[at]:.10g} at index {[int(i) for i in at]}", "fail", off, allowed)
+                                   f"wanted {right[at]:.10g} at index {list(at)}", "fail", off, allowed, script=shown)
     return Trial(name, error=worst, allowed=allowed)
 
 
@@ -98,19 +109,21 @@ def _copies(call, seed: int, k: int) -> Trial:
     a = {"x": np.ones((COPIES, len(a["b"]))), **a}
     answer = call({**a, "k": k, "seed": seed + 1000 * k})
     if answer.values is None:
-        return Trial(name, answer.problem, answer.kind)
+        return Trial.stopped(name, a, k, answer.problem, answer.kind)
     found = np.concatenate([np.ravel(value) for value in answer.values]).astype(np.float64)
     exact = np.concatenate([np.ravel(e) for e in expected_cd_gradient(RBM(a["W"], a["b"], a["c"]), a["x"][:1], k)])
     radius = float(np.sqrt(2 * np.log(2 * found.size * len(_COPIES) / ALARM) / COPIES))
     off = float(np.abs(found - exact).max())
     if off <= radius:
         return Trial(name, error=off, allowed=radius, values=found)
+    at = int(np.argmax(np.abs(found - exact)))
+    shown = reproducer_random.sweeps(name, a, k, at, found[at], radius, COPIES)
     db = answer.values[1]
     if (np.abs(db - np.rint(db)) < 1e-6).all() and np.abs(db).max() < 1.5:
-        return Trial(name, "all rows end in the same state: they share their draws; draw for every row", "shared", off, radius)
-    at = int(np.argmax(np.abs(found - exact)))
+        return Trial(name, "all rows end in the same state: they share their draws; draw for every row", "shared", off, radius,
+                     script=shown)
     return Trial(name, f"means over {COPIES} copies: got {found[at]:.4f}, expected exactly {exact[at]:.6f}, allowed +-{radius:.3f} "
-                       f"(false alarm {ALARM:g}; sees what is off by {2 * radius:.2f})", "fail", off, radius, found)
+                       f"(false alarm {ALARM:g}; sees what is off by {2 * radius:.2f})", "fail", off, radius, found, shown)
 
 
 def judged(operation: Operation, candidate: Candidate, seed: int) -> dict[str, Any]:
@@ -139,7 +152,7 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> dict[str, A
         return {"outcome": "unsupported", "message": first.problem}
     outcome = "fail" if first.kind in ("fail", "shared", "shape", "not finite") else "error"
     return {**fields, "outcome": outcome, "first_failing_rung": first.name, "message": f"on rung '{first.name}': {first.problem}",
-            "alike": _alike(found, seed)}
+            "reproducer": first.script, "alike": _alike(found, seed)}
 
 
 def _alike(found: list[Trial], seed: int) -> list[str]:

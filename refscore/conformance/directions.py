@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from refscore.conformance import reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.chance import Finding, count, seed_of, share, variance
 from refscore.conformance.judge import DOUBLE, SINGLE, rungs_of
@@ -62,7 +63,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
             return Check(operation.name, operation.name, "inconclusive", message=text, **named)
         if np.array_equal(first, other):
             text = "two seeds give the same result: the seed is not used, or nothing is drawn"
-            return Check(operation.name, operation.name, "fail", message=text, **named)
+            shown = reproducer_random.estimate(operation, rungs[-1], 0, None, text)
+            return Check(operation.name, operation.name, "fail", message=text, reproducer=shown, **named)
         for rung in rungs:
             spec, x = rung.arguments["model"], rung.arguments["x"]
             M, value = read_off(ask, x), ask(spec, x)
@@ -72,12 +74,15 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
             if (np.abs(value - wanted) > allowed).any():
                 at = int(np.argmax(np.abs(value - wanted) / allowed))
                 text = f"on rung '{rung.name}': got {value[at]:.10g}, its own directions give {wanted[at]:.10g} at index [{at}]"
-                return Check(operation.name, operation.name, "fail", message=text, first_failing_rung=rung.name, **named)
+                shown = reproducer_random.estimate(operation, rung, at, M[at], value[at], allowed[at])
+                return Check(operation.name, operation.name, "fail", message=text, first_failing_rung=rung.name, reproducer=shown,
+                             **named)
         M = read_off(ask, points(ROWS, COLUMNS))
     except Stop as stop:
         kind = stop.answer.kind
         outcome = "unsupported" if kind == "unsupported" else "fail" if kind in ("shape", "not finite") else "error"
-        return Check(operation.name, operation.name, outcome, message=stop.answer.problem, **named)
+        shown = "" if outcome == "unsupported" else reproducer_random.estimate(operation, rungs[0], 0, None, stop.answer.problem)
+        return Check(operation.name, operation.name, outcome, message=stop.answer.problem, reproducer=shown, **named)
     law = law_of(M, np.sqrt(K * eps))
     tests = tests_of(law, M.sum(axis=0), ROWS)
     alarms = [t for t in tests if t.alarm]
@@ -85,7 +90,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         text = f"directions of law {law}, {len(tests)} tests; the nearest to an alarm: {min(tests, key=lambda t: t.p)}"
         return Check(operation.name, operation.name, "pass", message=text, rungs=len(rungs) + 1, **named)
     text = f"the directions do not have E vv' = I: {alarms[0]}; {moments(M.mean(axis=0))}"
-    return Check(operation.name, operation.name, "fail", message=text, first_failing_rung="the law of the directions", **named)
+    return Check(operation.name, operation.name, "fail", message=text, first_failing_rung="the law of the directions",
+                 reproducer=reproducer_random.directions(alarms[0], law), **named)
 
 
 def read_off(ask, x: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from refscore.conformance import reproducer_random
 from refscore.conformance.candidate import Candidate
 from refscore.conformance.diagnosis import Equals
 from refscore.conformance.generating import span
@@ -32,7 +33,7 @@ def judged(operation: Operation, candidate: Candidate) -> Check:
     for rung in rungs:
         answer = candidate.call(operation.name, rung.arguments, [np.empty(len(rung.arguments["x"]))])
         if answer.values is None:
-            return _problem(operation, rung, answer)
+            return _problem(operation, candidate, rung, answer)
         answers.append(answer.values[0].astype(np.float64))
     # what a model predicts has no part in it: its output is handed to the candidate alone
     reference = Reference(candidate.process, {k: v for k, v in candidate.conventions.items() if k in ("t_min", "t_max")})
@@ -45,12 +46,14 @@ def judged(operation: Operation, candidate: Candidate) -> Check:
     i = next(k for k, o in enumerate(off) if o > CLOSE)
     right = wanted(reference, rungs[i])[0]
     at = int(np.argmax(np.abs(answers[i] - right)))
+    shown = reproducer_random.likelihood(rungs[i], candidate.process, span(candidate.process, candidate.conventions)[0], at,
+                                         answers[i][at], CLOSE)
     text = f"on rung '{rungs[i].name}': got {answers[i][at]:.6g}, wanted {right[at]:.6g} at index [{at}]"
     equal = _equal(reference, rungs, answers)
     if equal:
         text += f"; equals {equal[0].mistake} to {equal[0].digits} digits: {equal[0].text}"
     return Check(operation.name, operation.name, "fail", message=text, diagnosis=tuple(equal), first_failing_rung=rungs[i].name,
-                 failing=tuple(r.name for r, o in zip(rungs, off, strict=True) if o > CLOSE), **common)
+                 failing=tuple(r.name for r, o in zip(rungs, off, strict=True) if o > CLOSE), reproducer=shown, **common)
 
 
 def wanted(reference: Reference, rung: Rung) -> list[np.ndarray]:
@@ -61,12 +64,14 @@ def wanted(reference: Reference, rung: Rung) -> list[np.ndarray]:
     return [exact, reference.log_likelihood(reference.model(spec), x)]
 
 
-def _problem(operation: Operation, rung: Rung, answer) -> Check:
+def _problem(operation: Operation, candidate: Candidate, rung: Rung, answer) -> Check:
     if answer.kind == "unsupported":
         return Check(operation.name, operation.name, "unsupported", operation.category, message=answer.problem)
     outcome = "fail" if answer.kind in ("shape", "not finite") else "error"
+    start, _ = span(candidate.process, candidate.conventions)
     return Check(operation.name, operation.name, outcome, operation.category, first_failing_rung=rung.name,
-                 message=f"on rung '{rung.name}': {answer.problem}")
+                 message=f"on rung '{rung.name}': {answer.problem}",
+                 reproducer=reproducer_random.likelihood(rung, candidate.process, start, 0, answer.problem))
 
 
 def _equal(reference: Reference, rungs: list[Rung], answers: list[np.ndarray]) -> list[Equals]:

@@ -65,9 +65,13 @@ def noise(climb: Climb, case: Rung, setting: dict[str, Any], found: Finding) -> 
     return _whole(head, [*given, *lines], found.got, found.limit, ", c = {c.max():.6g}")
 
 
-def draws(rung: Rung, process: Any, start: float, along: np.ndarray, at: float, got: float | str, allowed: float, n: int) -> str:
-    """The part of all samples with u.x <= at, beside that of the data at t_min, or of what DDPM's steps make of N(0, 1)."""
-    spec, exact = rung.arguments["model"], start > 0
+def draws(rung: Rung, process: Any, start: float, along: np.ndarray, at: float, got: float | str,
+          allowed: float = float("nan")) -> str:
+    """The part of all samples with u.x <= at, beside that of the data at t_min, or of what DDPM's steps make of N(0, 1).
+
+    Of a chain ``start`` is its number of steps; 0 where it is so long that the data's law is as good.
+    """
+    spec, n, exact = rung.arguments["model"], 2 * rung.arguments["n"], start > 0
     u = along.tolist()
     lines = [*inputs({"model": spec}, "", False), f"m, v = means @ np.array({u}), variances"]
     if isinstance(process, DDPM) and exact:
@@ -89,13 +93,15 @@ def draws(rung: Rung, process: Any, start: float, along: np.ndarray, at: float, 
     return _whole(head, lines, got, allowed)
 
 
-def dependent(rung: Rung, found: Finding) -> str:
-    """A statistic of draws that says nothing about their law, but how they go together."""
-    head = f"sample on the rung '{rung.name}': {found.name} of z = Phi^-1(F(u.x)), F the law, n = {found.n}"
-    return _whole(head, [f"wanted = {_LAWS[found.name.split()[0]]}  # of independent draws"], found.got, found.limit)
+def uniform(rung: Rung, found: Finding) -> str:
+    """A statistic of draws of which the distribution alone shows nothing: moments, or how they go together."""
+    head = f"sample on the rung '{rung.name}': {found.name}, z = Phi^-1(F(u.x)), F the law, n = {found.n}"
+    law = _LAWS[found.name.split()[0]].format(at=found.at)
+    return _whole(head, [f"wanted = {law}  # of independent draws"], found.got, found.limit)
 
 
-def likelihood(rung: Rung, process: Any, start: float, row: int, got: float | str, allowed: float) -> str:
+def likelihood(rung: Rung, process: Any, start: float, row: int, got: float | str,
+               allowed: float = float("nan")) -> str:
     """log p at t_min of one row of x."""
     spec: Spec = rung.arguments["model"]
     body = ["r, v = x - alpha * means, alpha**2 * variances + sigma**2",
@@ -124,6 +130,13 @@ def directions(found: Finding, law: str) -> str:
 
 
 _CD = ["sigmoid = lambda a: np.exp(-np.logaddexp(0, -a))"]
+
+
+def state(name: str, a: dict[str, Any], db: np.ndarray, at: int, allowed: float) -> str:
+    """A row that does not end in a state."""
+    lines = [f"x, db = {literal(a['x'])}, {literal(db)}", f"y = (x - db)[0, {at}]  # a unit of x_k",
+             "wanted = min(max(np.rint(y), 0), 1)"]
+    return _whole(f"rbm_cd_gradient on the rung '{name}': x_k = x - db is sampled, 0 or 1", lines, float((a["x"] - db)[0, at]), allowed)
 
 
 def sweep(name: str, a: dict[str, Any], y: np.ndarray, array: str, at: tuple[int, ...], got: float, allowed: float) -> str:

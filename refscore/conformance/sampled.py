@@ -14,13 +14,15 @@ only passes; what deviates by no more than such a bias is inconclusive, and its 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from scipy import special
 
+from refscore.conformance import reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
-from refscore.conformance.chance import Finding, radius, seed_of, share, standard_normal
+from refscore.conformance.chance import LIKELIEST, Finding, kolmogorov, radius, seed_of, share, standard_normal
 from refscore.conformance.diagnosis import Equals
 from refscore.conformance.generating import denser_below, span
 from refscore.conformance.judge import rungs_of
@@ -62,11 +64,11 @@ class Law:
         F = self.cdf(k, x @ self.directions[:, k])
         return np.clip(special.ndtri(F), -FARTHEST, FARTHEST)[:, None]
 
-    def tests(self, x: np.ndarray, budget: float) -> list[Finding]:
-        """Whether rows x are drawn from it."""
+    def tests(self, x: np.ndarray, budget: float, likeliest: float = LIKELIEST) -> list[Finding]:
+        """Whether rows x are drawn from it; ``likeliest`` as in `refscore.conformance.chance.repeats`."""
         count = self.directions.shape[1]
         return [replace(f, name=f.name.replace("column 0", "z") + f" along {np.round(self.directions[:, k], 2).tolist()}")
-                for k in range(count) for f in standard_normal(self.normal(x, k), budget / count)]
+                for k in range(count) for f in standard_normal(self.normal(x, k), budget / count, likeliest)]
 
 
 def _along(p: GaussianMixture, u: np.ndarray) -> np.ndarray:
@@ -92,10 +94,10 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
     for rung in rungs:
         answer, note = _drawn(candidate, rung, seed_of(seed, f"sample, {rung.name}"))
         if answer.values is None:
-            return _problem(operation, rung, answer)
+            return _problem(operation, candidate, rung, answer)
         drawn.append(answer.values[0])
         notes += [note] if note else []
-    said, worst, failing, equal, names = [], 0.0, [], [], set[str]()
+    said, worst, failing, equal, names, scripts = [], 0.0, [], [], set[str](), []
     outcome = "pass"
     for rung, x in zip(rungs, drawn, strict=True):
         found = Compared.of(candidate, rung, x, share() / len(rungs))
@@ -106,13 +108,14 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
             names.add(found.law.name)
         if found.outcome == "fail":
             failing.append(rung.name)
+            scripts.append(found.script)
     if outcome == "fail":
         equal = _equal(candidate, rungs, drawn)
         said += [f"as {e.mistake} would give: {e.text}" for e in equal]
     message = "; ".join([*dict.fromkeys(notes), *said])
     limit = radius(len(drawn[0]), share() / len(rungs))
     return Check(operation.name, operation.name, outcome, operation.category, worst, limit, tuple(equal),
-                 failing[0] if failing else "", message, rungs=len(rungs), failing=tuple(failing))
+                 failing[0] if failing else "", message, scripts[0] if scripts else "", rungs=len(rungs), failing=tuple(failing))
 
 
 def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
@@ -124,7 +127,7 @@ def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
         answer = candidate.call("sample", {**a, "seed": s}, [np.empty((n, d))])
         if answer.values is None:
             return answer, ""
-        parts.append(answer.values[0].astype(np.float64))
+        parts.append(answer.values[0])
     if np.array_equal(parts[0], parts[1]):
         return Answer(None, "two seeds give the same rows: the seed is not used, or nothing is drawn", "not finite"), ""
     if rung.arguments["model"].dim == 1:  # asked once is enough
@@ -141,12 +144,27 @@ def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
     return Answer([np.concatenate(parts)]), "" if same else "the seed is ignored: the same seed gives other rows"
 
 
-def _problem(operation: Operation, rung: Rung, answer: Answer) -> Check:
+def _problem(operation: Operation, candidate: Candidate, rung: Rung, answer: Answer) -> Check:
     if answer.kind == "unsupported":
         return Check(operation.name, operation.name, "unsupported", operation.category, message=answer.problem)
     outcome = "fail" if answer.kind in ("shape", "not finite") else "error"
     return Check(operation.name, operation.name, outcome, operation.category, first_failing_rung=rung.name,
-                 message=f"on rung '{rung.name}': {answer.problem}")
+                 message=f"on rung '{rung.name}': {answer.problem}", reproducer=_script(candidate, rung, answer.problem))
+
+
+def _script(candidate: Candidate, rung: Rung, problem: str) -> str:
+    """That of draws which are none: the middle of the law stands for it."""
+    law = next(laws(candidate, rung))
+    u = law.directions[:, 0]
+    return reproducer_random.draws(rung, candidate.process, _start(candidate), u, float(law.density.mean @ u), problem)
+
+
+def _start(candidate: Candidate) -> float:
+    """t_min; of a chain its number of steps, or 0 where the data's law is as good."""
+    process = candidate.process
+    if isinstance(process, DDPM):
+        return float(len(process)) if len(process) <= SHORT else 0.0
+    return span(process, candidate.conventions)[0]
 
 
 @dataclass(frozen=True)
@@ -157,13 +175,15 @@ class Compared:
     outcome: str
     distance: float
     said: str
+    script: str = ""
 
     @classmethod
     def of(cls, candidate: Candidate, rung: Rung, x: np.ndarray, budget: float) -> Compared:
         """The first law that they agree with; else the data's, with what of the deviation a discretisation explains."""
         first: tuple[Law, list[Finding]] | None = None
+        eps = candidate.declared_eps or (float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 1.0)
         for law in laws(candidate, rung):
-            tests = law.tests(x, budget)
+            tests = law.tests(x.astype(np.float64), budget, max(LIKELIEST, 8 * eps))
             first = first or (law, tests)
             if not any(t.alarm for t in tests):
                 widest = max((t for t in tests if t.name.startswith("distribution")), key=lambda t: t.found)
@@ -173,13 +193,25 @@ class Compared:
         alarms = [t for t in tests if t.alarm]
         D = max(t.found for t in tests if t.name.startswith("distribution"))
         worst = max(alarms, key=lambda t: t.found / t.limit)
-        allowed = bias(candidate, rung, law)
-        beyond = [t for t in alarms if t.found - t.limit > allowed[t.name.split()[0]]]
+        allowed = bias(candidate, rung, law, next(t.at for t in tests if t.name.startswith("tails")))
+        beyond = [t for t in alarms if t.found - t.limit > allowed.get(t.name.split()[0], 0.0)]
         outcome = "fail" if beyond else "inconclusive"
         told = max(beyond, key=lambda t: t.found / t.limit) if beyond else worst
         why = (f"no bias of {STEPS} steps explains it" if beyond else
                f"no more than the bias of {STEPS} steps: take more of them, or nothing can be decided")
-        return cls(law, outcome, D, f"not {law.name}: {told}; {why}")
+        shown = _shown(candidate, rung, law, x.astype(np.float64), told) if beyond else ""
+        return cls(law, outcome, D, f"not {law.name}: {told}; {why}", shown)
+
+
+def _shown(candidate: Candidate, rung: Rung, law: Law, x: np.ndarray, told: Finding) -> str:
+    """The script of where the distribution is furthest off; of what else was found, where it is not."""
+    found = [kolmogorov(x @ u, partial(law.cdf, k), told.level) for k, u in enumerate(law.directions.T)]
+    k = int(np.argmax([f.found for f in found]))
+    f, u = found[k], law.directions[:, k]
+    if not f.alarm:
+        return reproducer_random.uniform(rung, told)
+    at = f.at if (x @ u <= f.at).mean() == f.got else float(np.nextafter(f.at, -np.inf))  # F_n jumps there
+    return reproducer_random.draws(rung, candidate.process, _start(candidate), u, at, f.got, f.limit)
 
 
 def laws(candidate: Candidate, rung: Rung):
@@ -202,10 +234,10 @@ def laws(candidate: Candidate, rung: Rung):
         yield Law(name, law_with_error(chain(), normal)[0], u)
 
 
-def bias(candidate: Candidate, rung: Rung, target: Law) -> dict[str, float]:
-    """How far off samplers of `STEPS` steps are in the mean, the variance and the distribution of z; of a chain, not at all."""
+def bias(candidate: Candidate, rung: Rung, target: Law, q: float) -> dict[str, float]:
+    """How far off samplers of `STEPS` steps are in z: mean, variance, distribution and P(|z| > q); of a chain, not at all."""
     process, spec = candidate.process, rung.arguments["model"]
-    worst = {"mean": 0.0, "variance": 0.0, "distribution": 0.0}
+    worst = {"mean": 0.0, "variance": 0.0, "distribution": 0.0, "tails,": 0.0}
     if isinstance(process, DDPM):
         return worst
     start, end = span(process, candidate.conventions)
@@ -221,7 +253,8 @@ def bias(candidate: Candidate, rung: Rung, target: Law) -> dict[str, float]:
             F, G = made.cdf(k, at), target.cdf(k, at)
             z = np.clip(special.ndtri((G[1:] + G[:-1]) / 2), -FARTHEST, FARTHEST)
             mean, square = float(np.diff(F) @ z), float(np.diff(F) @ z**2)
-            off = {"mean": abs(mean), "variance": abs(square - 1) + mean**2, "distribution": float(np.abs(F - G).max())}
+            off = {"mean": abs(mean), "variance": abs(square - 1) + mean**2, "distribution": float(np.abs(F - G).max()),
+                   "tails,": abs(float(np.diff(F)[np.abs(z) > q].sum() - np.diff(G)[np.abs(z) > q].sum()))}
             worst = {name: max(value, off[name]) for name, value in worst.items()}
     return worst
 

@@ -99,7 +99,7 @@ def test_what_a_mean_and_a_count_say_they_catch():
 
 
 def test_nan_is_an_alarm():
-    assert Finding("", 1, np.nan, 1e-8, np.nan, 1.0, 1.0).alarm
+    assert Finding("", 1, np.nan, 1e-8, np.nan, 0.0, 1.0, 1.0).alarm
     assert any(f.alarm for f in chance.standard_normal(np.full((8, 2), np.nan), 1e-8))
 
 
