@@ -119,7 +119,8 @@ def estimate(operation: Any, rung: Rung, row: int, M: np.ndarray | None, got: fl
     """v'(Dm)v of one row, M = vv' read off; without it the trace, which it should be in expectation."""
     a = {"model": rung.arguments["model"], "x": rung.arguments["x"][row : row + 1]}
     M = np.eye(a["x"].shape[1]) if M is None else M
-    lines = used(prelude(operation, {"predicts": "score"}, a, None), [f"M = {literal(M)}  # vv'", _JACOBIAN, "wanted = (M * J).sum()"])
+    body = [f"M = {literal(M)}  # vv'", _JACOBIAN, "wanted = (M * J).sum()"]
+    lines = used(prelude(operation, {"predicts": "score"}, a, None), body)
     return _whole(f"hutchinson on the rung '{rung.name}'", [*inputs(a, "", False), *lines], got, allowed)
 
 
@@ -136,7 +137,8 @@ def state(name: str, a: dict[str, Any], db: np.ndarray, at: int, allowed: float)
     """A row that does not end in a state."""
     lines = [f"x, db = {literal(a['x'])}, {literal(db)}", f"y = (x - db)[0, {at}]  # a unit of x_k",
              "wanted = min(max(np.rint(y), 0), 1)"]
-    return _whole(f"rbm_cd_gradient on the rung '{name}': x_k = x - db is sampled, 0 or 1", lines, float((a["x"] - db)[0, at]), allowed)
+    head = f"rbm_cd_gradient on the rung '{name}': x_k = x - db is sampled, 0 or 1"
+    return _whole(head, lines, float((a["x"] - db)[0, at]), allowed)
 
 
 def sweep(name: str, a: dict[str, Any], y: np.ndarray, array: str, at: tuple[int, ...], got: float, allowed: float) -> str:

@@ -324,7 +324,8 @@ class Noise:
             return False
         state, rows = STATE[self.climb.operation.name], 3
         still = np.zeros((*case.arguments["noise"].shape[:-2], rows, COLUMNS))
-        a = {k: np.resize(v, (rows, *v.shape[1:])) if k == state or (k == "t" and np.ndim(v)) else v for k, v in case.arguments.items()}
+        a = {k: np.resize(v, (rows, *v.shape[1:])) if k == state or (k == "t" and np.ndim(v)) else v
+             for k, v in case.arguments.items()}
         kick = np.random.default_rng(0).standard_normal(still.shape)
         drawn, scale = (of(self.climb.reference(setting), {**a, "noise": noise})[0] for noise in (kick, still + 1))
         scale = scale - of(self.climb.reference(setting), {**a, "noise": still})[0]

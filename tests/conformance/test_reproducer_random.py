@@ -80,9 +80,9 @@ WIDE = {
 UNUSUAL = {"predicts": "eps", "langevin": "half_eta", "scheme": "exponential", "variance": "beta_tilde"}
 
 
-@pytest.mark.parametrize("draw", WIDE)
-@pytest.mark.parametrize("operation", seeded.STATE)
-@pytest.mark.parametrize("conventions", [{}, UNUSUAL], ids=["usual", "unusual"])
+@pytest.mark.parametrize("operation, conventions, draw", [
+    pytest.param(o, c, draw, marks=() if (k + i + j) % 6 == 0 else pytest.mark.slow)
+    for k, o in enumerate(seeded.STATE) for i, c in enumerate([{}, UNUSUAL]) for j, draw in enumerate(WIDE)])
 def test_noise(operation, conventions, draw):
     process = PROCESSES["DDPM"] if operation in ("ddpm_step", "ddim_step") else VP()
     reference = Reference(process, conventions)
@@ -130,8 +130,9 @@ LAWS = {"moved": lambda x, rng: x + 0.15, "wider": lambda x, rng: 1.2 * x, "roun
         "mixed up": lambda x, rng: np.where(np.arange(len(x))[:, None] % 2, x, -x)}
 
 
-@pytest.mark.parametrize("process", PROCESSES)
-@pytest.mark.parametrize("wrong", LAWS)
+@pytest.mark.parametrize("process, wrong", [
+    pytest.param(p, w, marks=() if (p, w) in (("VP", "moved"), ("DDPM", "wider")) else pytest.mark.slow)
+    for p in PROCESSES for w in LAWS])
 def test_draws(process, wrong):
     p = PROCESSES[process]
     candidate = Candidate(Reference(p))
@@ -160,7 +161,8 @@ def test_draws_that_depend_on_each_other():
     assert said.startswith("it returns an infinite number") and 0.2 < wanted < 0.8
 
 
-@pytest.mark.parametrize("process", [name for name in PROCESSES if "DDPM" not in name])
+@pytest.mark.parametrize("process", ["VP", *[pytest.param(p, marks=pytest.mark.slow) for p in PROCESSES
+                                                          if p != "VP" and "DDPM" not in p]])
 def test_likelihoods(process):
     p = PROCESSES[process]
     candidate = Candidate(Reference(p))

@@ -12,7 +12,7 @@ from refscore.processes import DDPM, VE, VP, linear_betas
 @pytest.fixture(autouse=True)
 def fewer_rows(request, monkeypatch):
     """A tenth of the rows where nothing finer than 7 % is looked for."""
-    if "slow" not in request.keywords and "3 %" not in request.node.name:
+    if "slow" not in request.keywords and not any(fine in request.node.name for fine in ("3 %", "at 4")):
         monkeypatch.setattr(seeded, "ROWS", 40_000)
 
 
@@ -81,6 +81,10 @@ WRONG_LAWS = {
     "not centred": lambda rng, shape: rng.standard_normal(shape) + 0.05,
     "heavy tails": lambda rng, shape: rng.standard_t(5, shape) * np.sqrt(3 / 5),
     "rows in pairs": lambda rng, shape: np.repeat(rng.standard_normal((shape[0] // 2 + 1, shape[1])), 2, axis=0)[:shape[0]],
+    "clipped at 3": lambda rng, shape: np.clip(rng.standard_normal(shape), -3, 3),
+    "clipped at 4": lambda rng, shape: np.clip(rng.standard_normal(shape), -4, 4),
+    "rows that come again": lambda rng, shape: np.resize(rng.standard_normal((shape[0] // 3 + 1, shape[1])), shape),
+    "from a table": lambda rng, shape: rng.choice(rng.standard_normal(5000), shape),
     "no noise": lambda rng, shape: np.zeros(shape),
 }
 
