@@ -248,11 +248,18 @@ def process_lines(process: Any, arguments: dict[str, Any]) -> list[str]:
         low, ratio = process.sigma_min, process.sigma_max / process.sigma_min
         sigma = f"{low!r} * {ratio!r} ** t"
         return ["alpha = 1.0", f"sigma = {sigma}", "rate = 0.0", f"g = np.sqrt(2 * np.log({ratio!r})) * {sigma}"]
-    if type(process) is DDPM and np.array_equal(process.betas, np.linspace(process.betas[0], process.betas[-1], len(process))):
-        first, last = (float(process.betas[k]) for k in (0, -1))
-        return [f"bar = np.cumprod(np.append(1, 1 - np.linspace({first!r}, {last!r}, {len(process)})))",
+    if type(process) is DDPM and "linspace" in betas(process):
+        return [f"bar = np.cumprod(np.append(1, 1 - {betas(process)}))",
                 f"alpha, sigma = np.sqrt(bar[{name}]), np.sqrt(1 - bar[{name}])"]
     return _as_numbers(process, arguments[name])
+
+
+def betas(process: DDPM) -> str:
+    """The betas as code: equally spaced ones by their ends."""
+    first, last = (float(process.betas[k]) for k in (0, -1))
+    if np.array_equal(process.betas, np.linspace(first, last, len(process))):
+        return f"np.linspace({first!r}, {last!r}, {len(process)})"
+    return f"np.array({process.betas.tolist()})"
 
 
 def _as_numbers(process: Any, t) -> list[str]:

@@ -23,7 +23,7 @@ import numpy as np
 from refscore.conformance.chance import Finding
 from refscore.conformance.judge import Climb
 from refscore.conformance.ladders.setting import Rung
-from refscore.conformance.reproducer import formula, inputs, literal, prelude, process_lines, used
+from refscore.conformance.reproducer import betas, formula, inputs, literal, prelude, process_lines, used
 from refscore.conformance.spec import Spec
 from refscore.processes import DDPM
 
@@ -76,7 +76,7 @@ def draws(rung: Rung, process: Any, start: float, along: np.ndarray, at: float, 
     lines = [*inputs({"model": spec}, "", False), f"m, v = means @ np.array({u}), variances"]
     if isinstance(process, DDPM) and exact:
         h = float(max(FINEST, min(0.02, np.sqrt(process.betas[1:].min(initial=1.0)))))
-        lines += [f"bar = np.cumprod(np.append(1, 1 - np.array({process.betas.tolist()})))",
+        lines += [f"bar = np.cumprod(np.append(1, 1 - {betas(process)}))",
                   f"h = {h!r}", "x = np.arange(-9, 9, h)", "p = np.exp(-x**2 / 2) / np.sqrt(2 * np.pi)",
                   "for i in range(len(bar) - 1, 0, -1):", "    beta, r = 1 - bar[i] / bar[i - 1], np.sqrt(bar[i]) * m - x[:, None]",
                   "    s = bar[i] * v + 1 - bar[i]",
