@@ -6,6 +6,7 @@ import pytest
 from refscore.conformance import Reference, check
 from refscore.conformance.ladders.undirected import bits, image, machine, slow_machine
 from refscore.conformance.mistakes import CATALOGUE
+from refscore.conformance.undirected import states
 from refscore.energy import RBM, DenoisingMRF, expected_cd_gradient
 
 OPERATIONS = ("rbm_free_energy", "rbm_hidden_mean", "rbm_visible_mean", "rbm_log_partition", "rbm_cd_gradient", "mrf_conditional",
@@ -55,6 +56,22 @@ def test_every_mistake_is_caught_and_named(name, seed):
     (verdict,) = check(m.adapter(), seed=seed, only=(m.operation,)).checks
     assert verdict.outcome == ("convention" if m.legitimate else "fail"), verdict.message
     assert name in [e.mistake for e in verdict.diagnosis], verdict.message
+
+
+def test_a_softplus_that_is_linear_beyond_20_passes():
+    """As PyTorch's is."""
+    def softplus(a):
+        return np.where(a > 20, a, np.log1p(np.exp(np.minimum(a, 20))))
+
+    class Linear(Reference):
+        def rbm_free_energy(self, x, W, b, c):
+            return -x @ b - softplus(x @ W + c).sum(axis=1)
+
+        def rbm_log_partition(self, W, b, c):
+            x = states(len(b))
+            return np.logaddexp.reduce(-self.rbm_free_energy(x, W, b, c))
+
+    assert check(Linear(), only=("rbm_free_energy", "rbm_log_partition")).counts["pass"] == 2
 
 
 def test_float32_passes():

@@ -7,7 +7,8 @@ import numpy as np
 from refscore.conformance.ladders.setting import Rung, Setting, short
 
 _LAYERS = (("one unit and one", 1, 1, 1.0), ("4 visible, 3 hidden", 4, 3, 1.0), ("3 visible, 6 hidden", 3, 6, 1.5),
-           ("9 visible, 7 hidden", 9, 7, 1.0), ("weights that overflow exp", 5, 4, 500.0))
+           ("4 visible, 4 hidden", 4, 4, 1.0), ("9 visible, 7 hidden", 9, 7, 1.0), ("weights that overflow exp", 5, 4, 500.0))
+"""Small activations, or large: between 20 and 36 PyTorch's softplus is linear already, and off by more than rounding."""
 
 
 def machine(v: int, m: int, size: float = 1.0) -> dict[str, np.ndarray]:
@@ -47,13 +48,14 @@ def image(height: int, width: int, salt: int = 0) -> np.ndarray:
     return ((smooth > np.median(smooth)) ^ (rng.random((height, width)) < 0.2)).astype(np.int64)
 
 
-_FIELDS = (("one pixel", 1, 1, 1.3, 0.7), ("two pixels, one bond", 1, 2, 1.3, 0.7), ("3 x 3", 3, 3, 1.1, 0.6), ("4 x 7", 4, 7, 0.8,
-                                                                                                                0.5),
-           ("6 x 2, stronger bonds", 6, 2, 0.45, 0.9))
+_FIELDS = (("one pixel", 1, 1, 1.3, 0.7), ("two pixels, one bond", 1, 2, 1.3, 0.7), ("3 x 3", 3, 3, 1.1, 0.6),
+           ("4 x 7", 4, 7, 0.8, 0.5), ("6 x 2, stronger bonds", 6, 2, 0.45, 0.9))
+_OPPOSITE = (("4 x 5, neighbours that differ", 4, 5, 0.8, -0.6), ("5 x 4, inverted data", 5, 4, -0.7, 0.4))
 
 
 def conditional(s: Setting) -> list[Rung]:
-    return [Rung(name, {"y": image(h, w, 1), "x": image(h, w), "unary": u, "pairwise": p}) for name, h, w, u, p in _FIELDS]
+    return [Rung(name, {"y": image(h, w, 1), "x": image(h, w), "unary": u, "pairwise": p})
+            for name, h, w, u, p in (*_FIELDS, *_OPPOSITE)]
 
 
 def best(s: Setting) -> list[Rung]:

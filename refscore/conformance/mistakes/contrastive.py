@@ -79,6 +79,11 @@ def cd_one_sweep(self, x, W, b, c, k, seed):
     return self.rbm_cd_gradient(x, W, b, c, 1, seed)
 
 
+@mistake("rbm_cd_gradient", wrong="at most 5 sweeps", right="k sweeps", seen="a bound on the work")
+def cd_five_sweeps(self, x, W, b, c, k, seed):
+    return self.rbm_cd_gradient(x, W, b, c, min(k, 5), seed)
+
+
 @mistake("rbm_cd_gradient", wrong="chains from random states", right="from the data", seen="the start of another sampler")
 def cd_random_start(self, x, W, b, c, k, seed):
     rng = np.random.default_rng(seed)

@@ -210,6 +210,11 @@ def conditional_without_data(self, y, x, unary, pairwise):
     return sigmoid(pairwise * agreement(y))
 
 
+@mistake("mrf_conditional", wrong="neighbours that always attract", right="repel where pairwise < 0", seen="|pairwise|, common")
+def mrf_always_attracts(self, y, x, unary, pairwise):
+    return self.mrf_conditional(y, x, unary, abs(pairwise))
+
+
 @mistake("mrf_map", wrong="iterated conditional modes", right="the largest probability", seen="a local maximum, common")
 def map_by_icm(self, x, unary, pairwise):
     y = np.array(x)
