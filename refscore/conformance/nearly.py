@@ -60,8 +60,9 @@ def relative_errors(climb: Climb, setting: dict[str, Any]) -> dict[int, float]:
         values, wanted = climb.values(i, setting), climb.wanted(i, setting)
         if values is None:
             return {}
-        size = max(float(np.abs(w).max(initial=0)) for w in wanted)
-        found[i] = max(float(np.abs(v - w).max(initial=0)) for v, w in zip(values, wanted, strict=True)) / size if size else 0.0
+        size = max(1e-300, *(float(np.abs(w).max(initial=0)) for w in wanted))
+        off = max(float(np.abs(v - w).max(initial=0)) for v, w in zip(values, wanted, strict=True))
+        found[i] = off / size if off else 0.0
     return found
 
 

@@ -90,3 +90,12 @@ def test_float32_passes():
 
     result = check(Single)
     assert [c.outcome for c in result.checks if c.outcome != "unsupported"] == ["pass"] * 3
+
+
+def test_a_factor_that_is_nearly_1_is_no_single_precision():
+    class Off(Reference):
+        def rbm_cd_gradient(self, x, W, b, c, k, seed):
+            dW, db, dc = super().rbm_cd_gradient(x, W, b, c, k, seed)
+            return dW, db, dc * (1 + 3e-5)
+
+    assert check(Off(), only=("rbm_cd_gradient",)).checks[0].outcome == "fail"

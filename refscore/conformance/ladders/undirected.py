@@ -50,12 +50,13 @@ def image(height: int, width: int, salt: int = 0) -> np.ndarray:
 
 _FIELDS = (("one pixel", 1, 1, 1.3, 0.7), ("two pixels, one bond", 1, 2, 1.3, 0.7), ("3 x 3", 3, 3, 1.1, 0.6),
            ("4 x 7", 4, 7, 0.8, 0.5), ("6 x 2, stronger bonds", 6, 2, 0.45, 0.9))
-_OPPOSITE = (("4 x 5, neighbours that differ", 4, 5, 0.8, -0.6), ("5 x 4, inverted data", 5, 4, -0.7, 0.4))
+_CONDITIONED = (*_FIELDS, ("4 x 5, neighbours that differ", 4, 5, 0.8, -0.6), ("5 x 4, inverted data", 5, 4, -0.7, 0.4),
+                ("3 x 4, no doubt", 3, 4, 9.0, 4.0))
 
 
 def conditional(s: Setting) -> list[Rung]:
     return [Rung(name, {"y": image(h, w, 1), "x": image(h, w), "unary": u, "pairwise": p})
-            for name, h, w, u, p in (*_FIELDS, *_OPPOSITE)]
+            for name, h, w, u, p in _CONDITIONED]
 
 
 def best(s: Setting) -> list[Rung]:
