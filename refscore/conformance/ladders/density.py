@@ -12,6 +12,6 @@ def own(s: Setting) -> list[Rung]:
         Rung("d = 3, batch of 7, mixture", {"spec": mixture(3), "x": points(7, 3)}),
         Rung("d = 5, correlated Gaussian", {"spec": quadratic_energy(5), "x": points(7, 5)}),
         many(Rung("d = 1, mixture", {"spec": mixture(1), "x": points(FEW, 1)})),
-        large(Rung("d = 3, batch of 3, mixture", {"spec": mixture(3), "x": points(3, 3)})),
+        *large(Rung("d = 3, batch of 3, mixture", {"spec": mixture(3), "x": points(3, 3)})),
         Rung("d = 3, 40 widths away, mixture", {"spec": mixture(3), "x": 20 * points(4, 3)}),
     ]

@@ -28,7 +28,7 @@ def _climb(rung: Callable[[str, int, int, str], Rung], factor: float = 1.0) -> l
     """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers."""
     *steps, last = (rung(*step) for step in _STEPS)
     return [*steps, many(rung("d = 1, one hidden layer", FEW, 1, "one hidden layer")),
-            large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), factor), last]
+            *large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), factor), last]
 
 
 def _model(d: int, kind: str):

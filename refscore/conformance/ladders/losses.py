@@ -22,7 +22,7 @@ def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
     """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers."""
     *steps, last = (rung(*step) for step in _STEPS)
     return [*steps, many(rung("d = 1, linear model", FEW, 1, "linear model")),
-            large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model")), last]
+            *large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model")), last]
 
 
 def explicit(s: Setting) -> list[Rung]:

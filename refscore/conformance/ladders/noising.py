@@ -58,7 +58,7 @@ def convert(s: Setting) -> list[Rung]:
     pairs = [(a, b) for a in kinds for b in kinds]
     return [*[at(*pair, "d = 3, distinct times", 7, 3, s.times(7)) for pair in pairs],
             many(at("eps", "x0", "d = 1, distinct times", FEW, 1, s.times(FEW))),
-            *[large(at(*pair, "d = 5, from the first time to the last", 4, 5, s.ends())) for pair in pairs]]
+            *[r for pair in pairs for r in large(at(*pair, "d = 5, from the first time to the last", 4, 5, s.ends()))]]
 
 
 def denoise(s: Setting) -> list[Rung]:
@@ -78,4 +78,4 @@ def _climb(s: Setting, rung: Callable[..., Rung]) -> list[Rung]:
         ("d = 3, distinct times", 7, 3, s.times(7)),
     ]
     return [*[rung(*case) for case in cases], many(rung("d = 1, distinct times", FEW, 1, s.times(FEW))),
-            large(rung("d = 3, batch of 3", 3, 3, s.times(3))), rung("d = 5, from the first time to the last", 4, 5, s.ends())]
+            *large(rung("d = 3, batch of 3", 3, 3, s.times(3))), rung("d = 5, from the first time to the last", 4, 5, s.ends())]

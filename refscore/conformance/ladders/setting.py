@@ -137,14 +137,19 @@ def many(rung: Rung) -> Rung:
     return Rung(f"{rung.name}, batch of {MANY}", arguments)
 
 
-def large(rung: Rung, factor: float = 1.0) -> Rung:
-    """The same with points, noise, scores and directions `LARGE` times as large; the arrays of its model ``factor`` times."""
+def large(rung: Rung, factor: float = 1.0) -> list[Rung]:
+    """The same with points, noise, scores and directions `LARGE` times as large; the arrays of its model ``factor`` times.
+
+    None where the model is a network: it saturates, and of its derivatives nothing is left but rounding.
+    """
+    if getattr(rung.arguments.get("model"), "kind", "") in ("mlp", "energy_mlp"):
+        return []
     arguments = {}
     for name, value in rung.arguments.items():
         if isinstance(value, Spec):
             value = replace(value, arrays={key: short(factor * array) for key, array in value.arrays.items()})
         arguments[name] = short(LARGE * value) if np.ndim(value) > 1 else value
-    return Rung(f"{rung.name}, large numbers", arguments)
+    return [Rung(f"{rung.name}, large numbers", arguments)]
 
 
 def linear(d: int, takes_time: bool = False) -> Spec:

@@ -36,7 +36,7 @@ def _more(s: Setting, takes_time: bool, rung: Callable[..., Rung]) -> list[Rung]
     def at(name: str, n: int, d: int) -> Rung:
         return rung(name, s.models(d, takes_time=takes_time)["linear model"], points(n, d), noise(n, d))
 
-    return [many(at("d = 1, linear model", FEW, 1)), large(at("d = 3, batch of 3, linear model", 3, 3))]
+    return [many(at("d = 1, linear model", FEW, 1)), *large(at("d = 3, batch of 3, linear model", 3, 3))]
 
 
 def langevin(s: Setting) -> list[Rung]:
@@ -84,7 +84,7 @@ def flow(s: Setting) -> list[Rung]:
         rungs.append(at(f"{name}, t = {s.time(t):.3g}", kind, n, d, np.full(n, s.time(t))))
     return [*rungs[:-1], at("d = 3, batch of 7, distinct times", "one hidden layer", 7, 3, s.times(7)),
             many(at("d = 1, linear model, distinct times", "linear model", FEW, 1, s.times(FEW))),
-            large(at("d = 3, batch of 3, linear model, distinct times", "linear model", 3, 3, s.times(3))),
+            *large(at("d = 3, batch of 3, linear model, distinct times", "linear model", 3, 3, s.times(3))),
             at("d = 5, from the first time to the last", "one hidden layer", 4, 5, s.ends()), rungs[-1]]
 
 
@@ -102,7 +102,7 @@ def ancestral(s: Setting) -> list[Rung]:
 
 
 def implicit(s: Setting) -> list[Rung]:
-    """eta = 0, where there is no noise; 1; and 1/2, steps over several indices, the first ones and the last."""
+    """eta = 0, where there is no noise; 1; and 1/2, which not all have: steps over several indices, the first ones and the last."""
     def at(i: int, j: int, eta: float, name: str, m, x, z) -> Rung:
         arguments = {"model": m, "x": x, "index": i, "prev_index": j, "eta": eta, "noise": z}
         return Rung(f"{name}, eta = {eta}, {i} to {j}", arguments)
@@ -114,9 +114,10 @@ def implicit(s: Setting) -> list[Rung]:
              (s.time(0.8), min(s.time(0.35), s.time(0.8) - 1)), (s.time(0.9), s.time(0.9) - 1), (n, n - 1))
     rungs = [at(*jump, eta, *part) for part, jump, eta in zip(_parts(s, True, mixtures=True), jumps, etas, strict=True)]
     m = s.models(3, takes_time=True)["one hidden layer"]
-    ends = (("first", n, max(0, n - 7)), ("last but one", min(2, n), min(1, n - 1)), ("last", 1, 0), ("last", min(2, n), 0))
-    return [*rungs, *_more(s, True, lambda *part: at(s.time(0.6), s.time(0.6) - 1, 0.5, *part)),
-            *[at(i, j, 0.5, f"the {name} step", m, points(7, 3), noise(7, 3)) for name, i, j in ends]]
+    ends = (("first", n, max(0, n - 7), 0.5), ("last but one", min(2, n), min(1, n - 1), 1.0), ("last", 1, 0, 0.5),
+            ("last", min(2, n), 0, 0.5))
+    return [*rungs, *_more(s, True, lambda *part: at(s.time(0.6), s.time(0.6) - 1, 1.0, *part)),
+            *[at(i, j, eta, f"the {name} step", m, points(7, 3), noise(7, 3)) for name, i, j, eta in ends]]
 
 
 def posterior(s: Setting) -> list[Rung]:
@@ -127,4 +128,4 @@ def posterior(s: Setting) -> list[Rung]:
     cases = (("d = 1, one row", 1, 1, s.time(0.5)), ("d = 3, batch of 7", 7, 3, s.time(0.3)), ("the last index", 7, 3, n),
              ("index 2", 7, 3, min(2, n)), ("index 1", 7, 3, 1))
     return [*[at(*case) for case in cases], many(at("d = 1", FEW, 1, s.time(0.6))),
-            large(at("d = 3, batch of 3", 3, 3, s.time(0.6))), at("d = 5", 7, 5, s.time(0.8))]
+            *large(at("d = 3, batch of 3", 3, 3, s.time(0.6))), at("d = 5", 7, 5, s.time(0.8))]
