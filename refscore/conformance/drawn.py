@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache, partial
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -122,8 +122,9 @@ def _verdict(climbs: list[Drawn], wrong: Any) -> Check:
         setting = climb.infer(climb.eps, climb.candidate.conventions)
         if setting is not None and all(climb.excess(i, setting, climb.eps) <= 1 for i in range(len(climb.answers))):
             return verdict(replace(climb, answers=[]), wrong)
-    verdicts = [verdict(replace(climb, answers=[]), wrong) for climb in climbs]
-    return next((c for c in verdicts if c.diagnosis or c.causes), verdicts[0])
+    verdicts = (verdict(replace(climb, answers=[]), wrong) for climb in climbs)
+    first = next(verdicts)
+    return next((c for c in chain([first], verdicts) if c.diagnosis or c.causes), first)
 
 
 @dataclass

@@ -107,6 +107,7 @@ def test_two_components_apart_know_their_maximum(seed):
     assert 1.1 * components < max(low, force) <= high <= 1.003 * force
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("T", [0.3, 0.5, *(pytest.param(T, marks=pytest.mark.slow) for T in (0.4, 0.6, 0.7, 0.8, 0.9, 1.0))])
 def test_steps_in_time_do_not_outrun_the_certificate(T):
     """Wide laws far apart only shrink: sup (log q_t)'' grows like e^{2t} up to T, as fast as it can, and is largest there."""

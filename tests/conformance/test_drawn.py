@@ -147,7 +147,10 @@ MISTAKES = [m for m in CATALOGUE.values() if m.operation in drawn.LOSSES and not
 NAMED = ("dsm_target_sign", "process_signal_kept", "ncsn_target_not_scaled", "ssm_curvature_sign")
 
 
-@pytest.mark.parametrize("m", [pytest.param(m, marks=() if m.name in NAMED else pytest.mark.slow, id=m.name) for m in MISTAKES])
+SOME = [m for k, m in enumerate(MISTAKES) if k % 5 == 0 or m.name in EQUAL_IN_LAW or m.name in NAMED]
+
+
+@pytest.mark.parametrize("m", [pytest.param(m, marks=() if m.name in NAMED else pytest.mark.slow, id=m.name) for m in SOME])
 def test_every_mistake_of_a_loss_is_caught_with_a_seed(m):
     found = the(sown(m.operation, process_of(m.operation), function=m.function), m.operation)
     if m.name in EQUAL_IN_LAW:
@@ -169,4 +172,4 @@ def test_without_drift_or_noise_nothing_is_read_off():
 @pytest.mark.parametrize("operation", ["dsm_loss", "ssm_vr_loss"])
 def test_right_losses_pass_whatever_the_seed(operation):
     adapter = sown(operation)
-    assert all(the(adapter, operation, seed).outcome == "pass" for seed in range(20))
+    assert all(the(adapter, operation, seed).outcome == "pass" for seed in range(8))

@@ -109,6 +109,7 @@ def test_draws_follow_the_distribution_function():
 PUSHED = PushForward(OTHER, lambda x: x + 0.3 * np.tanh(x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("other", [OTHER, PUSHED, on_panels(OTHER, np.linspace(-8, 8, 33))], ids=["mixture", "pushed", "panels"])
 def test_distances_are_those_of_the_mixture(other):
     as_before = OTHER if isinstance(other, PanelLaw) else other

@@ -238,6 +238,7 @@ def mp_plane(p, q):
         return mp.quad(along, sorted(breaks), maxdegree=7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [1e-6, 3.0, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_covariances_that_do_not_commute(change):
     base, other = np.array([[1.0, 0.4], [0.4, 0.5]]), np.array([[0.3, -0.5], [-0.5, 1.5]])

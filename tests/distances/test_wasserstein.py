@@ -152,6 +152,7 @@ def test_rounded_weights():
 seeds = st.integers(0, 10**6).map(np.random.default_rng)
 
 
+@pytest.mark.slow
 @given(rng=seeds, shift=st.floats(-3, 3), scale=st.floats(0.1, 10))
 @settings(deadline=None, max_examples=10)
 def test_metric(rng, shift, scale):

@@ -309,6 +309,7 @@ def test_a_singularity_between_floats_is_in_the_error():
     assert 1e-11 < abs(value - math.log(4)) <= error < 1e-2
 
 
+@pytest.mark.slow
 def test_an_oblique_edge_has_a_finite_error():
     """p cut off along x + 0.3 y = 0, so that half of Z is left; no slope is known."""
     energy = AnalyticEnergy(lambda x: np.where(x[:, 0] + 0.3 * x[:, 1] > 0, (x**2).sum(axis=1) / 2, np.inf))

@@ -20,8 +20,13 @@ PAIRS = [
 ]
 
 
-@pytest.mark.parametrize("seed", [0, pytest.param(3, marks=pytest.mark.slow), pytest.param(2024, marks=pytest.mark.slow)])
-@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda i: i.id)
+LONG = set("B2 B9 E6 F1 F2.mala F2.sgld F4.pc F5 F5.steps F6 H1 H5.flow H6 H6.flow".split())
+"""Those that take seconds: with --slow alone."""
+SEEDS = [pytest.param(i, seed, marks=pytest.mark.slow if seed or i.id in LONG else (), id=f"{i.id}-{seed}")
+         for i in IDENTITIES for seed in (0, 3)]
+
+
+@pytest.mark.parametrize(("identity", "seed"), SEEDS)
 def test_holds_whatever_the_seed(identity, seed):
     outcome = identities.evaluate(identity, seed=seed)
     assert outcome.outcome == "pass", outcome.message
@@ -38,7 +43,7 @@ def test_every_named_mistake_is_caught_by_numbers(identity, name):
 def test_every_mistake_is_named_and_every_name_is_a_mistake():
     named = {name for identity in IDENTITIES for name in identity.catches}
     assert named == set(mistakes.CATALOGUE), named ^ set(mistakes.CATALOGUE)
-    assert HEAVY <= {identity.id for identity in IDENTITIES}
+    assert HEAVY | LONG <= {identity.id for identity in IDENTITIES}
     assert all(m.wrong and m.right and m.seen for m in mistakes.CATALOGUE.values())
 
 

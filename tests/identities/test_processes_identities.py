@@ -17,6 +17,7 @@ def _at_zero(h, values, noise):
     return value, abs(value - fewer @ values[1:]) + np.abs(full) @ noise
 
 
+@pytest.mark.slow
 def test_orders_in_the_table():
     """TV/h of Gaussian data goes to the constant of the leading error, and the order to 1 (not 1/2).
 

@@ -104,6 +104,7 @@ def test_two_steps_towards_a_kink_agree_with_simulation():
         assert abs(found.cdf([[at]])[0] - (x <= at).mean()) < 5 * 0.5 / np.sqrt(n)
 
 
+@pytest.mark.slow
 def test_memory_does_not_follow_the_square_of_the_nodes():
     """Tables of a block of rows against all nodes, and the kernel itself: for 1500 nodes a dozen of 4 MB and one of 18 MB."""
     import tracemalloc

@@ -121,6 +121,7 @@ def test_the_error_of_the_map_is_that_of_the_law():
     assert error == density.error > 1e-13
 
 
+@pytest.mark.slow
 def test_orders_of_the_flow():
     """TV to the data falls like h, h^2, h^4 (and not faster): ratios of halved steps within 2^(order +- 0.25)."""
     start = STANDARD.marginal(DATA, 3.0)

@@ -57,6 +57,7 @@ def test_stationary_law_of_a_mixture_does_not_depend_on_the_start():
     assert total_variation(again, left)[0] <= error + other + 1e-12
 
 
+@pytest.mark.slow
 def test_the_leading_term_of_the_bias():
     """TV/eta tends to E|g|/2 like eta, so 2 f(eta/2) - f(eta) like eta^2. |g| has kinks, hence many nodes."""
     x, w = MODES.nodes(0.002)

@@ -4,7 +4,7 @@ The exact loss of a model minus the irreducible one is the Fisher divergence bet
 1/2 E ||s - grad log q||^2 (systems B2, B9), averaged with the objective's weights over levels or times; a lattice sums it.
 It is compared with the same of s = 0, half the Fisher information (or its average): what there was to be learnt. The margin of 1 %
 is stated, not fitted: least squares with P parameters on N independent rows leaves P/(2N) times the variance of a row's target, for
-DSM 2 P C/(N I) of I/2, which for P = 1200, N = 768000 and C about I is 0.3 %. No seed is chosen: all from 0 to 7 run with --slow.
+DSM 2 P C/(N I) of I/2, which for P = 1200, N = 768000 and C about I is 0.3 %. No seed is chosen: 0, and with --slow 1 and 2.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ MIXTURES = {
 LADDER = np.geomspace(1.5, 0.3, 5)
 CHAIN = DDPM([0.1, 0.4, 0.05, 0.3, 0.5])
 PROCESS, T_MIN, T_MAX = OU(1.0, np.sqrt(2)), 0.1, 2.0
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))]
+SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2))]
 
 
 def one_law(law):
@@ -74,7 +74,7 @@ def trained(method, d, seed):
     return model, levels(MIXTURES[d])
 
 
-CASES = [("DSM", 1), ("ISM", 1), ("SSM", 2), ("NCSN", 1), ("DSM along OU", 1)]
+CASES = [("DSM", 1), ("ISM", 1), ("SSM", 2)]
 LONG = [(method, d) for method in METHODS for d in MIXTURES if (method, d) not in CASES]
 
 

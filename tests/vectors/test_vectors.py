@@ -46,7 +46,7 @@ def test_every_operation_has_vectors():
     assert len(ids) == len(set(ids)) > 400
 
 
-@pytest.mark.parametrize("energies", [False, True])
+@pytest.mark.parametrize("energies", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_wanted_values_pass(tmp_path, energies):
     response = read(written(tmp_path / "r.json", wanted(energies), {"predicts": "energy"} if energies else {}))
     result = judge(response)
@@ -55,7 +55,7 @@ def test_the_wanted_values_pass(tmp_path, energies):
     assert {c.id for c in result.checks if c.operation == "sigma"} == {f"{p}/sigma" for p in PROCESSES}
 
 
-@pytest.mark.parametrize("declared", [False, True])
+@pytest.mark.parametrize("declared", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_other_conventions_are_inferred_or_taken_as_declared(tmp_path, declared):
     answers = answered(lambda process: Reference(process, CONVENTIONS))
     result = judge(read(written(tmp_path / "r.json", answers, CONVENTIONS if declared else {})))
@@ -224,8 +224,7 @@ def test_the_other_route_agrees(mpmath, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mpmath", [True, False])
-@pytest.mark.parametrize("energies", [False, True])
+@pytest.mark.parametrize("energies, mpmath", [(False, True), (True, False)])
 def test_the_other_route_agrees_everywhere(energies, mpmath, monkeypatch):
     monkeypatch.setattr("refscore.vectors.recomputed.exact", lambda: mpmath)
     assert list(lint(exported(energies))) == []

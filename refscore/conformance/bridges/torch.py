@@ -4,12 +4,13 @@
     tensor(array)       NumPy to torch;   array(tensor)  back
     adapter             class decorator: an adapter whose operations are written for tensors
 
-A mixture is computed from log-densities by logsumexp and autograd, in the framework's own arithmetic, and returns what
-``predicts`` says. Its (alpha, sigma) come from the process, at the times it is called with.
+A mixture is computed from log-densities, its score as the mean of the components' with softmax for weights, and returns what
+``predicts`` says; `torch.func` goes through all models. Its (alpha, sigma) come from the process, at the times it is called with.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,9 @@ except ImportError as error:  # pragma: no cover
 from refscore.conformance.bridges._adapter import wrapped
 from refscore.conformance.spec import Spec, converted
 
-ACTIVATIONS = {"tanh": torch.tanh, "softplus": nn.functional.softplus, "silu": nn.functional.silu, "sin": torch.sin,
-               "relu": torch.relu}
+ACTIVATIONS = {"tanh": torch.tanh, "softplus": partial(nn.functional.softplus, threshold=50.0), "silu": nn.functional.silu,
+               "sin": torch.sin, "relu": torch.relu}
+"""softplus is linear beyond its threshold, which is 20 unless one says otherwise, and e^-20 is more than rounding."""
 
 
 def tensor(values: Any, dtype: Any = torch.float64) -> torch.Tensor:
@@ -77,15 +79,12 @@ class Model(nn.Module):
         if self.spec.takes_time:
             time = np.broadcast_to(array(t), len(x))
             alpha, sigma = tensor(self.process.alpha(time), x.dtype), tensor(self.process.sigma(time), x.dtype)
-        with torch.enable_grad():
-            y = x if x.requires_grad else x.detach().requires_grad_(True)
-            variances = alpha[:, None] ** 2 * a["variances"] + sigma[:, None] ** 2  # (n or 1, K)
-            squares = ((y[:, None, :] - alpha[:, None, None] * a["means"]) ** 2).sum(dim=2)
-            logs = torch.log(a["weights"]) - squares / (2 * variances) - x.shape[1] / 2 * torch.log(2 * np.pi * variances)
-            logpdf = torch.logsumexp(logs, dim=1)
-            if self.predicts == "energy":
-                return -logpdf
-            (score,) = torch.autograd.grad(logpdf.sum(), y, create_graph=x.requires_grad)
+        variances = alpha[:, None] ** 2 * a["variances"] + sigma[:, None] ** 2  # (n or 1, K)
+        apart = alpha[:, None, None] * a["means"] - x[:, None, :]  # (n, K, d)
+        logs = torch.log(a["weights"]) - (apart**2).sum(dim=2) / (2 * variances) - x.shape[1] / 2 * torch.log(2 * np.pi * variances)
+        if self.predicts == "energy":
+            return -torch.logsumexp(logs, dim=1)
+        score = ((torch.softmax(logs, dim=1) / variances)[:, :, None] * apart).sum(dim=1)
         if not self.spec.takes_time:
             return score
         return converted(score, x, alpha, sigma, "score", self.predicts)

@@ -93,10 +93,11 @@ class Setting:
 
     def models(self, d: int, *, takes_time: bool = False, mixtures: bool = False) -> dict[str, Spec]:
         """Specs by name, from simple to general: what the candidate's operations on models are tried with."""
+        last = self.end if self.process is not None else HORIZON
         kinds = {
             "linear model": linear(d, takes_time),
-            "one hidden layer": mlp(d, (6,), "tanh", takes_time, self.energies),
-            "two hidden layers": mlp(d, (7, 5), "softplus", takes_time, self.energies),
+            "one hidden layer": mlp(d, (6,), "tanh", takes_time, self.energies, last),
+            "two hidden layers": mlp(d, (7, 5), "softplus", takes_time, self.energies, last),
         }
         if self.energies:
             kinds["linear model"] = kinds["one hidden layer"] if takes_time or self.gradients else quadratic_energy(d)
@@ -165,17 +166,19 @@ def nothing(d: int, takes_time: bool = False, energy: bool = False) -> Spec:
     return Spec(like.kind, {name: np.zeros_like(a) for name, a in like.arrays.items()}, like.activation, takes_time)
 
 
-def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = False, energy: bool = False) -> Spec:
-    """A network with d outputs, or one for an energy; weights and biases without symmetry."""
+def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = False, energy: bool = False,
+        last: float = HORIZON) -> Spec:
+    """A network with d outputs, or one for an energy; weights and biases without symmetry; times up to ``last``."""
     widths = [d + takes_time, *hidden, 1 if energy else d]
     rng = np.random.default_rng([*widths, energy])
     arrays = {}
     for layer, (a, b) in enumerate(pairwise(widths), start=1):
         arrays[f"W{layer}"] = rng.standard_normal((a, b)) / np.sqrt(a)
         arrays[f"b{layer}"] = 0.5 * rng.standard_normal(b)
-    if takes_time:
-        arrays["W1"][-1] *= 0.3  # indices go up to a thousand, and a saturated unit tests nothing
-    return Spec("energy_mlp" if energy else "mlp", {name: short(a) for name, a in arrays.items()}, activation, takes_time)
+    spec = Spec("energy_mlp" if energy else "mlp", {name: short(a) for name, a in arrays.items()}, activation, takes_time)
+    if takes_time:  # indices go up to a thousand, and a saturated unit tests nothing
+        spec.arrays["W1"][-1] = np.round(min(0.3, 3 / last) * arrays["W1"][-1], 6 if last > 10 else 3)
+    return spec
 
 
 def mixture(d: int, takes_time: bool = False) -> Spec:
