@@ -7,6 +7,7 @@ import pytest
 
 from refscore.conformance import Reference, check
 from refscore.conformance.ladders.setting import linear, mixture, mlp, noise, points, quadratic_energy
+from refscore.conformance.spec import ENERGIES, Spec
 from refscore.processes import DDPM, VP, linear_betas
 
 SPECS = {
@@ -41,6 +42,27 @@ def test_models_are_refscores(framework, name, process, predicts):
     times = (t,) if spec.takes_time else ()
     found = outwards(built(inwards(x), *[inwards(a) for a in times]))
     wanted = Reference(process, {"predicts": predicts}).model(spec)(x, *times)
+    np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)
+
+
+def test_a_softplus_has_all_its_digits(framework):
+    """Beyond 20 too, where PyTorch's own is linear."""
+    spec = Spec("mlp", {"W1": np.eye(1), "b1": np.zeros(1), "W2": np.eye(1), "b2": np.array([-25.0])}, "softplus")
+    inwards, outwards = functions(framework)
+    assert outwards(framework[1].model(spec)(inwards(np.array([[25.0]]))))[0, 0] == pytest.approx(np.log1p(np.exp(-25.0)), rel=1e-3)
+
+
+@pytest.mark.parametrize("name", SPECS)
+def test_derivatives_of_all_kinds(framework, name):
+    """By the framework's transformation of functions."""
+    spec, x, v, t = SPECS[name], points(7, 3), noise(7, 3), np.linspace(0.1, 0.9, 7)
+    inwards, outwards = functions(framework)
+    times = (t,) if spec.takes_time else ()
+    model, ours = framework[1].model(spec, VP()), Reference(VP()).model(spec)
+    jvp = (__import__("torch").func if framework[0] == "torch" else __import__("jax")).jvp
+    inner = [inwards(a) for a in times]
+    found = outwards(jvp(lambda y: model(y, *inner), (inwards(x),), (inwards(v),))[1])
+    wanted = (ours.gradient(x, *times) * v).sum(axis=1) if spec.kind in ENERGIES else ours.jvp(x, v, *times)
     np.testing.assert_allclose(found, wanted, rtol=1e-11, atol=1e-12)
 
 
