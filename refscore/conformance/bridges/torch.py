@@ -77,7 +77,7 @@ class Model(nn.Module):
         a = self.arrays()
         alpha, sigma = torch.ones(1).to(x), torch.zeros(1).to(x)
         if self.spec.takes_time:
-            time = np.broadcast_to(array(t), len(x))
+            time = np.broadcast_to(t.tolist() if isinstance(t, torch.Tensor) else t, len(x))  # .numpy() fails within torch.func
             alpha, sigma = tensor(self.process.alpha(time), x.dtype), tensor(self.process.sigma(time), x.dtype)
         variances = alpha[:, None] ** 2 * a["variances"] + sigma[:, None] ** 2  # (n or 1, K)
         apart = alpha[:, None, None] * a["means"] - x[:, None, :]  # (n, K, d)
