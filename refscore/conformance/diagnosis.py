@@ -77,11 +77,11 @@ def _of_loss(climb: Climb, m: Mistake) -> bool:
 
 
 def _equals(climb: Climb, m: Mistake, settings: list[dict[str, Any]], found: dict[str, Any], eps: float, relative: float = 0.0):
-    """The mistake under the first of the settings under which all answers equal it, and more so than what is right."""
+    """The mistake under the first setting under which all answers equal it, and more so than what is right, there or as found."""
     for s in settings:
         of, loose = partial(mistaken, m, gradient=_of_loss(climb, m)), DIFFERENCES if _of_loss(climb, m) else relative
         digits = agreement(climb, of, s, eps, loose)
-        if digits is not None and digits > _digits_right(climb, s, eps, loose):
+        if digits is not None and digits > max(_digits_right(climb, r, eps, loose) for r in (s, found)):
             other = ", ".join(f"{k}={v!r}" for k, v in s.items() if v != found.get(k))
             under = f" under {other}" if other else ""
             return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared)
