@@ -49,7 +49,7 @@ def judged(operation: Operation, candidate: Candidate) -> Check:
     shown = reproducer_random.likelihood(rungs[i], candidate.process, span(candidate.process, candidate.conventions)[0], at,
                                          answers[i][at], CLOSE)
     text = f"on rung '{rungs[i].name}': got {answers[i][at]:.6g}, wanted {right[at]:.6g} at index [{at}]"
-    equal = _equal(reference, rungs, answers)
+    equal = _equal(reference, rungs, answers, off)
     if equal:
         text += f"; equals {equal[0].mistake} to {equal[0].digits} digits: {equal[0].text}"
     return Check(operation.name, operation.name, "fail", message=text, diagnosis=tuple(equal), first_failing_rung=rungs[i].name,
@@ -74,15 +74,16 @@ def _problem(operation: Operation, candidate: Candidate, rung: Rung, answer) -> 
                  reproducer=reproducer_random.likelihood(rung, candidate.process, start, 0, answer.problem))
 
 
-def _equal(reference: Reference, rungs: list[Rung], answers: list[np.ndarray]) -> list[Equals]:
-    """Every mistake that is as close to all answers as a solver may be, the closest first."""
+def _equal(reference: Reference, rungs: list[Rung], answers: list[np.ndarray], errors: list[float]) -> list[Equals]:
+    """Every mistake that is as close to all answers as a solver may be, and leaves less than half of what is wrong; the closest first."""
     found = []
     for m in (m for m in CATALOGUE.values() if m.operation == "log_likelihood"):
         off = 0.0
-        for rung, answer in zip(reversed(rungs), reversed(answers)):
+        for rung, answer, error in zip(reversed(rungs), reversed(answers), reversed(errors)):
             wrong = m.function(reference, reference.model(rung.arguments["model"]), rung.arguments["x"])
-            off = max(off, float(np.abs(answer - wrong).max()) / max(1.0, float(np.abs(wrong).max())))
-            if not off <= CLOSE:
+            left = float(np.abs(answer - wrong).max())
+            off = max(off, left / max(1.0, float(np.abs(wrong).max())))
+            if not off <= CLOSE or (error > CLOSE and left > error / 2):
                 break
         else:
             digits = int(np.clip(-np.log10(max(off, 1e-15)), 0, 15))

@@ -97,10 +97,11 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
             return _problem(operation, candidate, rung, answer)
         drawn.append(answer.values[0])
         notes += [note] if note else []
-    said, worst, failing, equal, names, scripts = [], 0.0, [], [], set[str](), []
+    said, worst, failing, equal, names, scripts, compared = [], 0.0, [], [], set[str](), [], []
     outcome = "pass"
     for rung, x in zip(rungs, drawn, strict=True):
         found = Compared.of(candidate, rung, x, share() / len(rungs))
+        compared.append(found)
         outcome = max(outcome, found.outcome, key=("pass", "inconclusive", "fail").index)
         worst = max(worst, found.distance)
         said.append(f"{rung.name}: {found.said}")
@@ -110,7 +111,7 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
             failing.append(rung.name)
             scripts.append(found.script)
     if outcome == "fail":
-        equal = _equal(candidate, rungs, drawn)
+        equal = _equal(candidate, rungs, drawn, {rungs[i].name: found for i, found in enumerate(compared) if found.outcome == "fail"})
         said += [f"as {e.mistake} would give: {e.text}" for e in equal]
     message = "; ".join([*dict.fromkeys(notes), *said])
     limit = radius(len(drawn[0]), share() / len(rungs))
@@ -265,8 +266,8 @@ def _flow(process, spec, start: float, end: float):
     return flow, Gaussian(np.zeros(spec.dim), float(process.sigma(end)) ** 2 * np.eye(spec.dim))
 
 
-def _equal(candidate: Candidate, rungs: list[Rung], drawn: list[np.ndarray]) -> list[Equals]:
-    """The mistakes whose draws cannot be told from the candidate's, in any direction."""
+def _equal(candidate: Candidate, rungs: list[Rung], drawn: list[np.ndarray], failed: dict[str, Compared]) -> list[Equals]:
+    """The mistakes whose draws cannot be told from the candidate's, in any direction, and can be from what failed says is right."""
     known = {k: v for k, v in candidate.conventions.items() if k in ("t_min", "t_max", "variance")}
     reference = Reference(candidate.process, known)
     found = []
@@ -282,7 +283,9 @@ def _equal(candidate: Candidate, rungs: list[Rung], drawn: list[np.ndarray]) -> 
             u = directions(x.shape[1])
             limit = radius(len(x), 1e-3) + radius(len(y), 1e-3)
             apart = [_two_samples((x @ u)[:, k], (y @ u)[:, k]) for k in range(u.shape[1])] if np.isfinite(y).all() else [1.0]
-            far = max(apart) > limit
+            law = failed[rung.name].law if rung.name in failed else None
+            right = max(kolmogorov(y @ v, partial(law.cdf, k), 1e-3).found for k, v in enumerate(u.T)) if law else np.inf
+            far = max(apart) > limit or right <= radius(len(y), 1e-3)
             if far:
                 break
         if not far:
