@@ -21,8 +21,9 @@ def add(commands) -> None:
     """Enter the two commands."""
     listing = commands.add_parser("list", help="all identities, operations and mistakes, one a line")
     listing.set_defaults(command=_list)
-    explain = commands.add_parser("explain", help="one identity, operation or mistake in full")
-    explain.add_argument("id", metavar="ID", help="an identity's id (B9), an operation (dsm_loss) or a mistake's name")
+    explain = commands.add_parser("explain", help="one identity, operation or mistake in full", epilog="refscore explain dsm_loss")
+    explain.add_argument("id", metavar="ID", help="an identity's id (B9), an operation (dsm_loss), a mistake's name, a profile of "
+                                                  "operations (ddpm), or 'model' or 'conventions', of adapters")
     explain.set_defaults(command=_explain)
 
 
@@ -72,11 +73,12 @@ def _explain(arguments: argparse.Namespace) -> int:
     known = [_wrong_text(m) for m in CATALOGUE.values() if m.name.lower() == wanted]
     if wanted in OPERATIONS:
         known.append(_operation_text(OPERATIONS[wanted]))
+    known += _topics(wanted)
     if not exact and not named and not known:
         with contextlib.suppress(LookupError):
             exact = identities.select([wanted], stated)
     if not exact and not named and not known:
-        names = {n.lower(): n for n in [*[i.id for i in stated], *catalogue, *OPERATIONS, *CATALOGUE]}
+        names = {n.lower(): n for n in ["model", "conventions", *[i.id for i in stated], *catalogue, *OPERATIONS, *CATALOGUE]}
         near = [names[n] for n in difflib.get_close_matches(wanted, list(names), n=5, cutoff=0.5)]
         hint = f"did you mean {', '.join(near)}?" if near else "refscore list shows all of them"
         raise Refusal(f"no identity, operation or mistake {arguments.id!r}: {hint}")
@@ -135,6 +137,25 @@ def _operation_text(o: Operation) -> str:
         lines.append("  told apart from")
         lines += [f"    {m.name}: {m.wrong} -> {m.right}" for m in of]
     return "\n".join(lines)
+
+
+def _topics(wanted: str) -> list[str]:
+    """What adapters are made of, and profiles."""
+    from refscore.conformance import spec
+    from refscore.conformance.candidate import VALUES
+    from refscore.conformance.profiles import PROFILES
+
+    if wanted in ("model", "spec"):
+        return [f"model(spec), of an adapter: builds what spec says; spec.dim is d\n\n{spec.__doc__.strip()}"]
+    if wanted == "conventions":
+        lines = ["conventions, a dict of an adapter: what is left out is inferred from what it answers"]
+        lines += [_entry(key, ", ".join(map(repr, values))) for key, values in VALUES.items()]
+        lines += [_entry("t_min, t_max", "where samples and likelihoods end and begin")]
+        lines += [_entry("dtype", "'float64', 'float32' or 'float16'")]
+        return ["\n".join([*lines, "", "refscore explain OPERATION says on which of them it depends."])]
+    if wanted in PROFILES:
+        return [f"{wanted}, a profile (refscore check --require {wanted})\n{_entry('operations', ', '.join(PROFILES[wanted]))}"]
+    return []
 
 
 def _wrong_text(m) -> str:

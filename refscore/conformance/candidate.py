@@ -129,8 +129,12 @@ class Candidate:
                     return built
                 self._models[key] = (arguments["model"], built[0])  # the spec is kept, so that its id stays its own
             given["model"] = self._models[key][1]
+        method = getattr(self.adapter, operation)
+        if not _takes(method, len(given)):
+            fix = f"define it as {operation}(self, {', '.join(given)})"
+            return Answer(None, f"it takes {inspect.signature(method)}: {fix}", "raised")
         before = {name: v.copy() for name, v in given.items() if isinstance(v, np.ndarray)}
-        answer = self._limited(lambda: _arrays(getattr(self.adapter, operation)(*given.values()), wanted), "it")
+        answer = self._limited(lambda: _arrays(method(*given.values()), wanted), "it")
         if isinstance(answer, Answer):
             return answer
         for name, array in before.items():
@@ -190,6 +194,17 @@ class Candidate:
             return outcome[0]
         self._lost += patience
         return Answer(None, f"{what} did not return within {patience:g} s", "slow")
+
+
+def _takes(method: Callable, count: int) -> bool:
+    """Whether it can be called with so many arguments; of what has no signature one supposes so."""
+    try:
+        inspect.signature(method).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
 
 
 def _raised(error: BaseException) -> str:

@@ -75,7 +75,7 @@ def _problem(operation: Operation, candidate: Candidate, rung: Rung, answer) -> 
 
 
 def _equal(reference: Reference, rungs: list[Rung], answers: list[np.ndarray], errors: list[float]) -> list[Equals]:
-    """Every mistake that is as close to all answers as a solver may be, and leaves less than half of what is wrong; the closest first."""
+    """Every mistake that is as close to all answers as a solver may be, and leaves less than half the error; the closest first."""
     found = []
     for m in (m for m in CATALOGUE.values() if m.operation == "log_likelihood"):
         off = 0.0

@@ -100,7 +100,7 @@ _ALL = [
               "q(x_{i-1} | x_i, x_0): mean sqrt(ab_{i-1}) beta_i/(1 - ab_i) x0 + sqrt(1 - beta_i)"
               "(1 - ab_{i-1})/(1 - ab_i) xt, variance (1 - ab_{i-1})/(1 - ab_i) beta_i",
               "[b, sec. 2]; [c]; Ho et al. 2020, eq. 6 and 7", steps.posterior, (), "chain", _SCALES),
-    Operation("sample", "sampler", "draws from the law that the reverse of the process makes of its end; data at t_min",
+    Operation("sample", "sampler", "n draws, (n, spec.dim), of what the reverse of the process makes of its end; data at t_min",
               "[a, sec. 4]; [b]; [e]; Song et al. 2021, sec. 3.3", generating.sample, (), "process", ("ddpm_step",)),
     Operation("log_likelihood", "density", "log p_T(x_T) + int div(f - 1/2 g^2 s) dt along dx/dt = f - 1/2 g^2 s from x at t_min",
               "[b, sec. 1]; Song et al. 2021, eq. 39", generating.likelihood, (), "sde", ("ode_drift", "divergence")),

@@ -149,15 +149,15 @@ def sweep(name: str, a: dict[str, Any], y: np.ndarray, array: str, at: tuple[int
 
 
 def sweeps(name: str, a: dict[str, Any], k: int, at: int, got: float | str, allowed: float = float("nan"), n: int = 1) -> str:
-    """The CD gradient of one row x in expectation over all states, dW, db, dc in a row."""
-    lines = [*inputs({**a, "x": a["x"][:1], "k": k}, "k", False), *_CD,
+    """The CD gradient of rows x in expectation over all states, dW, db, dc in a row."""
+    lines = [*inputs({**a, "k": k}, "k", False), *_CD,
              "states = lambda units: (np.arange(2**units)[:, None] >> np.arange(units) & 1) * 1.0",
              "law = lambda p, s: np.where(s == 1, p[:, None], 1 - p[:, None]).prod(axis=2)  # of states s, a row for each of p",
              "X, Z = states(len(b)), states(len(c))",
              "down = law(sigmoid(Z @ W.T + b), X)",
              "p = law(sigmoid(x @ W + c), Z) @ down  # of x_1",
-             "p = (p @ np.linalg.matrix_power(law(sigmoid(X @ W + c), Z) @ down, k - 1))[0]  # of x_k",
+             "p = p @ np.linalg.matrix_power(law(sigmoid(X @ W + c), Z) @ down, k - 1)  # of x_k",
              "h, g = sigmoid(x @ W + c), sigmoid(X @ W + c)",
-             "dW, db, dc = x.T @ h - X.T @ (p[:, None] * g), x[0] - p @ X, h[0] - p @ g",
+             "dW, db, dc = (x.T @ h - X.T @ (p.sum(0)[:, None] * g)) / len(x), (x - p @ X).mean(0), (h - p @ g).mean(0)",
              f"wanted = np.concatenate([dW.ravel(), db, dc])[{at}]"]
     return _whole(f"rbm_cd_gradient on the rung '{name}': mean over {n} rows like x, in expectation", lines, got, allowed)

@@ -127,7 +127,9 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str
 def unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
     """The outcome, and why, where there is nothing to call; None where there is."""
     if not candidate.has(operation.name):
-        return "unsupported", "the adapter does not have it"
+        own = getattr(candidate.adapter, operation.name, None)
+        return ("unsupported", "the adapter does not have it") if own is None else (
+            "error", f"it is {own!r}: make it a method, or None to leave it out")
     if candidate.takes_seed(operation.name) and operation.name not in (
             "rbm_cd_gradient", "sample", "hutchinson", *seeded.STATE, *drawn.LOSSES):
         return "inconclusive", "it has a last argument seed, and nothing to draw: take it away"

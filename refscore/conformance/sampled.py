@@ -26,6 +26,7 @@ from refscore.conformance.chance import LIKELIEST, Finding, kolmogorov, radius, 
 from refscore.conformance.diagnosis import Equals
 from refscore.conformance.generating import denser_below, span
 from refscore.conformance.judge import rungs_of
+from refscore.conformance.ladders.generating import SHORT
 from refscore.conformance.ladders.setting import Rung
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import Operation
@@ -37,8 +38,6 @@ from refscore.processes import DDPM, MarginalScore
 from refscore.samplers import ddim, ddpm, probability_flow, reverse_sde
 
 STEPS = 100
-SHORT = 200
-"""Chains of at most so many steps are computed; that of longer ones is further from the data by less than is seen."""
 FARTHEST = 8.0
 REPEATED = 0.01
 
@@ -111,7 +110,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
             failing.append(rung.name)
             scripts.append(found.script)
     if outcome == "fail":
-        equal = _equal(candidate, rungs, drawn, {rungs[i].name: found for i, found in enumerate(compared) if found.outcome == "fail"})
+        failed = {r.name: found for r, found in zip(rungs, compared, strict=True) if found.outcome == "fail"}
+        equal = _equal(candidate, rungs, drawn, failed)
         said += [f"as {e.mistake} would give: {e.text}" for e in equal]
     message = "; ".join([*dict.fromkeys(notes), *said])
     limit = radius(len(drawn[0]), share() / len(rungs))

@@ -25,9 +25,6 @@ from refscore.report.outcome import BAD, Outcome, Report, Table
 _LONG = 24
 """Rows of a curve that are printed, every so many if there are more."""
 
-_SHOWN = 8
-"""Lines of a script that are printed; the whole of it is in the files."""
-
 _STYLE = {"pass": "green", "fail": "bold red", "error": "bold red", "xpass": "bold red", "blocked": "red", "convention": "yellow",
           "xfail": "yellow"}
 
@@ -145,11 +142,8 @@ def _explain(console: Console, o: Outcome, blocked: list[Outcome]) -> None:
             rows[f"blocks {other.id}"] = other.message
         for name, text in rows.items():
             console.print(Padding(Text.assemble((f"{name}: ", "dim"), text), (0, 0, 0, 4), expand=False))
-        lines = found.script.splitlines()
-        for line in lines[:_SHOWN]:
+        for line in found.script.splitlines():
             console.print(Text("    | " + line), style="dim", no_wrap=True, overflow="ellipsis")
-        if len(lines) > _SHOWN:
-            console.print(Text(f"    | ... {len(lines) - _SHOWN} more lines in the report (--json, --html)"), style="dim")
     console.print()
 
 

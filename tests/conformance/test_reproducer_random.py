@@ -126,7 +126,7 @@ def test_directions_that_are_none(value, words):
     assert said.startswith(words) and np.isfinite(wanted)
 
 
-LAWS = {"moved": lambda x, rng: x + 0.15, "wider": lambda x, rng: 1.2 * x, "rounded": lambda x, rng: np.round(x),
+LAWS = {"moved": lambda x, rng: x + 0.15, "wider": lambda x, rng: 1.2 * x, "narrower": lambda x, rng: 0.7 * x,
         "mixed up": lambda x, rng: np.where(np.arange(len(x))[:, None] % 2, x, -x)}
 
 

@@ -1,12 +1,14 @@
 """What the rungs of all ladders are made of: times of the candidate's process, models as arrays, points and noise.
 
-Everything is fixed: the same rungs in every run. Nothing is symmetric, centred or equal to one where that could hide a mistake,
-unless the rung's name says so. Numbers have few digits, so that a failure can be shown as a script that is short and exact.
+Everything is fixed: the same rungs in every run. A model is asked on several rungs, with other points: what is kept of it shows.
+Nothing is symmetric, centred or equal to one where that could hide a mistake, unless the rung's name says so. Numbers have few
+digits, so that a failure can be shown as a script that is short and exact.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -153,6 +155,7 @@ def large(rung: Rung, factor: float = 1.0) -> list[Rung]:
     return [Rung(f"{rung.name}, large numbers", arguments)]
 
 
+@cache
 def linear(d: int, takes_time: bool = False) -> Spec:
     """x A' + b with A neither symmetric nor normal."""
     rng = np.random.default_rng([d, 1])
@@ -166,6 +169,7 @@ def nothing(d: int, takes_time: bool = False, energy: bool = False) -> Spec:
     return Spec(like.kind, {name: np.zeros_like(a) for name, a in like.arrays.items()}, like.activation, takes_time)
 
 
+@cache
 def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = False, energy: bool = False,
         last: float = HORIZON) -> Spec:
     """A network with d outputs, or one for an energy; weights and biases without symmetry; times up to ``last``."""
@@ -181,6 +185,7 @@ def mlp(d: int, hidden: tuple[int, ...], activation: str, takes_time: bool = Fal
     return spec
 
 
+@cache
 def mixture(d: int, takes_time: bool = False) -> Spec:
     """Three components of unlike weights and widths, the whole skewed and not centred."""
     rng = np.random.default_rng([d, 3])
@@ -189,6 +194,7 @@ def mixture(d: int, takes_time: bool = False) -> Spec:
                 takes_time=takes_time)
 
 
+@cache
 def quadratic_energy(d: int) -> Spec:
     """1/2 (x - m)'P(x - m) with P correlated."""
     rng = np.random.default_rng([d, 4])

@@ -7,7 +7,8 @@ import numpy as np
 from refscore.conformance.ladders.setting import Rung, Setting, short
 
 _LAYERS = (("one unit and one", 1, 1, 1.0), ("4 visible, 3 hidden", 4, 3, 1.0), ("3 visible, 6 hidden", 3, 6, 1.5),
-           ("4 visible, 4 hidden", 4, 4, 1.0), ("9 visible, 7 hidden", 9, 7, 1.0), ("weights that overflow exp", 5, 4, 500.0))
+           ("4 visible, 4 hidden", 4, 4, 1.0), ("9 visible, 7 hidden", 9, 7, 1.0), ("12 visible, 10 hidden", 12, 10, 0.7),
+           ("weights that overflow exp", 5, 4, 500.0))
 """Small activations, or large: between 20 and 36 PyTorch's softplus is linear already, and off by more than rounding."""
 
 
@@ -61,7 +62,8 @@ def conditional(s: Setting) -> list[Rung]:
 
 def best(s: Setting) -> list[Rung]:
     """The last images are such that no pixel by pixel improvement, and no marginal, finds the best."""
-    more = (("5 x 5, weak data", 5, 5, 0.55, 0.5), ("6 x 9, weak data", 6, 9, 0.63, 0.53), ("4 x 12", 4, 12, 0.71, 0.58))
+    more = (("5 x 5, weak data", 5, 5, 0.55, 0.5), ("6 x 9, weak data", 6, 9, 0.63, 0.53), ("4 x 12", 4, 12, 0.71, 0.58),
+            ("5 x 4, inverted data", 5, 4, -0.7, 0.43))
     return [Rung(name, {"x": image(h, w), "unary": u, "pairwise": p}) for name, h, w, u, p in (*_FIELDS, *more)]
 
 

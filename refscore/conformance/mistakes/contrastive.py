@@ -84,6 +84,22 @@ def cd_five_sweeps(self, x, W, b, c, k, seed):
     return self.rbm_cd_gradient(x, W, b, c, min(k, 5), seed)
 
 
+@mistake("rbm_cd_gradient", wrong="all chains start at the first row", right="each at its own", seen="x[0] for x, common")
+def cd_starts_at_the_first_row(self, x, W, b, c, k, seed):
+    rng, y = np.random.default_rng(seed), np.repeat(x[:1], len(x), axis=0)
+    for _ in range(k):
+        z = (rng.random((len(x), len(c))) < self.rbm_hidden_mean(y, W, b, c)).astype(np.float64)
+        y = (rng.random(x.shape) < self.rbm_visible_mean(z, W, b, c)).astype(np.float64)
+    return self.cd_statistics(x, y, W, b, c)
+
+
+@mistake("rbm_cd_gradient", wrong="mean of x times mean of h", right="mean of x h'", seen="the batch averaged too early")
+def cd_of_batch_means(self, x, W, b, c, k, seed):
+    dW, db, dc = self.rbm_cd_gradient(x, W, b, c, k, seed)
+    h = self.rbm_hidden_mean(x, W, b, c)
+    return [dW - x.T @ h / len(x) + np.outer(x.mean(axis=0), h.mean(axis=0)), db, dc]
+
+
 @mistake("rbm_cd_gradient", wrong="chains from random states", right="from the data", seen="the start of another sampler")
 def cd_random_start(self, x, W, b, c, k, seed):
     rng = np.random.default_rng(seed)

@@ -112,3 +112,8 @@ def sample_chain_score_sign(self, model, n, seed):
         return self.ddpm_step(model, x, i, z) - 2 * (mean - still)
 
     return _ancestral(self, model, n, seed, step)
+
+
+@mistake("sample", wrong="stops at index 1", right="the last step, to 0, too", seen="range(N, 1, -1), common")
+def sample_chain_stops_at_one(self, model, n, seed):
+    return _ancestral(self, model, n, seed, lambda x, i, z: self.ddpm_step(model, x, i, z) if i > 1 else x)

@@ -215,6 +215,14 @@ def mrf_always_attracts(self, y, x, unary, pairwise):
     return self.mrf_conditional(y, x, unary, abs(pairwise))
 
 
+@mistake("rbm_log_partition", wrong="states counted in 8 bits", right="all 2^m", seen="np.unpackbits, common")
+def rbm_partition_of_bytes(self, W, b, c):
+    z = states(min(len(c), 8))
+    z = np.concatenate([z, np.zeros((len(z), len(c) - z.shape[1]))], axis=1)
+    a = np.tile(z @ c + softplus(z @ W.T + b).sum(axis=1), 2 ** max(0, len(c) - 8))
+    return a.max() + np.log(np.exp(a - a.max()).sum())
+
+
 @mistake("mrf_map", wrong="iterated conditional modes", right="the largest probability", seen="a local maximum, common")
 def map_by_icm(self, x, unary, pairwise):
     y = np.array(x)
