@@ -129,7 +129,10 @@ class Candidate:
                     return built
                 self._models[key] = (arguments["model"], built[0])  # the spec is kept, so that its id stays its own
             given["model"] = self._models[key][1]
-        method = getattr(self.adapter, operation)
+        found = self._limited(lambda: getattr(self.adapter, operation), "it")
+        if isinstance(found, Answer):
+            return found
+        method = found[0]
         if not _takes(method, len(given)):
             fix = f"define it as {operation}(self, {', '.join(given)})"
             return Answer(None, f"it takes {inspect.signature(method)}: {fix}", "raised")

@@ -56,8 +56,8 @@ def noise(climb: Climb, case: Rung, setting: dict[str, Any], found: Finding) -> 
     shape = a["noise"].shape[:-2]
     units = f"np.eye({np.prod(shape)}).reshape(-1, {shape[0]}, {shape[1]}, 1, 1)" if shape else "[1.0]"
     still = f"np.zeros({(*shape, 1, 1)})" if shape else "0.0"
-    lines = [*lines[: len(lines) - len(body)], "def f(noise, x=x):" if "x" in a else "def f(noise):",
-             *[f"    {line}" for line in body[:-1]], f"    return {body[-1].removeprefix('wanted = ')}",
+    lines = ["def f(noise, x=x):" if "x" in a else "def f(noise):",
+             *[f"    {line}" for line in lines[:-1]], f"    return {body[-1].removeprefix('wanted = ')}",
              f"mean = f({still})", f"c = np.sqrt(sum((f(e) - mean) ** 2 for e in {units}))",
              f"wanted = {_LAWS[found.name.split()[0]].format(at=found.at)}"]
     given = inputs({k: v for k, v in a.items() if k != "noise"}, "\n".join(lines), bool(operation.needs))

@@ -17,18 +17,21 @@ _STEPS = (
 
 def along(s: Setting) -> list[Rung]:
     """jvp and hutchinson: a direction a row, none of length 1."""
-    return _climb(lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d), "v": noise(n, d)}))
+    return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d), "v": noise(n, d)}))
 
 
 def divergence(s: Setting) -> list[Rung]:
-    return _climb(lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d)}), LARGE)
+    return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d)}), LARGE)
 
 
-def _climb(rung: Callable[[str, int, int, str], Rung], factor: float = 1.0) -> list[Rung]:
-    """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers."""
+def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float = 1.0) -> list[Rung]:
+    """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers.
+
+    Where models are energies a mixture is one too, and no vector field.
+    """
     *steps, last = (rung(*step) for step in _STEPS)
     return [*steps, many(rung("d = 1, one hidden layer", FEW, 1, "one hidden layer")),
-            *large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), factor), last]
+            *large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), factor), *([] if s.energies else [last])]
 
 
 def _model(d: int, kind: str):
