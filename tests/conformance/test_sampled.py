@@ -63,6 +63,20 @@ def test_chains_are_named(name, run):
     assert found.outcome == "pass" and name in found.message + " "
 
 
+@pytest.mark.parametrize("first, stride, eta", [(0, 2, 0.0), (1, 10, 0.0), (0, 20, 1.0), (1, 5, 1.0)])
+def test_ddim_on_some_indices_of_a_chain_is_not_called_wrong(first, stride, eta):
+    process = DDPM(linear_betas(100))
+
+    def draw(model, n, seed):
+        indices = [*range(100 + first * (1 - stride), 0, -stride), 0]
+        chain = ddim(process, lambda x, t: model(x, np.full(len(x), t)), indices, eta, predicts="score")
+        rng = np.random.default_rng(seed)
+        return chain.simulate(rng.standard_normal((n, model.spec.dim)), rng)
+
+    found = the(drawing(process, draw), "sample")
+    assert found.outcome == "inconclusive" and f"eta = {eta:g} on the {100 // stride} indices" in found.message, found.message
+
+
 WRONG = {
     "mean": lambda p, rng, n: p.sample(n, rng) + 0.15,
     "spread": lambda p, rng, n: p.mean + 1.2 * (p.sample(n, rng) - p.mean),

@@ -117,3 +117,13 @@ def sample_chain_score_sign(self, model, n, seed):
 @mistake("sample", wrong="stops at index 1", right="the last step, to 0, too", seen="range(N, 1, -1), common")
 def sample_chain_stops_at_one(self, model, n, seed):
     return _ancestral(self, model, n, seed, lambda x, i, z: self.ddpm_step(model, x, i, z) if i > 1 else x)
+
+
+@mistake("sample", wrong="noise in the last step too", right="its mean alone", seen="z where t > 1 is forgotten, common")
+def sample_chain_noise_at_the_end(self, model, n, seed):
+    root = self.process.betas ** 0.5
+
+    def step(x, i, z):
+        return self.ddpm_step(model, x, i, z) if i > 1 else self.ddpm_step(model, x, i, 0 * z) + root[0] * z
+
+    return _ancestral(self, model, n, seed, step)
