@@ -249,6 +249,11 @@ def ratio(values: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> float:
 
 
 def rungs_of(operation: Operation, candidate: Candidate) -> list[Rung]:
-    """The operation's ladder for this candidate's process and kind of model."""
+    """The operation's ladder for this candidate's process and kind of model.
+
+    A mixture of its own returns what is declared: where energies are inferred, and none are declared, none are asked for.
+    """
     energies = candidate.conventions.get("predicts") == "energy"
-    return operation.ladder(Setting(candidate.process, energies, operation.category == "gradient"))
+    rungs = operation.ladder(Setting(candidate.process, energies, operation.category == "gradient"))
+    unsure = candidate.assumed == "energy" and candidate.has("model")
+    return [r for r in rungs if not (unsure and is_mixture(r))] or rungs

@@ -34,6 +34,9 @@ from refscore.conformance.operations import OPERATIONS, Operation
 from refscore.conformance.reference import Reference
 from refscore.conformance.verdict import PRECISIONS, Check, verdict
 
+OF_MODELS = {name for name, o in OPERATIONS.items() if o.category in ("loss", "gradient", "sampler") and name != "posterior"} | {
+    "denoise", "log_likelihood"}
+PROBES = 3
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
 
 
@@ -88,6 +91,7 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
         checks.append(found)
         if on_done is not None:
             on_done(found)
+    candidate, checks = _of_energies(checks, candidate, seed)
     agreed, checks = _one_convention(_one_precision(checks, candidate, seed), candidate)
     checks = _root_causes(_shared(checks, candidate))
     return Result(type(candidate.adapter).__name__, seed, tuple(checks), agreed)
@@ -152,6 +156,28 @@ def _contrastive(operation: Operation, candidate: Candidate, seed: int) -> Check
     if alike:
         fields["message"] += f"; fails the same tests as {alike[0].mistake}, with the same means: {alike[0].text}"
     return Check(operation.name, operation.name, category=operation.category, diagnosis=alike, **fields)
+
+
+def _of_energies(checks: list[Check], candidate: Candidate, seed: int) -> tuple[Candidate, list[Check]]:
+    """Whether the adapter takes a model's output for an energy, where nothing is declared and it is right of nothing else.
+
+    Then all that has a model is judged again, with energies for models; `PROBES` of the operations are tried.
+    """
+    of_models = [c for c in checks if c.operation in OF_MODELS and c.outcome in ("pass", "fail", "error")]
+    if "predicts" in candidate.conventions or not of_models or any(c.outcome == "pass" for c in of_models):
+        return candidate, checks
+    energies = Candidate(candidate.adapter, assumed="energy")
+    energies.conventions["predicts"] = "energy"
+    tried = [judged(OPERATIONS[c.operation], energies, seed) for c in of_models[:PROBES]]
+    if not any(c.outcome == "pass" or any(e.legitimate for e in c.diagnosis) for c in tried):  # log p for -log p, say
+        return candidate, checks
+    result, wrong = [], {c.operation for c in checks if c.outcome == "fail" and c not in of_models}
+    for c in checks:
+        if c in of_models:
+            c = replace(judged(OPERATIONS[c.operation], energies, seed, wrong), seconds=c.seconds)
+            wrong |= {c.operation} if c.outcome == "fail" else set()
+        result.append(c)
+    return energies, result
 
 
 def _one_precision(checks: list[Check], candidate: Candidate, seed: int) -> list[Check]:

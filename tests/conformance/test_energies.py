@@ -1,0 +1,53 @@
+"""Adapters whose models are energies and who declare nothing: it is found out, and they are judged by energies."""
+
+import pytest
+
+from refscore.conformance import Reference, check
+from refscore.conformance.mistakes import CATALOGUE
+from refscore.processes import OU
+
+PROCESS = OU(0.8, 1.3)
+OPERATIONS = ("alpha", "denoise", "esm_loss", "ism_loss", "dsm_loss", "dsm_loss_grad", "langevin_step", "reverse_step")
+RIGHT = Reference(PROCESS, {"predicts": "energy"})
+
+
+def adapter(own=True, **changed):
+    """The reference of energies alone: vector fields raise; ``changed`` operations are these."""
+    def of_energies(operation):
+        def call(model, *rest):
+            if model.spec.kind in ("linear", "mlp"):
+                raise TypeError("an energy is wanted, (n,)")
+            return operation(model, *rest)
+
+        return call
+
+    operations = {name: getattr(RIGHT, name) for name in OPERATIONS} | changed
+    names = {name: staticmethod(f if name == "alpha" else of_energies(f)) for name, f in operations.items()}
+    return type("Energies", (), {"process": PROCESS, **names, **({"model": staticmethod(RIGHT.model)} if own else {})})
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_energies_are_inferred(own):
+    result = check(adapter(own))
+    assert {c.operation: c.outcome for c in result.checks if c.outcome != "unsupported"} == dict.fromkeys(OPERATIONS, "pass")
+    assert result.conventions["predicts"] == "energy"
+
+
+@pytest.mark.parametrize("mistake", ["langevin_noise_without_2", "langevin_score_sign"])
+def test_what_is_wrong_beside_them_is_named(mistake):
+    wrong = CATALOGUE[mistake].function
+    result = check(adapter(langevin_step=lambda *a: wrong(RIGHT, *a)))
+    verdicts = {c.operation: c for c in result.checks if c.outcome not in ("unsupported", "pass")}
+    assert list(verdicts) == ["langevin_step"] and mistake in [e.mistake for e in verdicts["langevin_step"].diagnosis]
+
+
+def test_nothing_is_inferred_from_what_is_wrong_of_energies_too():
+    result = check(adapter(**{name: lambda model, *a: 1.0 for name in OPERATIONS if name != "alpha"}))
+    assert {c.outcome for c in result.checks if c.operation not in ("alpha",)} == {"error", "unsupported"}
+    assert "predicts" not in result.conventions
+
+
+def test_scores_are_not_taken_for_energies():
+    result = check(type("Scores", (), {"process": PROCESS, "denoise": RIGHT.denoise, "esm_loss": lambda *a: 0.0,
+                                       "model": staticmethod(Reference(PROCESS).model)}), only=("denoise", "esm_loss"))
+    assert [c.outcome for c in result.checks] == ["pass", "fail"]
