@@ -176,6 +176,14 @@ def test_list_shows_identities_and_mistakes(capsys):
         assert expected in out
 
 
+def test_list_of_some_words(capsys):
+    code, out, _ = run(capsys, "list", "DDIM_step", "eta")
+    lines = [line for line in out.splitlines() if line.startswith("  ")]
+    assert code == 0 and "ddim_eta_zero" in out and "Identities" not in out
+    assert lines and all("ddim_step" in line and "eta" in line for line in lines)
+    refused(run(capsys, "list", "ddim", "no such word"), "nothing has 'ddim' and 'no such word'")
+
+
 def test_an_identity_of_a_data_set_asks_for_data(capsys):
     refused(run(capsys, "verify", "--only", "B9.data"), "B9.data is about a data set: add --data FILE")
 

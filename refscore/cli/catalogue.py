@@ -19,7 +19,9 @@ SOURCES = """\
 
 def add(commands) -> None:
     """Enter the two commands."""
-    listing = commands.add_parser("list", help="all identities, operations and mistakes, one a line")
+    listing = commands.add_parser("list", help="all identities, operations and mistakes, one a line",
+                                  epilog="refscore list ddim eta")
+    listing.add_argument("words", metavar="WORD", nargs="*", help="only lines that have every one of these words")
     listing.set_defaults(command=_list)
     explain = commands.add_parser("explain", help="one identity, operation or mistake in full", epilog="refscore explain dsm_loss")
     explain.add_argument("id", metavar="ID", help="an identity's id (B9), an operation (dsm_loss), a mistake's name, a profile of "
@@ -36,26 +38,26 @@ def _everything() -> tuple[list[Identity], dict]:
 
 def _list(arguments: argparse.Namespace) -> int:
     stated, catalogue = _everything()
-    print("Identities (refscore verify; ids ending in .data with --data FILE)\n")
-    width = max([len(i.id) for i in stated], default=0)
-    for i in stated:
-        print(f"  {i.id:<{width}}  {i.title}")
-    print("\nMistakes that they must catch (operation: wrong -> right)\n")
-    width = max([len(name) for name in catalogue], default=0)
-    for m in catalogue.values():
-        print(f"  {m.name:<{width}}  {m.operation}: {m.wrong} -> {m.right}")
     from refscore.conformance import OPERATIONS
     from refscore.conformance.mistakes import CATALOGUE
 
-    print("\nOperations of an adapter (refscore check)\n")
-    width = max(len(_signature(name)) for name in OPERATIONS)
-    for name, o in OPERATIONS.items():
-        print(f"  {_signature(name):<{width}}  {o.formula}")
-    print("\nMistakes that their answers are compared with (operation: wrong -> right; convention: legitimate elsewhere -> here)\n")
-    width = max(len(name) for name in CATALOGUE)
-    for c in CATALOGUE.values():
-        print(f"  {c.name:<{width}}  {'convention, ' if c.legitimate else ''}{c.operation}: {c.wrong} -> {c.right}")
-    print("\nrefscore explain ID says more about any of them.")
+    rows = {
+        "Identities (refscore verify; ids ending in .data with --data FILE)": [(i.id, i.title) for i in stated],
+        "Mistakes that they must catch (operation: wrong -> right)": [
+            (m.name, f"{m.operation}: {m.wrong} -> {m.right}") for m in catalogue.values()],
+        "Operations of an adapter (refscore check)": [(_signature(name), o.formula) for name, o in OPERATIONS.items()],
+        "Mistakes that their answers are compared with (operation: wrong -> right; convention: legitimate elsewhere -> here)": [
+            (c.name, f"{'convention, ' if c.legitimate else ''}{c.operation}: {c.wrong} -> {c.right}") for c in CATALOGUE.values()],
+    }  # fmt: skip
+    words = [word.lower() for word in arguments.words]
+    found = {head: [r for r in listed if all(w in " ".join(r).lower() for w in words)] for head, listed in rows.items()}
+    if not any(found.values()):
+        raise Refusal(f"nothing has {' and '.join(map(repr, words))} in its line: refscore list shows all of them")
+    for head, listed in found.items():
+        if listed:
+            width = max(len(name) for name, _ in listed)
+            print(f"{head}\n", *[f"  {name:<{width}}  {text}" for name, text in listed], sep="\n", end="\n\n")
+    print("refscore explain ID says more about any of them.")
     return 0
 
 

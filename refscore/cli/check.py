@@ -53,7 +53,7 @@ a file of expected failures has one section a check, and excuses the failure wit
     mistake = dsm_target_sign      ; as the report names it, with * and ?; or the first failing rung: rung = d = 1, *
     until = 2031-01-31
 
-profiles of --require:
+profiles of --only and --require:
   all losses gradients derivatives process samplers densities score dsm sde ddpm rbm mrf energy, and operations by name
 
 exit codes:
@@ -69,6 +69,7 @@ def add(commands) -> None:
         "check", help="check somebody else's implementation", description=_CHECK, epilog=_CHECK_END, formatter_class=raw
     )
     parser.add_argument("target", metavar="TARGET", help="the adapter: file.py:Name or package.module:Name")
+    parser.add_argument("--only", metavar="PROFILE", help="check these alone: profiles or operations, with commas")
     parser.add_argument("--require", metavar="PROFILE", help="what must be covered: profiles or operations, with commas")
     parser.add_argument("--expected-failures", metavar="FILE", help="failures that are known, with an excuse and its last day")
     report_options(parser)
@@ -81,12 +82,13 @@ def run(arguments: argparse.Namespace) -> int:
     from refscore.conformance import BrokenAdapter, profiles, reporting, target
     from refscore.report import terminal
 
-    _required(arguments.require)
+    only = _selected("--only", arguments.only)
+    _selected("--require", arguments.require)
     entries = _entries(arguments.expected_failures)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the adapter prints is no part of the report
             adapter = target.load(arguments.target)
-            result, adapter = _checked(adapter, arguments.seed)
+            result, adapter = _checked(adapter, arguments.seed, only)
             process, declared = getattr(adapter, "process", None), getattr(adapter, "conventions", None) or {}
             notes = tuple(target.strangers(adapter))
     except BrokenAdapter as error:
@@ -106,15 +108,15 @@ def run(arguments: argparse.Namespace) -> int:
     return 3 if missing and not report.bad else result.code
 
 
-def _checked(adapter: Any, seed: int) -> tuple[Result, Any]:
+def _checked(adapter: Any, seed: int, only: tuple[str, ...] | None) -> tuple[Result, Any]:
     """The result, and the adapter as the object that was checked."""
     from refscore._progress import progress
     from refscore.conformance import OPERATIONS, check
     from refscore.conformance.run import built
 
     adapter = built(adapter)
-    with progress(len(OPERATIONS), "check") as shown:
-        return check(adapter, seed=seed, **watch(shown)), adapter
+    with progress(len(OPERATIONS if only is None else only), "check") as shown:
+        return check(adapter, seed=seed, only=only, **watch(shown)), adapter
 
 
 def watch(shown: Callable) -> dict:
@@ -129,15 +131,16 @@ def watch(shown: Callable) -> dict:
     return {"on_start": lambda name: shown(done, lambda: name), "on_done": on_done}
 
 
-def _required(text: str | None) -> None:
+def _selected(option: str, text: str | None) -> tuple[str, ...] | None:
+    """The operations that an option names; None without it."""
     if text is None:
-        return
+        return None
     from refscore.conformance import profiles
 
     try:
-        profiles.select(text)
+        return tuple(profiles.select(text))
     except LookupError as error:
-        raise Refusal(f"--require: {error.args[0]}") from None
+        raise Refusal(f"{option}: {error.args[0]}") from None
 
 
 def _entries(path: str | None) -> list[Entry]:

@@ -159,12 +159,14 @@ def _contrastive(operation: Operation, candidate: Candidate, seed: int) -> Check
 
 
 def _of_energies(checks: list[Check], candidate: Candidate, seed: int) -> tuple[Candidate, list[Check]]:
-    """Whether the adapter takes a model's output for an energy, where nothing is declared and it is right of nothing else.
+    """Whether the adapter takes a model's output for an energy, where nothing is declared and nothing of it is right otherwise.
 
-    Then all that has a model is judged again, with energies for models; `PROBES` of the operations are tried.
+    Then all that has a model is judged again, with energies for models; `PROBES` of the operations are tried. What equals a
+    mistake, or is right on some rung, is of vector fields.
     """
     of_models = [c for c in checks if c.operation in OF_MODELS and c.outcome in ("pass", "fail", "error")]
-    if "predicts" in candidate.conventions or not of_models or any(c.outcome == "pass" for c in of_models):
+    of_fields = [c for c in of_models if c.outcome == "pass" or c.outcome == "fail" and (c.diagnosis or len(c.failing) < c.rungs)]
+    if "predicts" in candidate.conventions or not of_models or of_fields:
         return candidate, checks
     energies = Candidate(candidate.adapter, assumed="energy")
     energies.conventions["predicts"] = "energy"

@@ -38,8 +38,11 @@ STATE = {"corrupt": "x0", "langevin_step": "x", "annealed_langevin": "x", "rever
 """Operations that add noise, and the argument that it is added to."""
 ROWS = 408_000
 """A relative error of 2 % in one entry of the covariance is then found (`chance.variance`)."""
-COLUMNS = 2
+COLUMNS = 3
 CASES = 3
+SEEDS = 120
+BATCHES = (1, 4)
+"""Rows of small batches, drawn with so many seeds: noise of one row alone, centred within a batch, or of few seeds, shows there."""
 
 
 @dataclass
@@ -135,12 +138,18 @@ def silent(operation: Operation, rung: Rung) -> Rung:
 
 
 def affine(spec: Spec) -> Spec:
-    """A network made constant in x, a function of the time alone; a linear model as it is."""
+    """A network made constant in x, a function of the time alone; a linear model as it is.
+
+    Of an energy the gradient is: units that x moves by less than rounding, and weights as large as these are small.
+    """
     if spec.kind == "linear":
         return spec
-    W1 = spec.arrays["W1"].copy()
-    W1[: spec.dim] = 0
-    return replace(spec, arrays={**spec.arrays, "W1": W1})
+    slope = 2.0**-60 if spec.kind == "energy_mlp" else 0.0
+    arrays = {name: array.copy() for name, array in spec.arrays.items()}
+    arrays["W1"][: spec.dim] *= slope
+    if slope:
+        arrays[f"W{len(arrays) // 2}"] /= slope
+    return replace(spec, arrays=arrays)
 
 
 def _repeats(climb: Subtracted) -> Answer | None:
@@ -186,8 +195,9 @@ class Noise:
         """Pass under the first conventions whose noise has the right law."""
         climb = self.climb
         right = [s for s in self._settings(climb.candidate.conventions) if self._drift(s)]
-        drawn = [self._drawn(case) for case in self._cases(right[0])]
-        problem = next(((case, a) for case, a in drawn if a.values is None), None)
+        drawn = [(case, self._drawn(case, ROWS // 2, 2)) for case in self._cases(right[0])]
+        small = [(case, self._drawn(case, rows, SEEDS)) for case, _ in drawn[-1:] for rows in BATCHES]
+        problem = next(((case, a) for case, a in [*drawn, *small] if a.values is None), None)
         if problem is not None:
             case, answer = problem
             outcome = "fail" if answer.kind in ("shape", "not finite") else "error"
@@ -197,19 +207,21 @@ class Noise:
             return self.base
         note = "" if self.by_itself else "the seed is ignored: the same seed gives another result; judged by statistics alone: "
         for setting in right:
-            tests = self._tests(drawn, setting)
+            tests = [*self._tests(drawn, setting), *self._sums(small, setting)]
             if not any(t.alarm for _, t in tests):
                 weakest = min((t for _, t in tests), key=lambda t: t.p)
                 said = f"{note}noise of {len(drawn)} kinds, {len(tests)} tests; the nearest to an alarm: {weakest}"
                 keys = tuple(k for k in climb.operation.keys if k not in climb.candidate.conventions)
                 rungs = len(climb.rungs) + len(drawn)
                 return replace(self.base, conventions=dict(setting), inferred=keys, message=said, rungs=rungs)
-        return self._failed(drawn, right[0], self._tests(drawn, right[0]), note)
+        return self._failed(drawn, small, right[0], note)
 
-    def _failed(self, drawn, setting, tests, note) -> Check:
+    def _failed(self, drawn, small, setting, note) -> Check:
+        many, few = self._tests(drawn, setting), self._sums(small, setting)
+        tests = [*many, *few]
         case, first = next((c, t) for c, t in tests if t.alarm)
         shown = reproducer_random.noise(self.climb, next(c for c, _ in drawn if c.name == case), setting, first)
-        equal = self._equals(drawn, setting)
+        equal = self._equals(drawn, setting) if any(t.alarm for _, t in many) else []
         text = f"{note}the noise on '{case}' is wrong: {first}; {self._spread(drawn, setting)}{self._contradiction(drawn)}"
         if equal:
             text += f"; equals {equal[0].mistake}: {equal[0].text}"
@@ -244,37 +256,49 @@ class Noise:
                 cases.setdefault(key, Rung(rung.name.split(", ", 1)[-1], changed))
         return list(cases.values())[-CASES:]
 
-    def _drawn(self, case: Rung) -> tuple[Rung, Answer]:
-        """The noise of two seeds, one below the other."""
-        state, rows = STATE[self.climb.operation.name], ROWS // 2
+    def _drawn(self, case: Rung, rows: int, seeds: int) -> Answer:
+        """The noise of so many seeds, batches of so many rows one below the other."""
+        state = STATE[self.climb.operation.name]
         arguments = {name: np.resize(v, (rows, *v.shape[1:])) if name == state or (name == "t" and np.ndim(v)) else v
                      for name, v in case.arguments.items()}
         parts = []
-        for k in (1, 2):
-            answer = self.climb.ask(arguments, [np.empty((rows, COLUMNS))], self.climb.seed + 7919 * k)
+        for k in range(1, seeds + 1):
+            answer = self.climb.ask(arguments, [np.empty((rows, COLUMNS))], self.climb.seed + k)
             if answer.values is None:
-                return case, answer
+                return answer
             parts.append(answer.values[0].astype(np.float64))
-        return case, Answer([np.concatenate(parts)])
+        return Answer(parts)
 
     def _standardised(self, case: Rung, answer: Answer, setting: dict[str, Any], of: Callable) -> np.ndarray:
-        """z from mean + c z."""
+        """z from mean + c z, (seeds, rows, columns)."""
+        z = np.stack(answer.values)  # type: ignore[arg-type]
         still = of(self.climb.reference(setting), case.arguments)[0]
         scale = _scales(self.climb, of, setting, case.arguments)
-        half = (ROWS // 2, COLUMNS)
-        still, scale = (np.concatenate([np.resize(a, half)] * 2) for a in (still, scale))
         with np.errstate(divide="ignore", invalid="ignore"):
-            return (answer.values[0] - still) / scale  # type: ignore[index]
+            return (z - np.resize(still, z.shape[1:])) / np.resize(scale, z.shape[1:])
 
     def _tests(self, drawn, setting) -> list[tuple[str, Finding]]:
         return [(case.name, found) for case, answer in drawn for found in self._found(case, answer, setting, self.climb.right)]
 
+    def _sums(self, small, setting) -> list[tuple[str, Finding]]:
+        """The tests of sums over small batches, each of a seed of its own."""
+        found = []
+        for case, answer in small:
+            z = self._standardised(case, answer, setting, self.climb.right)
+            rows = z.shape[1]
+            tests = self._normal(z.sum(axis=1) / np.sqrt(rows), case, setting, self.climb.right)
+            found += [(case.name, replace(t, name=f"{t.name}, of sums over batches of {rows}")) for t in tests]
+        return found
+
     def _found(self, case: Rung, answer: Answer, setting: dict[str, Any], of: Callable) -> list[Finding]:
-        """What is found about the noise, taken for that of ``of``: z has fewer digits than a mean beside which c is small."""
-        z = self._standardised(case, answer, setting, of)
+        """What is found about the noise, taken for that of ``of``."""
+        return self._normal(np.concatenate(self._standardised(case, answer, setting, of)), case, setting, of)
+
+    def _normal(self, z: np.ndarray, case: Rung, setting: dict[str, Any], of: Callable) -> list[Finding]:
+        """The tests of z, which has fewer digits than a mean beside which c is small."""
         still, scale = of(self.climb.reference(setting), case.arguments)[0], _scales(self.climb, of, setting, case.arguments)
         beside = 1 + float(np.abs(still).max()) / max(float(scale.min()), 1e-300)
-        return standard_normal(z, share() / CASES, beside * max(LIKELIEST, 2 * self.climb.eps))
+        return standard_normal(z, share() / (CASES + len(BATCHES)), beside * max(LIKELIEST, 2 * self.climb.eps))
 
     def _spread(self, drawn, setting) -> str:
         said = []
@@ -319,7 +343,7 @@ class Noise:
 
     def _one_for_all(self, case: Rung, answer: Answer, setting: dict[str, Any], of: Callable) -> bool:
         """Whether all rows have the same noise, here and in ``of``."""
-        z = self._standardised(case, answer, setting, self.climb.right)[: ROWS // 2]
+        z = self._standardised(case, answer, setting, self.climb.right)[0]
         if np.ptp(z, axis=0).max() > K * SINGLE * np.abs(z).max():
             return False
         state, rows = STATE[self.climb.operation.name], 3

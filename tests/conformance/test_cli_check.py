@@ -140,6 +140,14 @@ def test_nothing_covered(capsys, adapters):
     assert "hutchinsons is no operation and is not checked: did you mean hutchinson?" in words
 
 
+def test_some_operations_alone(capsys, adapters, tmp_path):
+    path = tmp_path / "a.json"
+    assert run(capsys, f"{adapters}:Wrong", "--only", "derivatives,alpha", "--json", path)[0] == 0
+    assert [c["operation"] for c in json.loads(path.read_text())["checks"]] == ["alpha", "jvp", "divergence", "hutchinson"]
+    assert run(capsys, f"{adapters}:Wrong", "--only", "langevin_step")[0] == 1
+    refused(run(capsys, f"{adapters}:Few", "--only", "alhpa"), "--only", "did you mean alpha")
+
+
 def test_what_is_required(capsys, adapters, tmp_path):
     assert run(capsys, f"{adapters}:Few", "--require", "alpha,sigma, langevin_step")[0] == 0
     code, out, _ = run(capsys, f"{adapters}:Few", "--require", "sde", "--junit", tmp_path / "a.xml")

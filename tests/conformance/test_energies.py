@@ -51,3 +51,11 @@ def test_scores_are_not_taken_for_energies():
     result = check(type("Scores", (), {"process": PROCESS, "denoise": RIGHT.denoise, "esm_loss": lambda *a: 0.0,
                                        "model": staticmethod(Reference(PROCESS).model)}), only=("denoise", "esm_loss"))
     assert [c.outcome for c in result.checks] == ["pass", "fail"]
+
+
+@pytest.mark.parametrize("mistake", ["esm_sign", "reverse_step_score_clipped", "dsm_target_sign"])
+def test_mistakes_of_vector_fields_are_not_excused_as_energies(mistake):
+    """The reference's models may be either, and what is clipped shows in large numbers alone."""
+    m = CATALOGUE[mistake]
+    found = check(m.adapter(PROCESS), only=(m.operation,)).checks[0]
+    assert found.outcome == "fail" and mistake in [e.mistake for e in found.diagnosis]

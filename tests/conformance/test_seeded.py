@@ -85,6 +85,9 @@ WRONG_LAWS = {
     "clipped at 4": lambda rng, shape: np.clip(rng.standard_normal(shape), -4, 4),
     "rows that come again": lambda rng, shape: np.resize(rng.standard_normal((shape[0] // 3 + 1, shape[1])), shape),
     "from a table": lambda rng, shape: rng.choice(rng.standard_normal(5000), shape),
+    "two columns alone": lambda rng, shape: rng.standard_normal(shape) * (np.arange(shape[-1]) < 2),
+    "none of a single row": lambda rng, shape: rng.standard_normal(shape) * (shape[-2] > 1),
+    "centred in a batch": lambda rng, shape: (z := rng.standard_normal(shape)) - z.mean(axis=-2, keepdims=True) * (shape[-2] > 1),
     "no noise": lambda rng, shape: np.zeros(shape),
 }
 
@@ -95,6 +98,14 @@ def test_wrong_noise_fails(law):
     assert found.outcome == "fail"
     if law != "no noise":
         assert found.first_failing_rung.startswith("noise")
+
+
+def test_few_seeds_fail():
+    few = sown(Reference(VP()))
+    right = few.reverse_step
+    few.reverse_step = staticmethod(lambda model, x, t, s, seed: right(model, x, t, s, seed % 50))
+    found = the(few, "reverse_step")
+    assert found.outcome == "fail" and "repeats, |z| seen before, of sums over batches of 1" in found.message
 
 
 def test_the_same_noise_at_every_step_fails():
@@ -144,6 +155,13 @@ def test_every_mistake_of_a_step_is_caught_with_a_seed(mistake):
     if "Undefined" in found.message:
         pytest.skip(f"it does not exist here: {found.message}")
     assert found.outcome == ("pass" if mistake in EQUAL_IN_LAW else "fail"), found.message
+
+
+@pytest.mark.parametrize("mistake", ["annealed_score_sign", "annealed_told_variance", "langevin_score_sign"])
+def test_energies_that_are_walked_along_with_a_seed(mistake):
+    found = [the(type("Energies", (sown(r),), {"conventions": {"predicts": "energy"}}), CATALOGUE[mistake].operation)
+             for r in (Reference(None, {"predicts": "energy"}), CATALOGUE[mistake].adapter())]
+    assert [f.outcome for f in found] == ["pass", "fail"], found[1].message
 
 
 @pytest.mark.parametrize("mistake", ["langevin_noise_not_rooted", "langevin_noise_is_the_step", "langevin_noise_without_2",
