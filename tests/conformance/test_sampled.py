@@ -7,6 +7,7 @@ from refscore.conformance import Reference, check, generating
 from refscore.conformance.ladders.generating import gaussian, likelihood
 from refscore.conformance.likelihood import wanted
 from refscore.conformance.mistakes import CATALOGUE
+from refscore.densities import Gaussian
 from refscore.processes import DDPM, OU, VE, VP, Path, linear_betas
 from refscore.samplers import ddim, ddpm, probability_flow, reverse_sde
 
@@ -192,6 +193,17 @@ def test_a_coarse_solver_passes_and_its_error_is_said():
     adapter = type("Coarse", (), {"process": VP(), "log_likelihood": staticmethod(coarse)})
     found = the(adapter, "log_likelihood")
     assert found.outcome == "pass" and "more than rounding" in found.message and found.error > 1e-3
+
+
+@pytest.mark.parametrize("steps, outcome", [(20, "fail"), (60, "inconclusive"), (500, "pass")])
+def test_eulers_method_is_not_called_wrong(steps, outcome):
+    def likelihood(model, x):
+        flow = probability_flow(VP(), generating.ScoreOf(Reference(VP()), model))
+        chain = flow.steps(np.linspace(1e-5, 1, steps + 1), "euler")
+        return chain.log_likelihood(x, Gaussian(np.zeros(x.shape[1]), np.eye(x.shape[1]))).total
+
+    found = the(type("Euler", (), {"process": VP(), "log_likelihood": staticmethod(likelihood)}), "log_likelihood")
+    assert found.outcome == outcome, found.message
 
 
 @pytest.mark.parametrize("null", [lambda x: np.zeros(len(x)), lambda x: np.full(len(x), np.nan), lambda x: x, lambda x: x[:, 0]])
