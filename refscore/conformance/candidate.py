@@ -60,7 +60,7 @@ class Answer:
 class Candidate:
     """An adapter, with its declared conventions checked.
 
-    ``assumed`` is what a mixture of refscore's own returns, where nothing is declared.
+    ``assumed`` is what a mixture returns where nothing is declared and it `follows`.
 
     Raises BrokenAdapter when conventions are no dict, or hold unknown keys or values.
     """
@@ -99,11 +99,16 @@ class Candidate:
         except Exception:  # a property that raises: the call will say so
             return True
 
+    @property
+    def follows(self) -> bool:
+        """Whether a mixture returns what is assumed: refscore's own does, and that of an adapter's ``model(spec, predicts)``."""
+        return not self.has("model") or "predicts" in _parameters(self.adapter.model)
+
     def takes_seed(self, operation: str) -> bool:
         """Whether the operation draws its own randomness, by a last argument ``seed``."""
         try:
-            return "seed" in inspect.signature(getattr(self.adapter, operation)).parameters
-        except Exception:
+            return "seed" in _parameters(getattr(self.adapter, operation))
+        except Exception:  # a property that raises
             return False
 
     @property
@@ -146,12 +151,12 @@ class Candidate:
         return answer[0]
 
     def _model(self, spec: Spec) -> Any:
-        own = copy.deepcopy(spec)
+        own, predicts = copy.deepcopy(spec), self.conventions.get("predicts", self.assumed)
         if self.has("model"):
-            return self.adapter.model(own)
+            return self.adapter.model(own, predicts=predicts) if self.follows else self.adapter.model(own)
         for array in own.arrays.values():
             array.flags.writeable = False  # who changes a model's arrays in place is told
-        return Reference(self.process, {"predicts": self.conventions.get("predicts", self.assumed)}).model(own)
+        return Reference(self.process, {"predicts": predicts}).model(own)
 
     def together(self, function: Callable[[], Any], patience: float) -> Any:
         """What ``function`` returns, which calls the candidate many times: all in one thread, with one limit of seconds.
@@ -197,6 +202,14 @@ class Candidate:
             return outcome[0]
         self._lost += patience
         return Answer(None, f"{what} did not return within {patience:g} s", "slow")
+
+
+def _parameters(method: Callable) -> tuple[str, ...]:
+    """The names of its parameters; of what has no signature none."""
+    try:
+        return tuple(inspect.signature(method).parameters)
+    except (TypeError, ValueError):
+        return ()
 
 
 def _takes(method: Callable, count: int) -> bool:

@@ -119,10 +119,11 @@ class Climb:
     def climb(self) -> None:
         """Ask the candidate on every rung.
 
-        A mixture of refscore's own returns what the candidate takes a model's output for. Where that is open it is inferred from
-        the other rungs first.
+        A mixture returns what the candidate takes a model's output for. Where that is open it is inferred from the other rungs
+        first; where the candidate's own mixtures do not follow, and are wrong, they are left out.
         """
-        if "predicts" in self.operation.keys and not (self.candidate.has("model") or "predicts" in self.candidate.conventions):
+        unsure = "predicts" in self.operation.keys and "predicts" not in self.candidate.conventions
+        if unsure:
             self.rungs = sorted(self.rungs, key=is_mixture)
         shapes = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
         for i, rung in enumerate(self.rungs):
@@ -144,10 +145,21 @@ class Climb:
                                                                                               strict=True)):
                 text = "asked again with the same arguments it answers otherwise: it keeps a state, or draws without a seed"
                 self.answers[0] = Answer(None, text, "state")
-        self.left_out = tuple(r.name for r, a in zip(self.rungs, self.answers) if a.kind == "unsupported")
-        if any(a.kind != "unsupported" for a in self.answers):  # a rung that is not supported is not judged
-            judged = [i for i, a in enumerate(self.answers) if a.kind != "unsupported"]
+        out = {i for i, a in enumerate(self.answers) if a.kind == "unsupported"}
+        if unsure and not self.candidate.follows:
+            out |= self.misled()
+        self.left_out = tuple(self.rungs[i].name for i in sorted(out))
+        judged = [i for i in range(len(self.answers)) if i not in out]
+        if judged:  # a rung that is not supported is not judged
             self.rungs, self.answers = [self.rungs[i] for i in judged], [self.answers[i] for i in judged]
+
+    def misled(self) -> set[int]:
+        """The mixtures, where all else is right of models that are no scores, and they are not: nobody told what they are to be."""
+        setting = self.infer(self.eps, self.candidate.conventions)
+        if setting is None or setting["predicts"] == "score":
+            return set()
+        wrong = {i for i in range(len(self.answers)) if not self.excess(i, setting, self.eps) <= 1}
+        return wrong if all(is_mixture(self.rungs[i]) for i in wrong) else set()
 
     @property
     def gradient(self) -> bool:
@@ -255,5 +267,5 @@ def rungs_of(operation: Operation, candidate: Candidate) -> list[Rung]:
     """
     energies = candidate.conventions.get("predicts") == "energy"
     rungs = operation.ladder(Setting(candidate.process, energies, operation.category == "gradient"))
-    unsure = candidate.assumed == "energy" and candidate.has("model")
+    unsure = candidate.assumed == "energy" and not candidate.follows
     return [r for r in rungs if not (unsure and is_mixture(r))] or rungs

@@ -34,8 +34,9 @@ from refscore.conformance.operations import OPERATIONS, Operation
 from refscore.conformance.reference import Reference
 from refscore.conformance.verdict import PRECISIONS, Check, verdict
 
+OF_MIXTURES = {"sample", "log_likelihood"}
 OF_MODELS = {name for name, o in OPERATIONS.items() if o.category in ("loss", "gradient", "sampler") and name != "posterior"} | {
-    "denoise", "log_likelihood"}
+    "denoise", *OF_MIXTURES}
 PROBES = 3
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
 
@@ -162,15 +163,16 @@ def _of_energies(checks: list[Check], candidate: Candidate, seed: int) -> tuple[
     """Whether the adapter takes a model's output for an energy, where nothing is declared and nothing of it is right otherwise.
 
     Then all that has a model is judged again, with energies for models; `PROBES` of the operations are tried. What equals a
-    mistake, or is right on some rung, is of vector fields.
+    mistake, or is right on half of the rungs, is of vector fields.
     """
     of_models = [c for c in checks if c.operation in OF_MODELS and c.outcome in ("pass", "fail", "error")]
-    of_fields = [c for c in of_models if c.outcome == "pass" or c.outcome == "fail" and (c.diagnosis or len(c.failing) < c.rungs)]
-    if "predicts" in candidate.conventions or not of_models or of_fields:
+    told = [c for c in of_models if c.operation not in OF_MIXTURES]
+    of_fields = [c for c in told if c.outcome == "pass" or c.outcome == "fail" and (c.diagnosis or 2 * len(c.failing) <= c.rungs)]
+    if "predicts" in candidate.conventions or not told or of_fields:
         return candidate, checks
     energies = Candidate(candidate.adapter, assumed="energy")
     energies.conventions["predicts"] = "energy"
-    tried = [judged(OPERATIONS[c.operation], energies, seed) for c in of_models[:PROBES]]
+    tried = [judged(OPERATIONS[c.operation], energies, seed) for c in told[:PROBES]]
     if not any(c.outcome == "pass" or any(e.legitimate for e in c.diagnosis) for c in tried):  # log p for -log p, say
         return candidate, checks
     result, wrong = [], {c.operation for c in checks if c.outcome == "fail" and c not in of_models}

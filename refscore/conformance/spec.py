@@ -8,7 +8,8 @@
     energy_mlp          W1, b1, ...                 an mlp with one output, (n,)
 
 A model that takes time is called ``model(x, t)``, any other ``model(x)``. What a mixture returns follows the candidate's
-``predicts``: its score, the noise, the clean point, v, or the energy -log p.
+``predicts``: its score, the noise, the clean point, v, or the energy -log p. Who declares nothing may define
+``model(spec, predicts)``, and is told what has been inferred.
 """
 
 from __future__ import annotations

@@ -25,9 +25,9 @@ def wrapped(cls: type, model: Callable, inwards: Callable, outwards: Callable, g
     """
     members: dict[str, Any] = {"__doc__": cls.__doc__}
 
-    def build(self, spec):
-        conventions = getattr(self, "conventions", None) or {}
-        return model(spec, getattr(self, "process", None), conventions.get("predicts", "score"))
+    def build(self, spec, predicts="score"):
+        """``predicts`` is what is declared, or what has been inferred."""
+        return model(spec, getattr(self, "process", None), predicts)
 
     if not callable(getattr(cls, "model", None)):
         members["model"] = build

@@ -1,8 +1,8 @@
-"""Adapters whose models are energies and who declare nothing: it is found out, and they are judged by energies."""
+"""Adapters that declare nothing about their models: what these stand for is found out, energies and mixtures included."""
 
 import pytest
 
-from refscore.conformance import Reference, check
+from refscore.conformance import Reference, bridges, check
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.processes import OU
 
@@ -33,6 +33,15 @@ def test_energies_are_inferred(own):
     assert result.conventions["predicts"] == "energy"
 
 
+@pytest.mark.parametrize("operations", [("langevin_step",), ("esm_loss", "sample"), ("reverse_step", "log_likelihood")])
+def test_energies_are_inferred_from_little(operations):
+    """Whose zero gives a step without drift, as a vector field of zeros does, and whose mixtures are theirs anyway."""
+    mixtures = {name: getattr(RIGHT, name) for name in ("sample", "log_likelihood")}
+    result = check(adapter(**mixtures), only=operations)
+    assert [c.outcome for c in result.checks] == ["pass"] * len(operations)
+    assert result.conventions["predicts"] == "energy"
+
+
 @pytest.mark.parametrize("mistake", ["langevin_noise_without_2", "langevin_score_sign"])
 def test_what_is_wrong_beside_them_is_named(mistake):
     wrong = CATALOGUE[mistake].function
@@ -59,3 +68,39 @@ def test_mistakes_of_vector_fields_are_not_excused_as_energies(mistake):
     m = CATALOGUE[mistake]
     found = check(m.adapter(PROCESS), only=(m.operation,)).checks[0]
     assert found.outcome == "fail" and mistake in [e.mistake for e in found.diagnosis]
+
+
+@pytest.mark.parametrize("predicts", ["eps", "x0", "v"])
+def test_own_mixtures_that_are_scores_where_nothing_is_declared(predicts):
+    """Networks tell that the candidate takes eps; nobody told its mixtures to be eps."""
+    right = Reference(PROCESS, {"predicts": predicts})
+    names = ("denoise", "ode_drift", "reverse_step")
+    operations = {name: staticmethod(getattr(right, name)) for name in names}
+    own = {"process": PROCESS, "model": staticmethod(Reference(PROCESS).model), **operations}
+    result = check(type("Own", (), own), only=names)
+    assert [c.outcome for c in result.checks] == ["pass"] * 3 and result.conventions["predicts"] == predicts
+    wrong = CATALOGUE["flow_not_halved"].function
+    result = check(type("Own", (), own | {"ode_drift": lambda self, *a: wrong(right, *a)}), only=("denoise", "ode_drift"))
+    assert [c.outcome for c in result.checks] == ["pass", "fail"]
+
+
+@pytest.mark.parametrize("predicts", ["score", "eps", "v"])
+@pytest.mark.parametrize("framework", ["torch", "jax"])
+def test_mixtures_of_a_bridge_follow_what_is_inferred(framework, predicts):
+    pytest.importorskip(framework)
+    bridge = getattr(bridges, framework)
+    out, into = (bridge.array, bridge.tensor) if framework == "torch" else (bridge.numpy, bridge.array)
+    right = Reference(PROCESS, {"predicts": predicts})
+
+    class Drift:
+        process = PROCESS
+
+        def ode_drift(self, model, x, t):
+            def own(x, t):
+                return out(model(into(x), into(t)))
+
+            own.spec = model.spec
+            return into(right.ode_drift(own, out(x), out(t)))
+
+    result = check(bridge.adapter(Drift), only=("ode_drift",))
+    assert result.checks[0].outcome == "pass" and result.conventions["predicts"] == predicts
