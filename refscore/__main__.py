@@ -1,7 +1,5 @@
 """``python -m refscore`` is the command ``refscore``."""
 
-import sys
+from refscore.cli import command
 
-from refscore.cli import main
-
-sys.exit(main())
+command()

@@ -11,7 +11,9 @@ import argparse
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 from refscore import __version__
 from refscore.cli import catalogue, check, vectors, verify, write_adapter
@@ -32,6 +34,16 @@ examples:
   refscore explain dsm_loss             what an implementation is checked for, and the mistakes that are known
   refscore list                         all identities, operations and mistakes
 """
+
+
+def command() -> NoReturn:
+    """The process: `main`, and its exit code also where somebody else's code still runs in a thread that was left behind."""
+    code = main()
+    if any(getattr(thread, "limited", False) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

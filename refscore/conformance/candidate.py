@@ -104,6 +104,13 @@ class Candidate:
         """Whether a mixture returns what is assumed: refscore's own does, and that of an adapter's ``model(spec, predicts)``."""
         return not self.has("model") or "predicts" in _parameters(self.adapter.model)
 
+    @property
+    def guesses(self) -> tuple[str, ...]:
+        """What a mixture may have to return: what is declared, or else what is assumed before all others."""
+        if "predicts" in self.conventions or not self.follows:
+            return (self.conventions.get("predicts", self.assumed),)
+        return (self.assumed, *[p for p in VALUES["predicts"] if p != self.assumed])
+
     def takes_seed(self, operation: str) -> bool:
         """Whether the operation draws its own randomness, by a last argument ``seed``."""
         try:

@@ -11,6 +11,7 @@ that came from a float32 still is).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,18 +118,9 @@ class Climb:
         return self.candidate.call(self.operation.name, arguments, wanted)
 
     def climb(self) -> None:
-        """Ask the candidate on every rung.
-
-        A mixture returns what the candidate takes a model's output for. Where that is open it is inferred from the other rungs
-        first; where the candidate's own mixtures do not follow, and are wrong, they are left out.
-        """
-        unsure = "predicts" in self.operation.keys and "predicts" not in self.candidate.conventions
-        if unsure:
-            self.rungs = sorted(self.rungs, key=is_mixture)
+        """Ask the candidate on every rung."""
         shapes = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions, self.gradient))
-        for i, rung in enumerate(self.rungs):
-            if is_mixture(rung):
-                self.candidate.assumed = (self.infer(self.eps, self.candidate.conventions) or {}).get("predicts", "score")
+        for i, rung in self.in_order():
             wanted = self.wanted(i, shapes)
             answer = self.ask(rung.arguments, wanted)
             if answer.kind == "shape" and "over_batch" in self.operation.keys and not self.gradient:  # rows for a number, or so
@@ -146,12 +138,26 @@ class Climb:
                 text = "asked again with the same arguments it answers otherwise: it keeps a state, or draws without a seed"
                 self.answers[0] = Answer(None, text, "state")
         out = {i for i, a in enumerate(self.answers) if a.kind == "unsupported"}
-        if unsure and not self.candidate.follows:
+        if self.open and not self.candidate.follows:
             out |= self.misled()
         self.left_out = tuple(self.rungs[i].name for i in sorted(out))
         judged = [i for i in range(len(self.answers)) if i not in out]
         if judged:  # a rung that is not supported is not judged
             self.rungs, self.answers = [self.rungs[i] for i in judged], [self.answers[i] for i in judged]
+
+    @property
+    def open(self) -> bool:
+        """Whether it is open what a mixture has to return."""
+        return "predicts" in self.operation.keys and "predicts" not in self.candidate.conventions
+
+    def in_order(self) -> Iterator[tuple[int, Rung]]:
+        """The rungs as they are asked for: mixtures last where it is open what they have to return, which the others tell."""
+        if self.open:
+            self.rungs = sorted(self.rungs, key=is_mixture)
+        for i, rung in enumerate(self.rungs):
+            if is_mixture(rung) and self.open:
+                self.candidate.assumed = (self.infer(self.eps, self.candidate.conventions) or {}).get("predicts", "score")
+            yield i, rung
 
     def misled(self) -> set[int]:
         """The mixtures, where all else is right of models that are no scores, and they are not: nobody told what they are to be."""

@@ -106,9 +106,17 @@ class Reference(Generating, Undirected):
         return converted(value, xt, self.process.alpha(t), self.process.sigma(t), source, target)
 
     def denoise(self, model, xt, t):
-        """Tweedie: (xt + sigma^2 score)/alpha."""
-        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
-        return (xt + column(sigma) ** 2 * self.score_at(model, xt, (t,), alpha, sigma)) / column(alpha)
+        """Tweedie: (xt + sigma^2 score)/alpha; of a model that predicts x0 or v what that says, which has all its digits.
+
+        Who goes by way of the score loses some where alpha is small: as much as scales that are rounded twice (`tolerance`).
+        """
+        (alpha, sigma), (again, twice) = ((self.process.alpha(t), self.process.sigma(t)) for _ in range(2))
+        score = self.score_at(model, xt, (t,), alpha, sigma)
+        tweedie = (xt + column(twice) ** 2 * score) / column(again)
+        if self.conventions["predicts"] not in ("x0", "v") or model.spec.kind in ENERGIES:
+            return tweedie
+        lost = tweedie - (xt + column(sigma) ** 2 * score) / column(alpha)
+        return converted(model(xt, t), xt, alpha, sigma, self.conventions["predicts"], "x0") + lost
 
     # --- losses ---
 

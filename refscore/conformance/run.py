@@ -88,6 +88,9 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
             on_start(operation.name)
         start = time.perf_counter()
         wrong = {c.operation for c in checks if c.outcome == "fail"}
+        if operation.name in OF_MIXTURES:
+            votes = Counter(c.conventions["predicts"] for c in checks if c.outcome == "pass" and "predicts" in c.inferred)
+            candidate.assumed = max(votes, key=votes.__getitem__, default=candidate.assumed)
         found = replace(judged(operation, candidate, seed, wrong), seconds=time.perf_counter() - start)
         checks.append(found)
         if on_done is not None:

@@ -55,7 +55,7 @@ class Subtracted(Climb):
     def climb(self) -> None:
         """Ask twice on every rung, with and without what is to be judged; once where no noise is wanted."""
         setting = next(conventions.possible(self.operation.name, self.operation.keys, self.candidate.conventions))
-        for i, rung in enumerate(self.rungs):
+        for i, rung in self.in_order():
             whole = self.ask(rung.arguments, self.wanted(i, setting))
             noisy = _scales(self, self.right, setting, rung.arguments).any()
             kick = self.ask(self.without(rung.arguments), self.wanted(i, setting)) if noisy and whole.values is not None else whole

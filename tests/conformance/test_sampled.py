@@ -8,7 +8,7 @@ from refscore.conformance.ladders.generating import gaussian, likelihood
 from refscore.conformance.likelihood import wanted
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.densities import Gaussian
-from refscore.processes import DDPM, OU, VE, VP, Path, linear_betas
+from refscore.processes import DDPM, OU, VE, VP, Path, cosine_betas, linear_betas
 from refscore.samplers import ddim, ddpm, probability_flow, reverse_sde
 
 CHAIN = DDPM(linear_betas(30))
@@ -76,6 +76,17 @@ def test_ddim_on_some_indices_of_a_chain_is_not_called_wrong(first, stride, eta)
 
     found = the(drawing(process, draw), "sample")
     assert found.outcome == "inconclusive" and f"eta = {eta:g} on the {100 // stride} indices" in found.message, found.message
+
+
+@pytest.mark.slow
+def test_laws_that_are_products_are_compared_along_their_axes():
+    """Long jumps to the end of a cosine schedule, where alpha is all rounding and no law is seen to be Gaussian."""
+    process = DDPM(cosine_betas(1000))
+
+    def draw(model, n, seed):
+        return 3 + np.random.default_rng(seed).standard_normal((n, model.spec.dim))
+
+    assert the(drawing(process, draw), "sample").outcome == "fail"
 
 
 WRONG = {

@@ -1,10 +1,11 @@
 """Adapters that declare nothing about their models: what these stand for is found out, energies and mixtures included."""
 
+import numpy as np
 import pytest
 
 from refscore.conformance import Reference, bridges, check
 from refscore.conformance.mistakes import CATALOGUE
-from refscore.processes import OU
+from refscore.processes import DDPM, OU, VP, linear_betas
 
 PROCESS = OU(0.8, 1.3)
 OPERATIONS = ("alpha", "denoise", "esm_loss", "ism_loss", "dsm_loss", "dsm_loss_grad", "langevin_step", "reverse_step")
@@ -104,3 +105,42 @@ def test_mixtures_of_a_bridge_follow_what_is_inferred(framework, predicts):
 
     result = check(bridge.adapter(Drift), only=("ode_drift",))
     assert result.checks[0].outcome == "pass" and result.conventions["predicts"] == predicts
+
+
+@pytest.mark.parametrize("operation, predicts", [("sample", "eps"), ("sample", "x0"), ("log_likelihood", "eps"),
+                                                 pytest.param("log_likelihood", "x0", marks=pytest.mark.slow)])
+def test_what_mixtures_return_is_found_out_by_what_is_made_of_them(operation, predicts):
+    """Of a sampler or a likelihood alone, where nothing else tells."""
+    right = Reference(PROCESS, {"predicts": predicts})
+    alone = type("Alone", (), {"process": PROCESS, operation: staticmethod(getattr(right, operation))})
+    assert check(alone, only=(operation,)).checks[0].outcome == "pass"
+    if operation == "log_likelihood":
+        wrong = CATALOGUE["likelihood_without_divergence"].function
+        alone = type("Alone", (), {"process": PROCESS, operation: lambda self, *a: wrong(right, *a)})
+        assert check(alone, only=(operation,)).checks[0].outcome == "fail"
+
+
+@pytest.mark.parametrize("predicts", ["eps", "x0"])
+def test_steps_with_a_seed_infer_what_mixtures_return(predicts):
+    right = Reference(PROCESS, {"predicts": predicts})
+
+    def reverse_step(model, x, t, s, seed):
+        return right.reverse_step(model, x, t, s, np.random.default_rng(seed).standard_normal(x.shape))
+
+    result = check(type("Seeded", (), {"process": PROCESS, "reverse_step": staticmethod(reverse_step)}))
+    assert result.conventions["predicts"] == predicts and result.counts["pass"] == 1
+
+
+@pytest.mark.parametrize("process", [OU(10.0, 0.1), VP(beta_max=60.0), DDPM(linear_betas(4000))], ids=["OU", "VP", "DDPM"])
+@pytest.mark.parametrize("predicts", ["x0", "v"])
+@pytest.mark.parametrize("by_the_score", [False, True])
+def test_clean_points_of_small_signals(process, predicts, by_the_score):
+    """Both the output itself, which has all its digits, and Tweedie's formula, which loses some as alpha goes to 0."""
+    def denoise(model, xt, t):
+        value, alpha, sigma = model(xt, t), process.alpha(t)[:, None], process.sigma(t)[:, None]
+        x0 = value if predicts == "x0" else (alpha * xt - sigma * value) / (alpha**2 + sigma**2)
+        return (xt + sigma**2 * ((alpha * x0 - xt) / sigma**2)) / alpha if by_the_score else x0
+
+    adapter = type("Denoiser", (), {"process": process, "conventions": {"predicts": predicts}, "denoise": staticmethod(denoise)})
+    found = check(adapter, only=("denoise",)).checks[0]
+    assert found.outcome == "pass", found.message
