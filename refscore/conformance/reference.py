@@ -113,7 +113,8 @@ class Reference(Generating, Undirected):
         (alpha, sigma), (again, twice) = ((self.process.alpha(t), self.process.sigma(t)) for _ in range(2))
         score = self.score_at(model, xt, (t,), alpha, sigma)
         tweedie = (xt + column(twice) ** 2 * score) / column(again)
-        if self.conventions["predicts"] not in ("x0", "v") or model.spec.kind in ENERGIES:
+        elsewhere = type(self).score_at is not Reference.score_at  # in another convention's words
+        if elsewhere or self.conventions["predicts"] not in ("x0", "v") or model.spec.kind in ENERGIES:
             return tweedie
         lost = tweedie - (xt + column(sigma) ** 2 * score) / column(alpha)
         return converted(model(xt, t), xt, alpha, sigma, self.conventions["predicts"], "x0") + lost
