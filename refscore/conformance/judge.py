@@ -266,12 +266,12 @@ def ratio(values: np.ndarray, wanted: np.ndarray, allowed: np.ndarray) -> float:
         return float(np.where(difference == 0, 0.0, difference / allowed).max(initial=0.0))
 
 
-def rungs_of(operation: Operation, candidate: Candidate) -> list[Rung]:
+def rungs_of(operation: Operation, candidate: Candidate, scores: bool = False) -> list[Rung]:
     """The operation's ladder for this candidate's process and kind of model.
 
     A mixture of its own returns what is declared: where energies are inferred, and none are declared, none are asked for.
     """
     energies = candidate.conventions.get("predicts") == "energy"
-    rungs = operation.ladder(Setting(candidate.process, energies, operation.category == "gradient"))
+    rungs = operation.ladder(Setting(candidate.process, energies, operation.category == "gradient", scores))
     unsure = candidate.assumed == "energy" and not candidate.follows
     return [r for r in rungs if not (unsure and is_mixture(r))] or rungs

@@ -215,16 +215,17 @@ class Reference(Generating, Undirected):
     # --- derivatives of a model ---
 
     def jvp(self, model, x, v):
-        """(Dm) v."""
-        return model.jvp(x, v)
+        """(Dm) v; of an energy that of its score."""
+        energy = model.spec.kind in ENERGIES
+        return np.einsum("nij,nj->ni", self.jacobian_at(model, x), v) if energy else model.jvp(x, v)
 
     def divergence(self, model, x):
         """tr Dm."""
-        return np.trace(model.jacobian(x), axis1=1, axis2=2)
+        return np.trace(self.jacobian_at(model, x), axis1=1, axis2=2)
 
     def hutchinson(self, model, x, v):
         """v'(Dm)v of the one probe a row."""
-        return (v * model.jvp(x, v)).sum(axis=1)
+        return (v * self.jvp(model, x, v)).sum(axis=1)
 
     # --- steps ---
 

@@ -129,7 +129,12 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Set[str
         return drawn.judged(operation, candidate, seed, wrong)
     if candidate.takes_seed(operation.name):
         return seeded.judged(operation, candidate, seed)
-    return verdict(Climb(operation, candidate, rungs_of(operation, candidate)), wrong)
+    found = verdict(Climb(operation, candidate, rungs_of(operation, candidate)), wrong)
+    energies = candidate.conventions.get("predicts") == "energy"
+    if operation.category == "derivative" and energies and found.outcome in ("fail", "error"):
+        scores = verdict(Climb(operation, candidate, rungs_of(operation, candidate, scores=True)), wrong)
+        found = replace(scores, message="of the score -grad E") if scores.outcome == "pass" else found
+    return found
 
 
 def unfit(operation: Operation, candidate: Candidate) -> tuple[str, str] | None:
@@ -180,7 +185,7 @@ def _of_energies(checks: list[Check], candidate: Candidate, seed: int) -> tuple[
         return candidate, checks
     result, wrong = [], {c.operation for c in checks if c.outcome == "fail" and c not in of_models}
     for c in checks:
-        if c in of_models:
+        if c in of_models or c.category == "derivative" and c.outcome in ("fail", "error"):
             c = replace(judged(OPERATIONS[c.operation], energies, seed, wrong), seconds=c.seconds)
             wrong |= {c.operation} if c.outcome == "fail" else set()
         result.append(c)

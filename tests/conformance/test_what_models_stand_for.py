@@ -144,3 +144,15 @@ def test_clean_points_of_small_signals(process, predicts, by_the_score):
     adapter = type("Denoiser", (), {"process": process, "conventions": {"predicts": predicts}, "denoise": staticmethod(denoise)})
     found = check(adapter, only=("denoise",)).checks[0]
     assert found.outcome == "pass", found.message
+
+
+@pytest.mark.parametrize("declared", [{}, {"predicts": "energy"}])
+def test_derivatives_of_the_scores_of_energies_are_right_too(declared):
+    """The contract's are those of a vector field; who has energies alone means their score."""
+    operations = {name: getattr(RIGHT, name) for name in ("jvp", "divergence", "hutchinson")}
+    energies = adapter(**operations)
+    energies.conventions = declared
+    result = check(energies, only=(*operations, "esm_loss"))
+    assert {c.operation: c.outcome for c in result.checks} == dict.fromkeys([*operations, "esm_loss"], "pass")
+    wrong = adapter(**operations | {"divergence": lambda model, x: -RIGHT.divergence(model, x)})
+    assert check(wrong, only=("divergence", "esm_loss")).checks[0].outcome in ("fail", "error")

@@ -17,11 +17,11 @@ _STEPS = (
 
 def along(s: Setting) -> list[Rung]:
     """jvp and hutchinson: a direction a row, none of length 1."""
-    return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d), "v": noise(n, d)}))
+    return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(s, d, kind), "x": points(n, d), "v": noise(n, d)}))
 
 
 def divergence(s: Setting) -> list[Rung]:
-    return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(d, kind), "x": points(n, d)}), LARGE)
+    return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(s, d, kind), "x": points(n, d)}), LARGE)
 
 
 def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float = 1.0) -> list[Rung]:
@@ -34,5 +34,5 @@ def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float
             *large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model"), factor), *([] if s.energies else [last])]
 
 
-def _model(d: int, kind: str):
-    return Setting().models(d, mixtures=True)[kind]  # of vector fields, whatever the candidate's models stand for
+def _model(s: Setting, d: int, kind: str):
+    return (s if s.scores else Setting()).models(d, mixtures=True)[kind]  # of vector fields, unless those of scores are asked for

@@ -44,12 +44,14 @@ class Rung:
 class Setting:
     """The candidate's process, whether its models are energies, and whether gradients in their arrays are asked for.
 
-    (Those of a quadratic energy depend on whether P and P' are one parameter or two, and are not asked for.)
+    (Those of a quadratic energy depend on whether P and P' are one parameter or two, and are not asked for.) ``scores`` asks for
+    derivatives of the score -grad E of energies, not of vector fields.
     """
 
     process: Any = None
     energies: bool = False
     gradients: bool = False
+    scores: bool = False
 
     @property
     def chain(self) -> bool:
