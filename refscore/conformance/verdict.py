@@ -52,7 +52,9 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
     setting = climb.infer(eps, declared)
     sure = setting is not None
     if setting is None:
-        setting = climb.infer(max(eps, SINGLE), declared) or climb.unsure()  # nearly right, in single precision, tells too
+        setting = climb.infer(max(eps, SINGLE), declared)
+        if setting is None or any(climb.excess(i, setting, max(eps, SINGLE)) > 1 for i in range(len(climb.answers))):
+            setting = climb.unsure()  # else it is right on every rung, in single precision
     excess = [climb.excess(i, setting, eps) for i in range(len(climb.answers))]
     failing = tuple(r.name for r, e in zip(climb.rungs, excess) if not e <= 1)
     worst = int(np.argmax([e if climb.answers[i].values is not None else -1 for i, e in enumerate(excess)]))

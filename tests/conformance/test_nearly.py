@@ -96,3 +96,14 @@ def test_other_small_errors_have_no_known_cause(size):
 
     equal = found("corrupt", corrupt)
     assert equal.mistake == "small_error" and "cause unknown" in equal.text and f"e-{'09' if size == 1e-9 else '11'}" in equal.text
+
+
+def test_single_precision_tells_the_conventions_that_are_open():
+    """No rung is right in double precision, so nothing is inferred there."""
+    def loss(model, x0, sigma, noise):
+        z = noise.astype(np.float32)
+        return 0.5 * ((model(x0 + np.float32(sigma) * z) - noise) ** 2).sum(axis=1).mean()
+
+    found = check(type("Mixed", (), {"dsm_loss": staticmethod(loss)}), only=("dsm_loss",)).checks[0]
+    assert found.outcome == "fail" and found.diagnosis[0].mistake == "single_precision"
+    assert (found.conventions["predicts"], found.conventions["weight"]) == ("eps", "sigma2")

@@ -42,7 +42,7 @@ def test_a_loss_of_ddpm_is_compared_as_noise_prediction():
     p = chain(20)
     found = verdict("ddpm_loss", noise_prediction(lambda i: p.alpha(i) ** 1.1, p.sigma), p)
     assert found.outcome == "fail" and not found.diagnosis
-    assert "compared under half=False, over_dims='mean', over_batch='mean', predicts='eps': wrong under every" in found.message
+    assert "compared under half=True, over_dims='sum', over_batch='mean', predicts='eps': wrong under every" in found.message
     sign = verdict("ddpm_loss", noise_prediction(p.alpha, p.sigma, -1.0), p)
     assert sign.diagnosis[0].mistake == "ddpm_loss_target_sign" and "under half=False, over_dims='mean'" in sign.message
 
