@@ -160,12 +160,22 @@ class Climb:
             yield i, rung
 
     def misled(self) -> set[int]:
-        """The mixtures, where all else is right of models that are no scores, and they are not: nobody told what they are to be."""
-        setting = self.infer(self.eps, self.candidate.conventions)
+        """The mixtures that are right for what nobody told them not to be, the score, where all else is right of other models."""
+        setting, eps = self.infer(self.eps, self.candidate.conventions), self.eps
         if setting is None or setting["predicts"] == "score":
             return set()
-        wrong = {i for i in range(len(self.answers)) if not self.excess(i, setting, self.eps) <= 1}
-        return wrong if all(is_mixture(self.rungs[i]) for i in wrong) else set()
+        wrong = {i for i in range(len(self.answers)) if not self.excess(i, setting, eps) <= 1}
+        return wrong if all(is_mixture(self.rungs[i]) and self._of_score(i, setting, eps) for i in wrong) else set()
+
+    def _of_score(self, i: int, setting: dict[str, Any], eps: float) -> bool:
+        """Whether the answer on rung i is right of a model whose output is the score, taken for what the setting says."""
+        values = self.values(i, setting)
+        spec, *given = self.rungs[i].arguments.values()
+        score = Reference(self.candidate.process).model(spec)
+        with np.errstate(all="ignore"):
+            wanted = as_list(getattr(self.reference(setting), self.operation.name)(score, *given))
+        near = [eps * RESIDUE * (1 + np.abs(w).max(initial=0)) for w in wanted]
+        return values is not None and all(ratio(v, w, np.asarray(a)) <= 1 for v, w, a in zip(values, wanted, near, strict=True))
 
     @property
     def gradient(self) -> bool:

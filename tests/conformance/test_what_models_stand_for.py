@@ -85,6 +85,15 @@ def test_own_mixtures_that_are_scores_where_nothing_is_declared(predicts):
     assert [c.outcome for c in result.checks] == ["pass", "fail"]
 
 
+def test_own_mixtures_that_are_scores_still_tell_what_is_wrong():
+    """The step from index 2 has a mixture for a model alone."""
+    right = Reference(DDPM(linear_betas(50)), {"predicts": "eps"})
+    score = {"process": right.process, "model": staticmethod(Reference(right.process).model)}
+    silent = lambda self, model, x, index, noise: right.ddpm_step(model, x, index, noise * (index > 2))  # noqa: E731
+    for step, outcome in ((staticmethod(right.ddpm_step), "pass"), (silent, "fail")):
+        assert check(type("Own", (), score | {"ddpm_step": step}), only=("ddpm_step",)).checks[0].outcome == outcome
+
+
 @pytest.mark.parametrize("predicts", ["score", "eps", "v"])
 @pytest.mark.parametrize("framework", ["torch", "jax"])
 def test_mixtures_of_a_bridge_follow_what_is_inferred(framework, predicts):
@@ -114,7 +123,7 @@ def test_what_mixtures_return_is_found_out_by_what_is_made_of_them(operation, pr
     right = Reference(PROCESS, {"predicts": predicts})
     alone = type("Alone", (), {"process": PROCESS, operation: staticmethod(getattr(right, operation))})
     assert check(alone, only=(operation,)).checks[0].outcome == "pass"
-    if operation == "log_likelihood":
+    if (operation, predicts) == ("log_likelihood", "x0"):
         wrong = CATALOGUE["likelihood_without_divergence"].function
         alone = type("Alone", (), {"process": PROCESS, operation: lambda self, *a: wrong(right, *a)})
         assert check(alone, only=(operation,)).checks[0].outcome == "fail"
