@@ -55,6 +55,11 @@ class Answer:
     kind: str = ""  # raised, unsupported, type, shape, not finite, mutated, slow
     misshapen: list[np.ndarray] | None = None  # the numbers all the same, where they have the wrong shapes
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether it is no use to ask again, with another model."""
+        return self.kind in ("unsupported", "slow")
+
 
 @dataclass
 class Candidate:
@@ -110,6 +115,22 @@ class Candidate:
         if "predicts" in self.conventions or not self.follows:
             return (self.conventions.get("predicts", self.assumed),)
         return (self.assumed, *[p for p in VALUES["predicts"] if p != self.assumed])
+
+    def assume(self, off: Callable[[], float | None], near: float) -> None:
+        """Assume of the guesses what takes an answer within ``near`` of what is wanted, or else nearest.
+
+        ``off`` asks and says how far off the answer is, inf where there is none, None where it is no use to ask again.
+        """
+        guesses, far = self.guesses, {}
+        for guess in guesses if len(guesses) > 1 else ():
+            self.assumed = guess
+            found = off()
+            if found is None:
+                break
+            far[guess] = found
+            if found <= near:
+                break
+        self.assumed = min(far, key=far.__getitem__, default=guesses[0])
 
     def takes_seed(self, operation: str) -> bool:
         """Whether the operation draws its own randomness, by a last argument ``seed``."""

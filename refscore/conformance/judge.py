@@ -169,13 +169,15 @@ class Climb:
 
     def _of_score(self, i: int, setting: dict[str, Any], eps: float) -> bool:
         """Whether the answer on rung i is right of a model whose output is the score, taken for what the setting says."""
-        values = self.values(i, setting)
-        spec, *given = self.rungs[i].arguments.values()
-        score = Reference(self.candidate.process).model(spec)
-        with np.errstate(all="ignore"):
-            wanted = as_list(getattr(self.reference(setting), self.operation.name)(score, *given))
-        near = [eps * RESIDUE * (1 + np.abs(w).max(initial=0)) for w in wanted]
-        return values is not None and all(ratio(v, w, np.asarray(a)) <= 1 for v, w, a in zip(values, wanted, near, strict=True))
+        def right(reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
+            model, *given = arguments.values()
+            return as_list(getattr(reference, self.operation.name)(Reference(self.candidate.process).model(model), *given))
+
+        reference, arguments, values = self.reference(setting), self.rungs[i].arguments, self.values(i, setting) or []
+        wanted = right(reference, arguments)
+        allowed = tolerance(reference, right, arguments, wanted)
+        off = [ratio(v, w, (eps + DOUBLE) * a) for v, w, a in zip(values, wanted, allowed)]
+        return bool(off) and max(off) <= 1
 
     @property
     def gradient(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from refscore.conformance import reproducer_random
-from refscore.conformance.candidate import Candidate
+from refscore.conformance.candidate import Answer, Candidate
 from refscore.conformance.diagnosis import Equals
 from refscore.conformance.generating import span
 from refscore.conformance.judge import rungs_of
@@ -27,7 +27,9 @@ from refscore.densities import Gaussian
 from refscore.processes import MarginalScore
 from refscore.samplers import probability_flow
 
-EXACT, CLOSE, NEAR = 1e-4, 1e-2, 0.1
+EXACT, CLOSE = 1e-4, 1e-2
+NEAR = 0.1
+"""Nats within which nothing else is tried for what a mixture has to return."""
 STEPS = 50
 
 
@@ -37,10 +39,18 @@ def judged(operation: Operation, candidate: Candidate) -> Check:
     # what a model predicts has no part in it: its output is handed to the candidate alone
     reference = Reference(candidate.process, {k: v for k, v in candidate.conventions.items() if k in ("t_min", "t_max")})
     right = [wanted(reference, rung) for rung in rungs]
-    _assume(candidate, operation, rungs[0], right[0])
+
+    def ask(rung: Rung) -> Answer:
+        return candidate.call(operation.name, rung.arguments, [np.empty(len(rung.arguments["x"]))])
+
+    def off_by() -> float | None:
+        answer = ask(rungs[0])
+        return _off(answer.values[0], right[0]) if answer.values is not None else None if answer.hopeless else np.inf
+
+    candidate.assume(off_by, NEAR)
     answers = []
     for rung in rungs:
-        answer = candidate.call(operation.name, rung.arguments, [np.empty(len(rung.arguments["x"]))])
+        answer = ask(rung)
         if answer.values is None:
             return _problem(operation, candidate, rung, answer)
         answers.append(answer.values[0].astype(np.float64))
@@ -66,19 +76,6 @@ def judged(operation: Operation, candidate: Candidate) -> Check:
         text += f"; equals {equal[0].mistake} to {equal[0].digits} digits: {equal[0].text}"
     return Check(operation.name, operation.name, "fail", message=text, diagnosis=tuple(equal), first_failing_rung=rungs[i].name,
                  failing=tuple(r.name for r, o in zip(rungs, off, strict=True) if o > CLOSE), reproducer=shown, **common)
-
-
-def _assume(candidate: Candidate, operation: Operation, rung: Rung, right: list[np.ndarray]) -> None:
-    """Find out what a mixture has to return, where that is open: what takes the answer nearest, or near enough."""
-    guesses, off = candidate.guesses, {}
-    for guess in guesses if len(guesses) > 1 else ():
-        candidate.assumed = guess
-        answer = candidate.call(operation.name, rung.arguments, [np.empty(len(rung.arguments["x"]))])
-        if answer.values is not None:
-            off[guess] = _off(answer.values[0], right)
-        if answer.kind in ("unsupported", "slow") or off.get(guess, 1.0) <= NEAR:
-            break
-    candidate.assumed = min(off, key=off.__getitem__, default=guesses[0])
 
 
 def _off(values: np.ndarray, right: list[np.ndarray]) -> float:

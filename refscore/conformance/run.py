@@ -35,8 +35,10 @@ from refscore.conformance.reference import Reference
 from refscore.conformance.verdict import PRECISIONS, Check, verdict
 
 OF_MIXTURES = {"sample", "log_likelihood"}
+"""Operations whose models are all mixtures: they tell nothing about networks."""
 OF_MODELS = {name for name, o in OPERATIONS.items() if o.category in ("loss", "gradient", "sampler") and name != "posterior"} | {
     "denoise", *OF_MIXTURES}
+"""Operations that take a model's output for a score, or what else is declared."""
 PROBES = 3
 OUTCOMES = ("pass", "fail", "error", "xfail", "xpass", "unsupported", "skipped", "blocked", "inconclusive", "convention")
 
@@ -178,8 +180,8 @@ def _of_energies(checks: list[Check], candidate: Candidate, seed: int) -> tuple[
     of_fields = [c for c in told if c.outcome == "pass" or c.outcome == "fail" and (c.diagnosis or 2 * len(c.failing) <= c.rungs)]
     if "predicts" in candidate.conventions or not told or of_fields:
         return candidate, checks
-    energies = Candidate(candidate.adapter, assumed="energy")
-    energies.conventions["predicts"] = "energy"
+    energies = copy.copy(candidate)
+    energies.assumed, energies.conventions = "energy", {**candidate.conventions, "predicts": "energy"}
     tried = [judged(OPERATIONS[c.operation], energies, seed) for c in told[:PROBES]]
     if not any(c.outcome == "pass" or any(e.legitimate for e in c.diagnosis) for c in tried):  # log p for -log p, say
         return candidate, checks

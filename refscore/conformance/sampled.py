@@ -42,8 +42,10 @@ from refscore.samplers import ddim, ddpm, probability_flow, reverse_sde
 STEPS = 100
 STRIDES = (100, 50, 25, 20, 10, 5, 4, 2)
 MOST = 250
+"""Steps of DDIM on every k-th index, from 5 to so many, that are tried as an explanation."""
 FARTHEST = 8.0
 NEAR = 0.1
+"""Distance in distribution within which nothing else is tried for what a mixture has to return."""
 REPEATED = 0.01
 
 
@@ -102,7 +104,7 @@ def directions(d: int) -> np.ndarray:
 def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
     """The verdict on ``sample``."""
     rungs = rungs_of(operation, candidate)
-    _assume(candidate, rungs[0], seed)
+    candidate.assume(partial(_from_data, candidate, rungs[0], seed), NEAR)
     drawn = []
     notes = []
     for rung in rungs:
@@ -138,21 +140,13 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
                  failing[0] if failing else "", message, scripts[0] if scripts else "", rungs=len(rungs), failing=tuple(failing))
 
 
-def _assume(candidate: Candidate, rung: Rung, seed: int) -> None:
-    """Find out what a mixture has to return, where that is open: what takes the draws nearest to the data, or near enough."""
-    guesses = candidate.guesses
-    if len(guesses) == 1:
-        return
-    law, far = Law.of("", rung.arguments["model"].density), {}
-    for guess in guesses:
-        candidate.assumed = guess
-        answer, _ = _drawn(candidate, rung, seed_of(seed, f"sample, {rung.name}"))
-        if answer.values is not None:
-            x = answer.values[0].astype(np.float64)
-            far[guess] = max(kolmogorov(x @ u, partial(law.cdf, k), share()).found for k, u in enumerate(law.directions.T))
-        if answer.kind in ("unsupported", "slow") or far.get(guess, 1.0) < NEAR:
-            break
-    candidate.assumed = min(far, key=far.__getitem__, default=guesses[0])
+def _from_data(candidate: Candidate, rung: Rung, seed: int) -> float | None:
+    """How far the draws are from the data, in distribution; inf where there are none, None where it is no use to ask again."""
+    answer, _ = _drawn(candidate, rung, seed_of(seed, f"sample, {rung.name}"))
+    if answer.values is None:
+        return None if answer.hopeless else np.inf
+    law, x = Law.of("", rung.arguments["model"].density), answer.values[0].astype(np.float64)
+    return max(kolmogorov(x @ u, partial(law.cdf, k), share()).found for k, u in enumerate(law.directions.T))
 
 
 def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
@@ -285,6 +279,7 @@ def on_some_indices(process: Any, rungs: list[Rung], drawn: list[np.ndarray], bu
 
 
 def _drawn_on(indices: np.ndarray, eta: float, process: DDPM, density: Any, x: np.ndarray, budget: float) -> bool:
+    """Whether x may be drawn by DDIM on these indices."""
     chain = ddim(process, MarginalScore(process, density), indices, eta, predicts="score")
     law = law_with_error(chain, Gaussian(np.zeros(density.dim), np.eye(density.dim)))[0]
     return not any(t.alarm for t in Law.of("", law).tests(x.astype(np.float64), budget))
