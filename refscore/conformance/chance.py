@@ -198,3 +198,28 @@ def standard_normal(z: np.ndarray, budget: float, likeliest: float = LIKELIEST) 
             u = (a + sign * b).ravel()
             found.append(variance(float(np.dot(u, u)) / 2, u.size, level, f"variance of the {word} of {name}"))
     return [*found, kolmogorov(z, special.ndtr, level), tails(z, level), repeats(z, level, likeliest)]
+
+
+def batches(z: np.ndarray, budget: float, likeliest: float = LIKELIEST) -> list[Finding]:
+    """All that N(0, I) says about small batches z (n, rows, d), each of a seed of its own: their entries, sums and lengths.
+
+    So noise is found that is centred or scaled within a batch, that half of the rows share, or that comes of few seeds.
+    """
+    n, rows, _ = z.shape
+    flat = z.reshape(n, -1)
+    size = flat.shape[1]
+    found = [replace(f, name=f.name.replace("column", "entry")) for f in standard_normal(flat, budget / 3, likeliest)]
+    sums = standard_normal(flat.sum(axis=1, keepdims=True) / np.sqrt(size), budget / 3, likeliest)
+    found += [replace(f, name=f.name.replace("column 0", "sums")) for f in sums]
+    lengths = (flat**2).sum(axis=1)
+    found.append(kolmogorov(lengths, lambda s: special.gammainc(size / 2, s / 2), budget / 3, "distribution of lengths"))
+    return [replace(f, name=f"{f.name}, in batches of {rows}") for f in found]
+
+
+SAME = "two seeds give the same result: the seed is not used, or only its last digits are, or nothing is drawn"
+
+
+def far_from(seed: int) -> int:
+    """Another seed, 0 <= seed < 2^31, that is the same modulo 2, 3, ..., 10, 100, 1000, 256, 65536 and many more."""
+    apart = 2**16 * 3**2 * 5**3 * 7
+    return seed + apart if seed + apart < 2**31 else seed - apart

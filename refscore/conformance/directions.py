@@ -20,7 +20,7 @@ import numpy as np
 
 from refscore.conformance import reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
-from refscore.conformance.chance import Finding, count, seed_of, share, variance
+from refscore.conformance.chance import SAME, Finding, count, far_from, seed_of, share, variance
 from refscore.conformance.judge import DOUBLE, SINGLE, rungs_of
 from refscore.conformance.ladders.setting import points
 from refscore.conformance.operations import Operation
@@ -56,15 +56,14 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
     try:
         rungs = rungs_of(operation, candidate)
         x = points(SEVERAL, rungs[-1].arguments["model"].dim)
-        first, again, other = (ask(rungs[-1].arguments["model"], x, s) for s in (own, own, own + 1))
+        first, again, other = (ask(rungs[-1].arguments["model"], x, s) for s in (own, own, far_from(own)))
         eps = candidate.declared_eps or (SINGLE if first.dtype.itemsize < 8 else DOUBLE)
         if np.abs(first - again).max() > K * SINGLE * np.abs(first).max():
             text = "the seed is ignored: the same seed gives another result, and nothing can be computed; make directions of it"
             return Check(operation.name, operation.name, "inconclusive", message=text, **named)
         if np.array_equal(first, other):
-            text = "two seeds give the same result: the seed is not used, or nothing is drawn"
-            shown = reproducer_random.estimate(operation, rungs[-1], 0, None, text)
-            return Check(operation.name, operation.name, "fail", message=text, reproducer=shown, **named)
+            shown = reproducer_random.estimate(operation, rungs[-1], 0, None, SAME)
+            return Check(operation.name, operation.name, "fail", message=SAME, reproducer=shown, **named)
         for rung in rungs:
             spec, x = rung.arguments["model"], rung.arguments["x"]
             M, value = read_off(ask, x), ask(spec, x)

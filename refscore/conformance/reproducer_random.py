@@ -133,18 +133,10 @@ def directions(found: Finding, law: str) -> str:
 _CD = ["sigmoid = lambda a: np.exp(-np.logaddexp(0, -a))"]
 
 
-def state(name: str, a: dict[str, Any], db: np.ndarray, at: int, allowed: float) -> str:
-    """A row that does not end in a state."""
-    lines = [f"x, db = {literal(a['x'])}, {literal(db)}", f"y = (x - db)[0, {at}]  # a unit of x_k",
-             "wanted = min(max(np.rint(y), 0), 1)"]
-    head = f"rbm_cd_gradient on the rung '{name}': x_k = x - db is sampled, 0 or 1"
-    return _whole(head, lines, float((a["x"] - db)[0, at]), allowed)
-
-
 def sweep(name: str, a: dict[str, Any], y: np.ndarray, array: str, at: tuple[int, ...], got: float, allowed: float) -> str:
-    """The CD gradient of one row that ended in y."""
-    lines = [*inputs({**a, "y": y}, "", False), *_CD, "h, g = sigmoid(x @ W + c), sigmoid(y @ W + c)  # y = x - db is x_k",
-             "dW, db, dc = x.T @ h - y.T @ g, (x - y)[0], (h - g)[0]", f"wanted = {array}{list(at)}"]
+    """The CD gradient of rows that ended in y."""
+    lines = [*inputs({**a, "y": y}, "", False), *_CD, "h, g = sigmoid(x @ W + c), sigmoid(y @ W + c)  # y: x_k by db",
+             "dW, db, dc = (x.T @ h - y.T @ g) / len(x), (x - y).mean(0), (h - g).mean(0)", f"wanted = {array}{list(at)}"]
     return _whole(f"rbm_cd_gradient on the rung '{name}': {array}{list(at)}", lines, got, allowed)
 
 

@@ -24,7 +24,7 @@ from scipy import special
 
 from refscore.conformance import reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
-from refscore.conformance.chance import LIKELIEST, Finding, kolmogorov, radius, seed_of, share, standard_normal
+from refscore.conformance.chance import LIKELIEST, SAME, Finding, far_from, kolmogorov, radius, seed_of, share, standard_normal
 from refscore.conformance.diagnosis import Equals
 from refscore.conformance.generating import denser_below, span
 from refscore.conformance.judge import rungs_of
@@ -154,13 +154,13 @@ def _drawn(candidate: Candidate, rung: Rung, seed: int) -> tuple[Answer, str]:
     a = rung.arguments
     n, d = a["n"], a["model"].dim
     parts = []
-    for s in (seed, seed + 1):
+    for s in (seed, far_from(seed)):
         answer = candidate.call("sample", {**a, "seed": s}, [np.empty((n, d))])
         if answer.values is None:
             return answer, ""
         parts.append(answer.values[0])
     if np.array_equal(parts[0], parts[1]):
-        return Answer(None, "two seeds give the same rows: the seed is not used, or nothing is drawn", "not finite"), ""
+        return Answer(None, SAME, "not finite"), ""
     if rung.arguments["model"].dim == 1:  # asked once is enough
         return Answer([np.concatenate(parts)]), ""
     few = [candidate.call("sample", {**a, "n": 5, "seed": seed}, [np.empty((5, d))]) for _ in range(2)]

@@ -23,7 +23,7 @@ import numpy as np
 
 from refscore.conformance import conventions, reproducer_random
 from refscore.conformance.candidate import Answer, Candidate
-from refscore.conformance.chance import LIKELIEST, Finding, ratio, seed_of, share, standard_normal
+from refscore.conformance.chance import LIKELIEST, SAME, Finding, batches, far_from, ratio, seed_of, share, standard_normal
 from refscore.conformance.diagnosis import Equals, agreement, mistaken
 from refscore.conformance.judge import SINGLE, Climb, rungs_of
 from refscore.conformance.ladders.setting import Rung, linear, nothing, points
@@ -42,7 +42,7 @@ COLUMNS = 3
 CASES = 3
 SEEDS = 120
 BATCHES = (1, 4)
-"""Rows of small batches, drawn with so many seeds: noise of one row alone, centred within a batch, or of few seeds, shows there."""
+"""Rows of small batches, drawn with so many seeds (`refscore.conformance.chance.batches`)."""
 
 
 @dataclass
@@ -158,7 +158,7 @@ def _repeats(climb: Subtracted) -> Answer | None:
     noisy = [i for i, rung in enumerate(climb.rungs) if _scales(climb, climb.right, setting, rung.arguments).any()]
     i = max(noisy, default=0)
     arguments, wanted = climb.rungs[i].arguments, climb.wanted(i, setting)
-    first, again, other = (climb.ask(arguments, wanted, s) for s in (climb.seed, climb.seed, climb.seed + 1))
+    first, again, other = (climb.ask(arguments, wanted, s) for s in (climb.seed, climb.seed, far_from(climb.seed)))
     values = [answer.values for answer in (first, again, other) if answer.values is not None]
     if len(values) < 3:
         return next(answer for answer in (first, again, other) if answer.values is None)
@@ -167,7 +167,7 @@ def _repeats(climb: Subtracted) -> Answer | None:
     if np.abs(a - b).max() > near:
         return Answer(None, "the seed is ignored: the same seed gives another result")
     if noisy and np.array_equal(a, c):
-        return Answer(None, "two seeds give the same result: the seed is not used, or no noise is added", "constant")
+        return Answer(None, SAME, "constant")
     return None
 
 
@@ -207,7 +207,7 @@ class Noise:
             return self.base
         note = "" if self.by_itself else "the seed is ignored: the same seed gives another result; judged by statistics alone: "
         for setting in right:
-            tests = [*self._tests(drawn, setting), *self._sums(small, setting)]
+            tests = [*self._tests(drawn, setting), *self._batches(small, setting)]
             if not any(t.alarm for _, t in tests):
                 weakest = min((t for _, t in tests), key=lambda t: t.p)
                 said = f"{note}noise of {len(drawn)} kinds, {len(tests)} tests; the nearest to an alarm: {weakest}"
@@ -217,7 +217,7 @@ class Noise:
         return self._failed(drawn, small, right[0], note)
 
     def _failed(self, drawn, small, setting, note) -> Check:
-        many, few = self._tests(drawn, setting), self._sums(small, setting)
+        many, few = self._tests(drawn, setting), self._batches(small, setting)
         tests = [*many, *few]
         case, first = next((c, t) for c, t in tests if t.alarm)
         shown = reproducer_random.noise(self.climb, next(c for c, _ in drawn if c.name == case), setting, first)
@@ -280,25 +280,22 @@ class Noise:
     def _tests(self, drawn, setting) -> list[tuple[str, Finding]]:
         return [(case.name, found) for case, answer in drawn for found in self._found(case, answer, setting, self.climb.right)]
 
-    def _sums(self, small, setting) -> list[tuple[str, Finding]]:
-        """The tests of sums over small batches, each of a seed of its own."""
-        found = []
-        for case, answer in small:
-            z = self._standardised(case, answer, setting, self.climb.right)
-            rows = z.shape[1]
-            tests = self._normal(z.sum(axis=1) / np.sqrt(rows), case, setting, self.climb.right)
-            found += [(case.name, replace(t, name=f"{t.name}, of sums over batches of {rows}")) for t in tests]
-        return found
+    def _batches(self, small, setting) -> list[tuple[str, Finding]]:
+        """The tests of small batches, each of a seed of its own."""
+        right = self.climb.right
+        return [(case.name, found) for case, answer in small
+                for found in self._normal(self._standardised(case, answer, setting, right), case, setting, right)]
 
     def _found(self, case: Rung, answer: Answer, setting: dict[str, Any], of: Callable) -> list[Finding]:
         """What is found about the noise, taken for that of ``of``."""
         return self._normal(np.concatenate(self._standardised(case, answer, setting, of)), case, setting, of)
 
     def _normal(self, z: np.ndarray, case: Rung, setting: dict[str, Any], of: Callable) -> list[Finding]:
-        """The tests of z, which has fewer digits than a mean beside which c is small."""
+        """The tests of rows z, or of small batches of them, which has fewer digits than a mean beside which c is small."""
         still, scale = of(self.climb.reference(setting), case.arguments)[0], _scales(self.climb, of, setting, case.arguments)
         beside = 1 + float(np.abs(still).max()) / max(float(scale.min()), 1e-300)
-        return standard_normal(z, share() / (CASES + len(BATCHES)), beside * max(LIKELIEST, 2 * self.climb.eps))
+        tests = standard_normal if z.ndim == 2 else batches
+        return tests(z, share() / (CASES + len(BATCHES)), beside * max(LIKELIEST, 2 * self.climb.eps))
 
     def _spread(self, drawn, setting) -> str:
         said = []

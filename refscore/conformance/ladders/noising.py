@@ -49,7 +49,7 @@ def conditional_score(s: Setting) -> list[Rung]:
 
 
 def convert(s: Setting) -> list[Rung]:
-    """Every pair of parametrisations, equal ones too, at all kinds of times; and large numbers, in more rows than dimensions."""
+    """Every pair of parametrisations, equal ones too, at all kinds of times; and large numbers in a square batch."""
     def at(a: str, b: str, name: str, n: int, d: int, t) -> Rung:
         arguments = {"value": points(n, d, 2), "xt": points(n, d), "t": t, "source": a, "target": b}
         return Rung(f"{a} to {b}, {name}", arguments)
@@ -58,7 +58,7 @@ def convert(s: Setting) -> list[Rung]:
     pairs = [(a, b) for a in kinds for b in kinds]
     return [*[at(*pair, "d = 3, distinct times", 7, 3, s.times(7)) for pair in pairs],
             many(at("eps", "x0", "d = 1, distinct times", FEW, 1, s.times(FEW))),
-            *[r for pair in pairs for r in large(at(*pair, "d = 5, from the first time to the last", 4, 5, s.ends()))]]
+            *[r for pair in pairs for r in large(at(*pair, "d = 4, batch of 4, from the first time to the last", 4, 4, s.ends()))]]
 
 
 def denoise(s: Setting) -> list[Rung]:

@@ -21,8 +21,8 @@ HORIZON = 2.0
 """The last time that is asked for where a process has none of its own."""
 
 FEW = 13
-MANY = 131
-"""Rows of a large batch, more than a chunk of 128 and a multiple of no chunk, and how many different ones there are."""
+MANY = 1031
+"""Rows of a large batch, more than a chunk of 1024 and a multiple of no chunk, and how many different ones there are."""
 
 LARGE = 2000.0
 """Numbers so much larger than the others show what is clipped, or softened, at a thousand."""
@@ -73,7 +73,7 @@ class Setting:
 
     def times(self, n: int):
         """(n,) distinct times in no order, away from both ends; of a short chain some are equal."""
-        return self.time(short(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(n))[0]))
+        return self.time(np.round(0.05 + 0.85 * np.modf(0.31 + 0.6180339887498949 * np.arange(n))[0], 5))
 
     @property
     def first(self) -> float:

@@ -49,15 +49,18 @@ def langevin(s: Setting) -> list[Rung]:
 
 
 def annealed(s: Setting) -> list[Rung]:
-    """One level, one step; two levels; three levels that are no geometric sequence, two steps at each."""
-    def at(sigmas: tuple[float, ...], count: int, name: str, m, x, z) -> Rung:
+    """One level, one step; two levels; three levels that are no geometric sequence, two steps at each; many levels and steps."""
+    def at(sigmas: tuple[float, ...], count: int, eps: float, name: str, m, x, z) -> Rung:
         kicks = noise(len(sigmas), count, *x.shape) if z.any() else np.zeros((len(sigmas), count, *x.shape))
-        arguments = {"model": m, "x": x, "sigmas": np.array(sigmas), "eps": 0.02, "n_steps": count, "noise": kicks}
-        return Rung(f"{name}, {len(sigmas)} levels of {count} steps", arguments)
+        arguments = {"model": m, "x": x, "sigmas": np.array(sigmas), "eps": eps, "n_steps": count, "noise": kicks}
+        return Rung(f"{name}, {len(sigmas)} levels of {count} steps, eps = {eps}", arguments)
 
-    cases = (((0.8,), 1), ((0.8,), 1), ((1.4, 0.5), 1), ((1.4, 0.5), 1), ((2.0, 0.9, 0.5), 2), ((2.0, 0.9, 0.5), 3))
+    three = (2.0, 0.9, 0.5)
+    cases = (((0.8,), 1, 0.02), ((0.8,), 1, 0.02), ((1.4, 0.5), 1, 0.02), ((1.4, 0.5), 1, 0.3), (three, 2, 0.07), (three, 3, 0.004))
     *rungs, last = [at(*case, *part) for part, case in zip(_parts(s, True), cases, strict=True)]
-    return [*rungs, *_more(s, True, lambda *part: at((1.4, 0.5), 2, *part)), last]
+    part = ("d = 1, linear model", s.models(1, takes_time=True)["linear model"], points(1, 1), noise(1, 1))
+    longest = at((3.0, 2.1, 1.6, 0.9, 0.7, 0.4), 7, 0.01, *part)
+    return [*rungs, *_more(s, True, lambda *part: at((1.4, 0.5), 2, 0.02, *part)), longest, last]
 
 
 def reverse(s: Setting) -> list[Rung]:
@@ -70,7 +73,7 @@ def reverse(s: Setting) -> list[Rung]:
     *rungs, last = [at(*end, *part) for part, end in zip(_parts(s, True, mixtures=True), ends, strict=True)]
     m = s.models(3, takes_time=True)["one hidden layer"]
     first = at(s.last, 0.97, "d = 3, batch of 7, one hidden layer", m, points(7, 3), noise(7, 3))
-    return [*rungs, *_more(s, True, lambda *part: at(0.6, 0.5999, *part)), first, last]
+    return [*rungs, *_more(s, True, lambda *part: at(0.6, 0.59999, *part)), first, last]
 
 
 def flow(s: Setting) -> list[Rung]:
@@ -97,27 +100,30 @@ def ancestral(s: Setting) -> list[Rung]:
     index = (s.time(0.5), s.time(0.5), s.time(0.5), s.time(0.37), s.time(0.8), s.time(0.2), min(2, n))
     rungs = [at(i, *part) for part, i in zip(_parts(s, True, mixtures=True), index, strict=True)]
     m = s.models(3, takes_time=True)["one hidden layer"]
+    ends = (("first", n), ("second", max(1, n - 1)), ("last but two", min(3, n)), ("last", 1))
     return [*rungs, *_more(s, True, lambda *part: at(s.time(0.6), *part)),
-            *[at(i, f"the {name} step", m, points(7, 3), noise(7, 3)) for name, i in (("first", n), ("last", 1))]]
+            *[at(i, f"the {name} step", m, points(7, 3), noise(7, 3)) for name, i in ends]]
 
 
 def implicit(s: Setting) -> list[Rung]:
-    """eta = 0, where there is no noise; 1; and 1/2, which not all have: steps over several indices, the first ones and the last."""
+    """eta = 0, where there is no noise; 1; and others, which not all have: over one index or several, at both ends."""
     def at(i: int, j: int, eta: float, name: str, m, x, z) -> Rung:
         arguments = {"model": m, "x": x, "index": i, "prev_index": j, "eta": eta, "noise": z}
         return Rung(f"{name}, eta = {eta}, {i} to {j}", arguments)
 
     n = int(s.end)
     mid, low = s.time(0.5), s.time(0.3)
-    etas = (0.0, 0.0, 1.0, 0.5, 0.5, 1.0, 0.5)
+    etas = (0.0, 0.0, 1.0, 0.5, 0.2, 1.0, 0.75)
     jumps = ((mid, max(0, mid - 1)), (mid, max(0, mid - 1)), (mid, max(0, mid - 1)), (mid, min(low, mid - 1)),
              (s.time(0.8), min(s.time(0.35), s.time(0.8) - 1)), (s.time(0.9), s.time(0.9) - 1), (n, n - 1))
     rungs = [at(*jump, eta, *part) for part, jump, eta in zip(_parts(s, True, mixtures=True), jumps, etas, strict=True)]
     m = s.models(3, takes_time=True)["one hidden layer"]
-    ends = (("first", n, max(0, n - 7), 0.5), ("last but one", min(2, n), min(1, n - 1), 1.0), ("last", 1, 0, 0.5),
-            ("last", min(2, n), 0, 0.5))
+    few = min(n, 5)
+    ends = (("the first step", n, max(0, n - 7), 0.5), ("the last but one step", min(2, n), min(1, n - 1), 1.0),
+            ("the last step", 1, 0, 0.5), ("the last step", min(2, n), 0, 0.5), ("a long step", s.time(0.8), s.time(0.35), 0.0),
+            ("the last step", few, 0, 0.0))
     return [*rungs, *_more(s, True, lambda *part: at(s.time(0.6), s.time(0.6) - 1, 1.0, *part)),
-            *[at(i, j, eta, f"the {name} step", m, points(7, 3), noise(7, 3)) for name, i, j, eta in ends]]
+            *[at(i, min(j, i - 1), eta, name, m, points(7, 3), noise(7, 3)) for name, i, j, eta in ends]]
 
 
 def posterior(s: Setting) -> list[Rung]:

@@ -142,3 +142,26 @@ def cd_bias_from_sample(self, x, W, b, c, k, seed):
     y, z = _sweeps(self, x, W, b, c, k, rng)
     dW, db, _ = self.cd_statistics(x, y, W, b, c)
     return [dW, db, (self.rbm_hidden_mean(x, W, b, c) - z).mean(axis=0)]
+
+
+@mistake("rbm_cd_gradient", wrong="sweeps without the hidden bias", right="E[z|x] = sigmoid(c + x'W)",
+         seen="bias forgotten in one place")
+def cd_sweeps_without_hidden_bias(self, x, W, b, c, k, seed):
+    y, _ = _sweeps(self, x, W, b, 0 * c, k, np.random.default_rng(seed))
+    return self.cd_statistics(x, y, W, b, c)
+
+
+@mistake("rbm_cd_gradient", wrong="the same stream of numbers for both layers", right="independent draws",
+         seen="a generator made of the seed for each layer")
+def cd_one_stream_for_both_layers(self, x, W, b, c, k, seed):
+    hidden, visible = np.random.default_rng(seed), np.random.default_rng(seed)
+    y = x
+    for _ in range(k):
+        y = _draw(visible, self.rbm_visible_mean(_draw(hidden, self.rbm_hidden_mean(y, W, b, c)), W, b, c))
+    return self.cd_statistics(x, y, W, b, c)
+
+
+@mistake("rbm_cd_gradient", wrong="dW over n - 1", right="dW over n", seen="the divisor of a covariance")
+def cd_rows_less_one(self, x, W, b, c, k, seed):
+    dW, db, dc = self.rbm_cd_gradient(x, W, b, c, k, seed)
+    return [dW * len(x) / max(1, len(x) - 1), db, dc]
