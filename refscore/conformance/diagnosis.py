@@ -2,8 +2,8 @@
 
 A failing operation is compared with every known mistake in it, on every rung: the candidate equals a mistake when all its
 answers do, within the tolerance. How many digits agree is said; what the author did is not, for several roads lead to one number.
-Besides the catalogue: a constant factor, a factor that is a power of the dimension or of the batch, and errors that are small
-(`refscore.conformance.nearly`).
+Besides the catalogue: a constant factor, a factor that is a power of the dimension or of the batch, a constant added, and errors
+that are small (`refscore.conformance.nearly`).
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def exists(m: Mistake, reference: Reference, rungs: list[Rung], right: dict[tupl
 
 
 def _factors(climb: Climb, setting: dict[str, Any], eps: float):
-    """The right values times -1, 2, 1/2, a power of d or n; or times any one number."""
+    """The right values times -1, 2, 1/2, a power of d or n; or times any one number; or that much more."""
     kinds: dict[str, Callable[[dict[str, Any]], float]] = {
         "the opposite sign": lambda a: -1.0,
         "twice": lambda a: 2.0,
@@ -276,10 +276,28 @@ def _factors(climb: Climb, setting: dict[str, Any], eps: float):
         digits = agreement(climb, partial(_times, climb, lambda a: constant), setting, eps, 1e-12)
         if digits is not None:
             yield Equals("constant_factor", digits, f"{constant:.10g} times the right value on every rung")
+            return
+    added = _added(climb, setting)
+    if added:
+        digits = agreement(climb, partial(_plus, climb, added), setting, eps, 0.0)
+        if digits is not None:
+            yield Equals("added_constant", digits, f"{added:.4g} more than the right value on every rung")
 
 
 def _times(climb: Climb, factor: Callable, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
     return [factor(arguments) * w for w in evaluate(climb.operation.name, reference, arguments)]
+
+
+def _plus(climb: Climb, added: float, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:
+    return [w + added for w in evaluate(climb.operation.name, reference, arguments)]
+
+
+def _added(climb: Climb, setting: dict[str, Any]) -> float:
+    """By how much the first answer is off, in the middle of its numbers."""
+    values = climb.values(0, setting)
+    if values is None:
+        return 0.0
+    return float(np.median(np.concatenate([np.ravel(v - w) for v, w in zip(values, climb.wanted(0, setting), strict=True)])))
 
 
 def _constant(climb: Climb, setting: dict[str, Any]) -> float | None:

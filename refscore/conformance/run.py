@@ -98,7 +98,8 @@ def check(adapter: Any, *, seed: int = 0, only: tuple[str, ...] | None = None, o
         if on_done is not None:
             on_done(found)
     candidate, checks = _of_energies(checks, candidate, seed)
-    agreed, checks = _one_convention(_one_precision(checks, candidate, seed), candidate)
+    checks = _of_own_losses(_one_precision(checks, candidate, seed), candidate, seed)
+    agreed, checks = _one_convention(checks, candidate)
     checks = _root_causes(_shared(checks, candidate))
     return Result(type(candidate.adapter).__name__, seed, tuple(checks), agreed)
 
@@ -215,6 +216,26 @@ def _one_precision(checks: list[Check], candidate: Candidate, seed: int) -> list
                 text = f"the adapter's other operations are {agreed}; declare dtype {c.precision!r} if that is meant"
                 again = replace(again, message=f"{again.message}; {text}")
             c = again
+        result.append(c)
+    return result
+
+
+def _of_own_losses(checks: list[Check], candidate: Candidate, seed: int) -> list[Check]:
+    """A gradient is that of the adapter's own loss, whose conventions it follows: one that is right in others is wrong."""
+    losses = {c.operation: c for c in checks if c.outcome == "pass" and c.category == "loss"}
+    result = []
+    for c in checks:
+        own = losses.get(c.operation.removesuffix("_grad")) if c.category == "gradient" and c.outcome == "pass" else None
+        wanted = {k: v for k, v in own.conventions.items() if v != "none"} if own else {}  # of rows it is that of one number
+        odd = [k for k, v in wanted.items() if c.conventions.get(k) != v and k in c.inferred]
+        if own and odd:
+            declared = copy.copy(candidate)
+            declared.conventions = {**candidate.conventions, **wanted}
+            again = replace(judged(OPERATIONS[c.operation], declared, seed), seconds=c.seconds)
+            follows, others = (", ".join(f"{k}={v[k]!r}" for k in odd) for v in (c.conventions, wanted))
+            found = again.message.partition("; it follows")[0]
+            text = f"the gradient of a loss with {follows}; the adapter's own {own.operation} has {others}; {found}"
+            c = replace(again, message=text, inferred=c.inferred)
         result.append(c)
     return result
 

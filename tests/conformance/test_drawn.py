@@ -98,7 +98,17 @@ WRONG_LAWS = {
     "clipped": lambda rng, n, d: np.clip(rng.standard_normal((n, d)), -2.9, 2.9),
     "1.06 too wide": lambda rng, n, d: 1.06 * rng.standard_normal((n, d)),
     "shifted": lambda rng, n, d: 0.05 + rng.standard_normal((n, d)),
+    "clipped at 4": lambda rng, n, d: np.clip(rng.standard_normal((n, d)), -4, 4),
+    "1.01 too wide": lambda rng, n, d: 1.01 * rng.standard_normal((n, d)),
+    "centred in a batch": lambda rng, n, d: _of_batch(rng.standard_normal((n, d)), lambda z: z - z.mean(axis=0)),
+    "of one length in a batch": lambda rng, n, d: _of_batch(rng.standard_normal((n, d)), lambda z: z / z.std()),
+    "half of the rows twice": lambda rng, n, d: np.tile(rng.standard_normal(((n + 1) // 2, d)), (2, 1))[:n],
+    "opposite pairs": lambda rng, n, d: np.outer([1, -1], rng.standard_normal(((n + 1) // 2, d))).reshape(-1, d)[:n],
 }
+
+
+def _of_batch(z, change):
+    return change(z) if len(z) > 1 else z
 
 
 @pytest.mark.parametrize("law", WRONG_LAWS)
@@ -121,6 +131,22 @@ def test_the_seed_must_be_the_only_chance():
     assert found.outcome == "inconclusive" and "seed is ignored" in found.message
     found = the(sown("dsm_loss", draw=lambda _, n, d: np.ones((n, d))), "dsm_loss")
     assert found.outcome == "fail" and "two seeds give the same" in found.message
+
+
+@pytest.mark.parametrize("operation", ["dsm_loss", "ssm_loss"])
+@pytest.mark.parametrize("most", [50, 100, 256, 65536])
+def test_all_of_the_seed_counts(most, operation):
+    adapter = sown(operation)
+    own = getattr(adapter, operation)
+
+    def short(*arguments):
+        *given, seed = arguments
+        return own(*given, seed % most)
+
+    short.__signature__ = inspect.signature(own)
+    setattr(adapter, operation, staticmethod(short))
+    found = the(adapter, operation)
+    assert found.outcome == "fail" and "only its last digits" in found.message
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, np.nan])

@@ -107,3 +107,13 @@ def test_single_precision_tells_the_conventions_that_are_open():
     found = check(type("Mixed", (), {"dsm_loss": staticmethod(loss)}), only=("dsm_loss",)).checks[0]
     assert found.outcome == "fail" and found.diagnosis[0].mistake == "single_precision"
     assert (found.conventions["predicts"], found.conventions["weight"]) == ("eps", "sigma2")
+
+
+@pytest.mark.parametrize("added", [1e-8, -0.5])
+@pytest.mark.parametrize("operation", ["sigma", "alpha", "ism_loss", "rbm_log_partition"])
+def test_a_constant_that_is_added_is_named(operation, added):
+    adapter = Reference(VP())
+    setattr(adapter, operation, lambda *arguments: getattr(Reference(VP()), operation)(*arguments) + added)
+    (found,) = check(adapter, only=(operation,)).checks
+    assert found.outcome == "fail" and [e.mistake for e in found.diagnosis] == ["added_constant"]
+    assert f"{added:.4g} more" in found.message

@@ -87,3 +87,29 @@ def test_an_index_beyond_the_last_may_raise():
     found = {c.id: c.outcome for c in result.checks}
     assert {found[name] for name in ("alpha", "sigma", "posterior", "ddpm_step")} == {"convention"}
     assert result.code == 0
+
+
+SCALES = {"esm_loss": ({}, {"half": False}), "ism_loss": ({"over_batch": "mean"}, {"over_batch": "sum"}),
+          "dsm_loss": ({"weight": "sigma2"}, {"weight": "one"}), "ssm_loss": ({}, {"over_dims": "mean"})}
+
+
+@pytest.mark.parametrize("operation", SCALES)
+def test_a_gradient_is_that_of_the_adapters_own_loss(operation):
+    """A legitimate convention by itself, and not that of the loss."""
+    loss, other = ({"predicts": "score", **keys} for keys in SCALES[operation])
+    grad = f"{operation}_grad"
+
+    def adapter(conventions):
+        members = {name: staticmethod(getattr(Reference(None, own), name))
+                   for name, own in ((operation, loss), (grad, conventions), ("model", loss))}
+        return type("Adapter", (), members)
+
+    assert check(adapter(loss), only=(operation, grad)).counts["pass"] == 2
+    assert check(adapter(other), only=(grad,)).counts["pass"] == 1
+    right, wrong = check(adapter(other), only=(operation, grad)).checks
+    assert right.outcome == "pass" and wrong.outcome == "fail"
+    (key,) = SCALES[operation][1]
+    assert f"{key}={other[key]!r}; the adapter's own {operation} has {key}=" in wrong.message and wrong.reproducer
+    rows = {**loss, "over_batch": "none"}  # of which a gradient is that of the sum, or of the mean
+    losses = {operation: staticmethod(getattr(Reference(None, rows), operation))}
+    assert check(type("Rows", (adapter(loss),), losses), only=(operation, grad)).counts["fail"] == 0

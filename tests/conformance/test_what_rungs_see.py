@@ -1,0 +1,110 @@
+"""Wrong code that is right nearly everywhere: on one step, at short times, in images of more than one row."""
+
+from types import MethodType
+
+import numpy as np
+import pytest
+
+from refscore.conformance import Reference, check
+from refscore.conformance.ladders.undirected import best
+from refscore.energy import DenoisingMRF
+from refscore.processes import DDPM, OU, VP, linear_betas
+
+CHAIN = DDPM(linear_betas(40))
+
+
+def _borrowed(name, change):
+    """The operation with other arguments."""
+    return lambda self, *arguments: getattr(Reference(self.process, self.conventions), name)(*change(*arguments))
+
+
+def _ddim(change):
+    return CHAIN, _borrowed("ddim_step", lambda m, x, i, j, eta, z: (m, x, *change(i, j, eta), z))
+
+
+def eps_from_broadcast_times(self, value, xt, t, source, target):
+    """sigma (n,) beside (n, d): wrong without an error where n = d."""
+    if (source, target) != ("score", "eps") or len(t) != xt.shape[1]:
+        return Reference(self.process).convert(value, xt, t, source, target)
+    return -self.process.sigma(t) * value
+
+
+def without_vertical_bonds(self, y, x, unary, pairwise):
+    """Neighbours in a column are forgotten in images of one column."""
+    right = Reference().mrf_conditional(y, x, unary, pairwise)
+    return Reference().mrf_conditional(0 * y, x, unary, 0.0) if y.shape[1] == 1 and len(y) > 2 else right
+
+
+def wrapped_around(self, y, x, unary, pairwise):
+    """The first row is a neighbour of the last of high images."""
+    right = Reference().mrf_conditional(y, x, unary, pairwise)
+    if len(y) <= 6:
+        return right
+    s = 2.0 * y - 1
+    around = np.zeros_like(s)
+    around[0], around[-1] = s[-1], s[0]
+    odds = np.log(right / (1 - right)) + pairwise * around
+    return 1 / (1 + np.exp(-odds))
+
+
+def steep_softplus(self, x, W, b, c):
+    """log(1 + e^a) is taken for a from 10 on."""
+    a = x @ W + c
+    return -x @ b - np.where(a > 10, a, np.logaddexp(0, np.minimum(a, 10))).sum(axis=1)
+
+
+def of_few_states(self, W, b, c):
+    """Z is summed over 1024 states of the visible units at most."""
+    states = (np.arange(min(2 ** len(b), 1024))[:, None] >> np.arange(len(b))) & 1
+    a = states @ b + np.logaddexp(0, states @ W + c).sum(axis=1)
+    return a.max() + np.log(np.exp(a - a.max()).sum())
+
+
+def five_levels_at_most(self, model, x, sigmas, eps, n_steps, noise):
+    if len(sigmas) > 5:
+        sigmas, noise = np.append(sigmas[:4], sigmas[-1]), np.concatenate([noise[:4], noise[-1:]])
+    return Reference(conventions=self.conventions).annealed_langevin(model, x, sigmas, eps, n_steps, noise)
+
+
+def five_steps_at_most(self, model, x, sigmas, eps, n_steps, noise):
+    return Reference(conventions=self.conventions).annealed_langevin(model, x, sigmas, eps, min(n_steps, 5), noise[:, :5])
+
+
+CASES = {
+    "ddim_step, without noise always to the index below": _ddim(lambda i, j, eta: (i, j if eta else i - 1, eta)),
+    "ddim_step, without noise never to 0": _ddim(lambda i, j, eta: (i, j if eta or i == 1 else max(j, 1), eta)),
+    "ddim_step, eta in halves": _ddim(lambda i, j, eta: (i, j, np.rint(2 * eta) / 2)),
+    "convert, times broadcast along rows": (VP(), eps_from_broadcast_times),
+    "alpha, times in thousandths": (VP(), _borrowed("alpha", lambda t: (np.round(t, 3) if len(t) > 3 else t,))),
+    "reverse_step, no step shorter than 1/10000": (
+        VP(), _borrowed("reverse_step", lambda m, x, t, s, z: (m, x, t, min(s, t - 1e-4), z))),
+    "annealed_langevin, eps is 0.02": (
+        OU(0.8, 1.3), _borrowed("annealed_langevin", lambda m, x, sigmas, eps, k, z: (m, x, sigmas, 0.02, k, z))),
+    "annealed_langevin, five levels at most": (OU(0.8, 1.3), five_levels_at_most),
+    "annealed_langevin, five steps at most": (OU(0.8, 1.3), five_steps_at_most),
+    "mrf_conditional, images of one column": (None, without_vertical_bonds),
+    "mrf_conditional, around the edge": (None, wrapped_around),
+    "mrf_map, weights in hundredths": (None, lambda self, x, unary, pairwise: DenoisingMRF(
+        x, round(unary, 2), round(pairwise, 1)).map()),
+    "rbm_free_energy, linear from 10 on": (None, steep_softplus),
+    "rbm_log_partition, a thousand states": (None, of_few_states),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_it_fails(case):
+    process, function = CASES[case]
+    operation = case.split(",")[0]
+    adapter = Reference(process, {"predicts": "score"})
+    assert check(adapter, only=(operation,)).counts["pass"] == 1
+    setattr(adapter, operation, MethodType(function, adapter))
+    (found,) = check(adapter, only=(operation,)).checks
+    assert found.outcome in ("fail", "error"), found.message
+
+
+def test_the_best_image_is_unique():
+    """At a temperature near 0 the marginals are 0 or 1, which are then the image."""
+    for rung in best(None):
+        x, unary, pairwise = rung.arguments.values()
+        cold = DenoisingMRF(x, 400 * unary, 400 * pairwise).marginals()
+        assert np.abs(cold - DenoisingMRF(x, unary, pairwise).map()).max() < 1e-6, rung.name
