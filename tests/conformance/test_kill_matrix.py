@@ -29,7 +29,8 @@ def test_the_catalogue_is_large_and_says_where_each_was_seen():
     assert all(m.wrong and m.right and m.seen for m in CATALOGUE.values())
 
 
-@pytest.mark.parametrize("operation", NAMED)
+@pytest.mark.parametrize("operation", [
+    pytest.param(name, marks=pytest.mark.slow if name.endswith("_grad") and name != "ism_loss_grad" else ()) for name in NAMED])
 def test_every_mistake_is_caught_and_named(operation):
     cells = list(kills(SCENARIOS, of(operation), first=True, ways=(True,)))
     assert {c.mistake for c in cells} == set(of(operation))  # each exists in one scenario at least

@@ -97,7 +97,7 @@ def passes_nothing(kind, process, only):
     assert all(c.message for c in result.checks)
 
 
-@pytest.mark.parametrize("kind", NULLS)
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=pytest.mark.slow if k % 2 else ()) for k, kind in enumerate(NULLS)])
 def test_null_adapters_pass_nothing(kind):
     passes_nothing(kind, "DDPM", FEW)
 

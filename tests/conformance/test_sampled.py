@@ -64,7 +64,8 @@ def test_chains_are_named(name, run):
     assert found.outcome == "pass" and name in found.message + " "
 
 
-@pytest.mark.parametrize("first, stride, eta", [(0, 2, 0.0), (1, 10, 0.0), (0, 20, 1.0), (1, 5, 1.0)])
+@pytest.mark.parametrize("first, stride, eta", [
+    (0, 20, 1.0), *[pytest.param(*case, marks=pytest.mark.slow) for case in ((0, 2, 0.0), (1, 10, 0.0), (1, 5, 1.0))]])
 def test_ddim_on_some_indices_of_a_chain_is_not_called_wrong(first, stride, eta):
     process = DDPM(linear_betas(100))
 
@@ -98,7 +99,7 @@ WRONG = {
 }
 
 
-@pytest.mark.parametrize("wrong", WRONG)
+@pytest.mark.parametrize("wrong", [pytest.param(w, marks=pytest.mark.slow if k % 2 else ()) for k, w in enumerate(WRONG)])
 def test_wrong_laws_fail(wrong):
     def draw(model, n, seed):
         return WRONG[wrong](model.spec.density, np.random.default_rng(seed), n)

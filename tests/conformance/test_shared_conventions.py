@@ -48,7 +48,10 @@ def test_every_shared_convention_is_here():
     assert {*SHARED} == {name for name, count in operations.items() if count > 1}
 
 
-@pytest.mark.parametrize("shared", SHARED)
+SOME = [pytest.param(shared, marks=pytest.mark.slow if k % 2 else ()) for k, shared in enumerate(SHARED)]
+
+
+@pytest.mark.parametrize("shared", SOME)
 def test_an_adapter_that_follows_it_throughout_is_not_wrong(shared):
     result = check(followers(shared, *SHARED[shared]), only=able(shared))
     bad = [(c.id, c.outcome, c.message) for c in result.checks if c.outcome not in ("pass", "unsupported", "convention")]
@@ -57,7 +60,7 @@ def test_an_adapter_that_follows_it_throughout_is_not_wrong(shared):
     assert all(shared in c.message for c in result.checks if c.outcome == "convention")
 
 
-@pytest.mark.parametrize("shared", SHARED)
+@pytest.mark.parametrize("shared", SOME)
 def test_an_adapter_that_follows_it_in_one_operation_is_wrong(shared):
     process, conventions = SHARED[shared]
     whole = check(followers(shared, process, conventions), only=able(shared)).checks
