@@ -208,7 +208,8 @@ def batches(z: np.ndarray, budget: float, likeliest: float = LIKELIEST) -> list[
     n, rows, _ = z.shape
     flat = z.reshape(n, -1)
     size = flat.shape[1]
-    found = [replace(f, name=f.name.replace("columns", "entries").replace("column", "entry")) for f in standard_normal(flat, budget / 3, likeliest)]
+    found = [replace(f, name=f.name.replace("columns", "entries").replace("column", "entry"))
+             for f in standard_normal(flat, budget / 3, likeliest)]
     sums = standard_normal(flat.sum(axis=1, keepdims=True) / np.sqrt(size), budget / 3, likeliest)
     found += [replace(f, name=f.name.replace("column 0", "sums")) for f in sums]
     lengths = (flat**2).sum(axis=1)

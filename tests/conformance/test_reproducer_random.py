@@ -179,7 +179,8 @@ def test_likelihoods(process):
 OF_MACHINES = [m.name for m in CATALOGUE.values() if m.operation == "rbm_cd_gradient"]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow if k % 4 else ()) for k, name in enumerate(OF_MACHINES)])
+@pytest.mark.parametrize("name", [
+    pytest.param(name, marks=pytest.mark.slow if k % 4 else ()) for k, name in enumerate(OF_MACHINES)])
 def test_contrastive_divergence(name):
     found = check(CATALOGUE[name].adapter(), only=("rbm_cd_gradient",)).checks[0]
     if "two seeds" in found.message:  # nothing is drawn: no number is wrong
