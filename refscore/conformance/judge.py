@@ -151,9 +151,7 @@ class Climb:
         return "predicts" in self.operation.keys and "predicts" not in self.candidate.conventions
 
     def in_order(self) -> Iterator[tuple[int, Rung]]:
-        """The rungs as they are asked for: mixtures last where it is open what they have to return, which the others tell."""
-        if self.open:
-            self.rungs = sorted(self.rungs, key=is_mixture)
+        """The rungs as they are asked for. What a mixture has to return, where it is open, is what those before it tell."""
         for i, rung in enumerate(self.rungs):
             if is_mixture(rung) and self.open:
                 self.candidate.assumed = (self.infer(self.eps, self.candidate.conventions) or {}).get("predicts", "score")

@@ -72,6 +72,7 @@ def five_steps_at_most(self, model, x, sigmas, eps, n_steps, noise):
 
 CASES = {
     "ddim_step, without noise always to the index below": _ddim(lambda i, j, eta: (i, j if eta else i - 1, eta)),
+    "ddim_step, without noise over one index or to 0": _ddim(lambda i, j, eta: (i, j if eta or not j else i - 1, eta)),
     "ddim_step, without noise never to 0": _ddim(lambda i, j, eta: (i, j if eta or i == 1 else max(j, 1), eta)),
     "ddim_step, eta in halves": _ddim(lambda i, j, eta: (i, j, np.rint(2 * eta) / 2)),
     "convert, times broadcast along rows": (VP(), eps_from_broadcast_times),
