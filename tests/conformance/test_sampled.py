@@ -126,6 +126,23 @@ def test_seeds_of_samplers():
     assert fixed.outcome == "fail" and "two seeds" in fixed.message
 
 
+@pytest.mark.parametrize("first, scale, outcome", [(30, 1.0, "pass"), (30, 0.95, "fail"), (10, 1.0, "pass"), (9, 1.0, "fail")])
+def test_of_a_short_chain_more_is_seen(first, scale, outcome):
+    """Noise that is 5 % too narrow, and a chain of ten steps without the first."""
+    process = DDPM(linear_betas(max(first, 10)))
+    reference = Reference(process)
+
+    def draw(model, n, seed):
+        rng = np.random.default_rng(seed)
+        x = rng.standard_normal((n, model.spec.dim))
+        for index in range(first, 0, -1):
+            x = reference.ddpm_step(model, x, index, scale * rng.standard_normal(x.shape))
+        return x
+
+    assert the(drawing(process, draw), "sample").outcome == outcome
+
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_right_draws_pass_whatever_the_seed(seed):
     adapter = drawing(VP(), lambda model, n, s: model.spec.density.sample(n, np.random.default_rng(s)))

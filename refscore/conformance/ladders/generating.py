@@ -9,6 +9,8 @@ from refscore.conformance.spec import Spec
 
 SHORT = 200
 """Chains of at most so many steps are computed; that of longer ones is further from the data by less than is seen."""
+FEWEST, MOST = 5_000, 20_000
+"""Draws: the fewer steps a chain has, the more."""
 
 
 def gaussian(d: int, variance: float = 0.25, mean: float = 0.0) -> Spec:
@@ -27,9 +29,11 @@ def likelihood(s: Setting) -> list[Rung]:
 
 
 def sample(s: Setting) -> list[Rung]:
-    """Of a short chain, whose law is exact, also data as narrow as its last step: there alone it shows."""
+    """Of a short chain, whose law is exact, more draws, and also data as narrow as its last step: there alone it shows."""
+    n = FEWEST
     models = {"d = 2, N((0.7, 0.7), 0.4 I)": gaussian(2, 0.4, 0.7), "d = 1, mixture": mixture(1, True)}
     if s.chain and s.end <= SHORT:
         variance = float(2 * s.process.beta(1))
         models[f"d = 1, N(0.7, {variance:.3g})"] = gaussian(1, variance, 0.7)
-    return [Rung(name, {"model": model, "n": 5_000, "seed": 0}) for name, model in models.items()]
+        n = max(FEWEST, min(MOST, 40 * int(25_000 / s.end)))
+    return [Rung(name, {"model": model, "n": n, "seed": 0}) for name, model in models.items()]
