@@ -94,7 +94,9 @@ def test_blas_is_held_to_one_thread_inside_and_restored_outside():
     assert before == after[: len(before)]
 
 
-@pytest.mark.parametrize("what", ["logpdf", "score", "score_jacobian", "jvp", "dsm"])
+@pytest.mark.parametrize(
+    "what", ["logpdf", "score", "dsm", *(pytest.param(what, marks=pytest.mark.slow) for what in ("score_jacobian", "jvp"))]
+)
 def test_memory_does_not_grow_with_n(what):
     """Peak memory beyond input, output and a few numbers a row: at 8 times the rows at most 1.5 times as much (2 MiB of slack)."""
     mixture = GaussianMixture(np.full(64, 1 / 64), np.random.default_rng(2).standard_normal((64, 4)), np.ones(64))

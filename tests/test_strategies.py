@@ -45,7 +45,13 @@ def test_laws_are_computed_with_to_their_accuracy(density, data):
     assert density.sample(2, 0).shape == (2, density.dim)
 
 
-@pytest.mark.parametrize(("kind", "cls"), [*zip(rs.DENSITIES, [Gaussian, *3 * [GaussianMixture], Laplace, Uniform, PointSet])])
+LAWS = [*zip(rs.DENSITIES, [Gaussian, *3 * [GaussianMixture], Laplace, Uniform, PointSet])]
+LONG_SEARCHES = ("diagonal mixture", "full mixture")
+
+
+@pytest.mark.parametrize(
+    ("kind", "cls"), [pytest.param(*law, marks=pytest.mark.slow if law[0] in LONG_SEARCHES else ()) for law in LAWS]
+)
 def test_laws_of_every_kind_shrink_to_one_dimension_and_unit_width(kind, cls):
     density = simplest(rs.densities(kinds=kind))
     assert type(density) is cls is type(some(rs.densities(), lambda p: type(p) is cls))

@@ -49,7 +49,10 @@ def by_quadrature(p, q=None):
         return mp.fsum(integrand(mp.mpf(k) / n) for k in range(-14 * n, 14 * n + 1)) / n
 
 
-@pytest.mark.parametrize("name", PAIRS)
+LONG = ("other proportions, 9.5 sigma apart", "almost equal", "mixture to Gaussian")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in PAIRS])
 def test_divergence_against_mpmath(name):
     p, q = PAIRS[name]
     exact = by_quadrature(p, q)

@@ -130,7 +130,7 @@ def test_far_from_the_origin():
     assert abs(value - exact) <= error + doubt and 1e-10 < error < 1e-5
 
 
-@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("d", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_mixtures_in_several_dimensions(d):
     """q turned and moved: KL of both is that of both turned back; and nearly equal laws keep their digits."""
     rng = np.random.default_rng(d)

@@ -95,13 +95,14 @@ UNIT = [(1.0, 0.0, 1.0)]
 PLANE = ([1.0, 0.0], [0.6, 0.8])
 
 
-@pytest.mark.parametrize("d, q", [(3, [(0.4, -0.5, 0.01), (0.6, 1.0, 0.02)]), (2, [(0.5, -1.0, 0.04), (0.5, 1.0, 0.04)])])
+@pytest.mark.parametrize("d, q", [pytest.param(3, [(0.4, -0.5, 0.01), (0.6, 1.0, 0.02)], marks=pytest.mark.slow),
+                                  (2, [(0.5, -1.0, 0.04), (0.5, 1.0, 0.04)])])
 def test_the_truth_stands_still(d, q):
     np.testing.assert_allclose(nested(UNIT, q, d), nested(UNIT, q, d, pieces=2), rtol=1e-13)
 
 
 @pytest.mark.parametrize("std", [0.01, 0.001])
-@pytest.mark.parametrize("off", [1e-2, 1e-3])
+@pytest.mark.parametrize("off", [1e-3, pytest.param(1e-2, marks=pytest.mark.slow)])
 def test_a_surface_behind_the_outermost_nodes(std, off):
     """It runs along a face of boxes, closer to it than any node: with boxes that know nothing of it 6e-5 of Fisher's is lost."""
     check(UNIT, [(0.5, -1.0, std**2), (0.5, 1.0 + off, std**2)], 2, PLANE[0], 1e-10, 1e-10)
@@ -109,8 +110,8 @@ def test_a_surface_behind_the_outermost_nodes(std, off):
 
 @pytest.mark.parametrize("p, q, direction", [
     (UNIT, [(0.5, 1.0, 0.01), (0.5, 0.0, 1.0)], PLANE[0]),
-    (UNIT, [(0.4, -0.5, 0.01), (0.6, 1.0, 0.0025)], PLANE[0]),
-    (UNIT, [(0.3, -0.5, 0.0025), (0.3, 1.0, 0.0025), (0.4, 0.0, 1.0)], PLANE[1]),
+    pytest.param(UNIT, [(0.4, -0.5, 0.01), (0.6, 1.0, 0.0025)], PLANE[0], marks=pytest.mark.slow),
+    pytest.param(UNIT, [(0.3, -0.5, 0.0025), (0.3, 1.0, 0.0025), (0.4, 0.0, 1.0)], PLANE[1], marks=pytest.mark.slow),
     ([(0.3, -1.0, 1.0), (0.7, 0.8, 0.3)], [(0.4, -0.5, 0.01), (0.6, 1.0, 0.8)], PLANE[1]),
 ])
 def test_the_plane(p, q, direction):

@@ -66,6 +66,7 @@ def test_against_mpmath(name):
     assert abs(mp.mpf(value) - exact) <= error <= 1e-12
 
 
+@pytest.mark.slow
 def test_many_roots():
     """A comb of 16 narrow teeth crosses a wide Gaussian 30 times; the roots are found once more by mpmath."""
     p = Gaussian([0.1], 1.0)

@@ -76,7 +76,8 @@ def mp_quantiles(p, q):
         return mp.sqrt(total)
 
 
-@pytest.mark.parametrize("q", [GaussianMixture([0.5, 0.5], [[-1.2], [0.9]], [0.3, 0.5]), Gaussian([0.25], 1.7)])
+@pytest.mark.parametrize("q", [pytest.param(GaussianMixture([0.5, 0.5], [[-1.2], [0.9]], [0.3, 0.5]), marks=pytest.mark.slow),
+                               Gaussian([0.25], 1.7)])
 def test_mixtures_against_mpmath(q):
     """The trapezoidal rule in x, which sees T's steepest places at 1/30."""
     value, error = wasserstein2(MIX, q)

@@ -179,7 +179,7 @@ def test_boxes():
         model.log_likelihood(np.array([[2.1, 0.5]]))
 
 
-@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("d", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_has_no_z_is_refused(d):
     energies = {
         "bounded network": EnergyMLP((d, 8, 1), "tanh", 3).energy,
@@ -208,7 +208,7 @@ def funnel(s, d):
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["without slope", "with slope"])
-@pytest.mark.parametrize("s", [0.5, 1.0, 2.0, 3.0])
+@pytest.mark.parametrize("s", [0.5, 1.0, 2.0, pytest.param(3.0, marks=pytest.mark.slow)])
 def test_funnels_are_followed_to_where_they_are_thin(s, known):
     """At s = 3 six standard deviations along the arm it is 1e-4 wide; nodes would have to hit it by chance."""
     value, slope, exact = funnel(s, 2)
@@ -216,7 +216,8 @@ def test_funnels_are_followed_to_where_they_are_thin(s, known):
     assert abs(found - exact) <= error < 1e-12
 
 
-@pytest.mark.parametrize("s", [0.5, pytest.param(1.0, marks=pytest.mark.slow), pytest.param(2.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("s", [0.5, 1.0, 2.0])
 def test_funnels_in_three_dimensions(s):
     value, slope, exact = funnel(s, 3)
     found, error = EnergyModel(AnalyticEnergy(value, slope), 3).log_partition()
@@ -238,7 +239,7 @@ def test_long_valleys_that_get_thinner(eps):
 
 
 @pytest.mark.parametrize("nodes", [50_000, 100_000, 200_000])
-@pytest.mark.parametrize("s", [1.0, 2.0, 3.0])
+@pytest.mark.parametrize("s", [1.0, 2.0, pytest.param(3.0, marks=pytest.mark.slow)])
 def test_arms_that_there_are_no_nodes_for_are_in_the_error_or_refused(monkeypatch, s, nodes):
     monkeypatch.setattr(_cover, "MAX_NODES", nodes)
     value, slope, exact = funnel(s, 2)

@@ -49,7 +49,10 @@ AWKWARD = {
 }
 
 
-@pytest.mark.parametrize("name", AWKWARD)
+LONG = ("outlier", "units that differ", "more columns than rows", "duplicates")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in AWKWARD])
 def test_they_hold_on_awkward_data(name):
     """B2 shares its lattices with B9 and is left to iris and the mistakes: it is the slow one."""
     for stated in on(AWKWARD[name], ("B9.data", "B10.data", "B12.data", "H5.data")):

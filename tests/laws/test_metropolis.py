@@ -93,6 +93,7 @@ def test_a_jump_of_the_score_is_an_edge_of_a_panel():
     assert total_variation(law(chain[:5], start), kinked)[0] > 0.01
 
 
+@pytest.mark.slow
 def test_two_steps_towards_a_kink_agree_with_simulation():
     """E cos and P(X <= 0.7) of 4e5 draws within 5 standard errors, of 8e-4 each."""
     kinked, start, n = Laplace([0.7], 1.0), Gaussian([0.2], 0.3), 400_000

@@ -46,7 +46,7 @@ def kernel(y, centres, v):
 
 
 @pytest.mark.parametrize("data", [TILTED, GRID], ids=["along a tilted line", "four modes"])
-@pytest.mark.parametrize("start", ["marginal", "standard"])
+@pytest.mark.parametrize("start", ["marginal", pytest.param("standard", marks=pytest.mark.slow)])
 def test_two_steps_against_a_lattice_in_the_plane(data, start):
     """The trapezoidal rule with spacing 0.2 in both directions: integrands at least 0.35 wide, so 2 exp(-2 pi^2 3) = 1e-25."""
     chain = reverse_sde(STANDARD, MarginalScore(STANDARD, data), TIMES, "euler_maruyama")

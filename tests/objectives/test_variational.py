@@ -80,7 +80,7 @@ def test_prior_in_digits(betas):
     assert prior_loss(process, X0) == pytest.approx(mean, rel=16 * condition * EPS)
 
 
-@pytest.mark.parametrize("variance", ["beta", "beta_tilde"])
+@pytest.mark.parametrize("variance", ["beta", pytest.param("beta_tilde", marks=pytest.mark.slow)])
 def test_bound_is_above_the_likelihood_and_tight_in_the_limit(variance):
     """Gaussian data, exact prediction, E over nodes; -E log p_theta(x_0) by the law of the chain with its decoder's noise."""
     data, gaps = Gaussian([0.4], 0.5), []

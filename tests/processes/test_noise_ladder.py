@@ -38,7 +38,7 @@ def test_overlap_to_the_last_digits(d, ratio):
     assert found.common[0] + found.tv[0] == pytest.approx(1, abs=2 * EPS)
 
 
-@pytest.mark.parametrize("d", [10**4, 10**6, 10**8])
+@pytest.mark.parametrize("d", [10**4, pytest.param(10**6, marks=pytest.mark.slow), 10**8])
 @pytest.mark.parametrize("apart", [1e-6, 0.02, 1.0, 3.0, 8.0, 9.5, 11.0])
 def test_overlap_in_high_dimension(d, apart):
     """By 40-digit quadrature of the two densities of log |x|^2, normalised by quadrature too."""
@@ -60,7 +60,9 @@ def test_overlap_in_high_dimension(d, apart):
 
 
 @pytest.mark.parametrize("d", [1, 3, 784])
-@pytest.mark.parametrize("ratio", [1 + 1e-9, 1.01, 1.3, 1.41, 1.5, 5.0, 1e3, 1e9])
+@pytest.mark.parametrize(
+    "ratio", [1 + 1e-9, 1.3, 1.41, 1.5, 1e9, *(pytest.param(ratio, marks=pytest.mark.slow) for ratio in (1.01, 5.0, 1e3))]
+)
 def test_chi2_by_quadrature_with_40_digits(d, ratio):
     with mp.workdps(40):
         r2 = 1 / mp.mpf(ratio) ** 2

@@ -39,7 +39,10 @@ def by_quadrature(density, alpha, sigma, nodes_a_unit):
 
 
 @pytest.mark.parametrize("density", [MIX, POINTS], ids=["mixture", "points"])
-@pytest.mark.parametrize(("alpha", "sigma", "nodes"), [(1.0, 0.6, 16), (0.7, 0.9, 12), (0.4, 7.0, 3), (1.0, 0.15, 120)])
+@pytest.mark.parametrize(
+    ("alpha", "sigma", "nodes"),
+    [(1.0, 0.6, 16), (0.7, 0.9, 12), (0.4, 7.0, 3), pytest.param(1.0, 0.15, 120, marks=pytest.mark.slow)],
+)
 def test_against_mpmath(density, alpha, sigma, nodes):
     exact = by_quadrature(density, alpha, sigma, nodes)
     value, error = denoising_error(density, alpha, sigma)

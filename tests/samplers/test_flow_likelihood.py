@@ -58,7 +58,7 @@ def test_the_known_number():
     assert rounded == [-0.406, -1.099, -1.792]
 
 
-@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("d", [2, *(pytest.param(d, marks=pytest.mark.slow) for d in (1, 5))])
 @pytest.mark.parametrize(("process", "last"), PROCESSES, ids=repr)
 def test_exact_log_density_of_mixtures(process, last, d):
     data = mixture(d)
@@ -155,7 +155,7 @@ def test_probes_of_a_marginal_score():
     assert np.abs(found.total - data.logpdf(x)).max() <= 1e-8
 
 
-@pytest.mark.parametrize(("method", "order"), [("euler", 1), ("heun", 2), ("rk4", 4)])
+@pytest.mark.parametrize(("method", "order"), [pytest.param("euler", 1, marks=pytest.mark.slow), ("heun", 2), ("rk4", 4)])
 def test_on_a_grid(method, order):
     """The error of the total falls by 2^order from n to 2n steps, and the end is that of the same steps without likelihood."""
     process, data = VP(0.3, 4.0), mixture(2)

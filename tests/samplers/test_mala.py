@@ -56,6 +56,7 @@ def test_steps_of_a_gaussian_go_inwards_unhindered():
     np.testing.assert_allclose(found, right, rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_simulation_agrees_with_the_exact_law():
     """n = 60 000, distribution function at 5 points, each |z| < 6 (false alarm 1e-8 in all); unadjusted steps, and refused
     proposals that are kept, are seen at more than 12."""

@@ -82,7 +82,7 @@ def test_passes_compose(process, times, seed):
     assert np.abs(f.integrate(f.integrate(x, a, b), b, c) - direct).max() <= 1e-8 * (1 + np.abs(direct).max())
 
 
-@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("direction", [-1, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("method", METHODS)
 def test_orders(method, direction):
     """The error at n and 2n steps of an uneven grid falls by 2^order."""

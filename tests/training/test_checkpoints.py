@@ -83,7 +83,7 @@ run(path, every=4)
 """
 
 
-@pytest.mark.parametrize("nth", [1, 3])
+@pytest.mark.parametrize("nth", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_killed_while_it_writes(tmp_path, nth):
     """Half of the new file is written: the old one is still there, or none when it was the first."""
     path = tmp_path / "run.npz"

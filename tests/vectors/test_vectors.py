@@ -63,7 +63,12 @@ def test_other_conventions_are_inferred_or_taken_as_declared(tmp_path, declared)
     assert result.conventions["predicts"] == "eps" and result.conventions["over_dims"] == "mean"
 
 
-@pytest.mark.parametrize("name", ["dsm_loss", "corrupt", "langevin_step", "rbm_hidden_mean", "conditional_score", "posterior"])
+LONG = ("dsm_loss", "langevin_step", "conditional_score")
+
+
+@pytest.mark.parametrize(
+    "name", ["corrupt", "rbm_hidden_mean", "posterior", *(pytest.param(name, marks=pytest.mark.slow) for name in LONG)]
+)
 def test_a_wrong_answer_has_the_diagnosis_of_an_adapter(tmp_path, name):
     """The first mistakes of the operation, called and recorded; other operations right."""
     process = "ddpm" if OPERATIONS[name].needs == "chain" else "vp"
