@@ -239,7 +239,7 @@ def test_point_sets_are_refused_where_nothing_is_finite():
             call(PointSet([[0.0], [1.0]]))
 
 
-@pytest.mark.parametrize("variance", [1e-8, pytest.param(1e-12, marks=pytest.mark.slow), 1e-13])
+@pytest.mark.parametrize("variance", [1e-8, *(pytest.param(v, marks=pytest.mark.slow) for v in (1e-12, 1e-13))])
 def test_the_steps_in_time_are_longer_than_nothing_beside_a_narrow_component(variance):
     """At t = 0 they are 1e-16, and the steepest point is where the wide component takes over: there (log q)'' at 50 digits."""
     found = bounds.score_lipschitz(GaussianMixture([0.5, 0.5], [[0.0], [1.0]], [1.0, variance]), 3.0)

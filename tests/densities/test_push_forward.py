@@ -91,6 +91,7 @@ def test_beyond_the_range_the_map_is_a_line():
     assert (law.logpdf(y) < -45).all() and (law.cdf(y[2:]) == 1).all() and (law.sf(y[:2]) == 1).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=4)
 @given(st.floats(-1, 1), st.floats(0.1, 2), st.floats(0.2, 3), st.floats(-0.9, 0.9))
 def test_total_variation_does_not_see_the_coordinates(shift, variance, frequency, depth):

@@ -63,7 +63,7 @@ def test_divergence_against_mpmath(name):
     assert (half, half_error) == (0.5 * value, 0.5 * error)
 
 
-@pytest.mark.parametrize("density", [MIX, FAR, Gaussian([0.4], 1.3)])
+@pytest.mark.parametrize("density", [MIX, pytest.param(FAR, marks=pytest.mark.slow), Gaussian([0.4], 1.3)])
 def test_information_against_mpmath(density):
     value, error = fisher_information(density)
     assert abs(mp.mpf(value) - by_quadrature(density)) <= error <= 1e-10 * value

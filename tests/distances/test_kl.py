@@ -104,7 +104,10 @@ PAIRS = {
 }
 
 
-@pytest.mark.parametrize("name", PAIRS)
+LONG = ("apart", "closer", "nearly equal", "from a Gaussian")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in PAIRS])
 def test_mixtures_against_mpmath(name):
     p, q = PAIRS[name]
     exact = mp_mixtures(p, q)

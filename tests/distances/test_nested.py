@@ -58,7 +58,7 @@ def test_one_coordinate_that_is_the_same():
     assert total_variation(Product([MIX, same]), Product([NEAR, same])) == total_variation(MIX, NEAR)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 5, 12])
+@pytest.mark.parametrize("dim", [2, 3, *(pytest.param(dim, marks=pytest.mark.slow) for dim in (5, 12))])
 @pytest.mark.parametrize("scale", [1.0, 1e-3])
 def test_a_gaussian_coordinate_and_the_others(dim, scale):
     """Gaussians, whose total variation is known without setting one coordinate apart."""
@@ -90,6 +90,7 @@ def test_both_ways_of_the_inside(other):
     assert abs(one - two) <= error + bound < 1e-9
 
 
+@pytest.mark.slow
 def test_a_mixture_and_three_gaussians_by_draws():
     """E_q (p/q - 1)_+ over 10^6 draws, whose standard error is measured: within six of them."""
     axes = np.linalg.qr(np.arange(16.0).reshape(4, 4) ** 1.5)[0]

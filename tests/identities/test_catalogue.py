@@ -24,8 +24,9 @@ PAIRS = [pytest.param(i, name, marks=() if name in by_default(i) else pytest.mar
 
 
 LONG = set(
-    "A9 B1.fisher B2 B2.energy B7 B9 B11 B11.variance B12.error C3 D4.energy E3.path E6 F1 F2.mala F2.sgld F3 F4.pc F5 F5.steps F6 "
-    "F6.networks F7 G1.partition G2.contrastive G2.gradient G3 H1 H2 H5 H5.flow H6 H6.dimension H6.flow X4 X7 X11".split()
+    "A9 B1.fisher B2 B2.energy B7 B9 B11 B11.variance B12 B12.error C3 D4 D4.energy E3.path E6 F1 F2.mala F2.sgld F3 F4.ddim F4.pc "
+    "F5 F5.steps F6 F6.networks F7 G1.partition G2.contrastive G2.gradient G3 G5.denoising H1 H1.kl H2 H5 H5.flow H6 H6.dimension "
+    "H6.flow X3 X4 X7 X11 X13".split()
 )
 """Those that take about a second or more: with --slow alone."""
 SEEDS = [pytest.param(i, seed, marks=pytest.mark.slow if seed or i.id in LONG else (), id=f"{i.id}-{seed}")

@@ -49,7 +49,9 @@ def test_steps_to_relax_by_running_two_chains(sigma):
     assert steps == pytest.approx(-1 / math.log(apart[61] / apart[60]), rel=1e-6)
 
 
-@pytest.mark.parametrize(("apart", "v"), [(2.0, 0.5), (6.0, 0.9), (10.0, 0.5)])
+@pytest.mark.parametrize(
+    ("apart", "v"), [(2.0, 0.5), *(pytest.param(*case, marks=pytest.mark.slow) for case in ((6.0, 0.9), (10.0, 0.5)))]
+)
 def test_loss_of_wrong_weights_with_30_digits(apart, v):
     s, w = 0.7, 0.3
     with mp.workdps(30):

@@ -38,6 +38,7 @@ def test_p_is_left_alone(density, step):
     np.testing.assert_allclose([settled.mean[0], settled.cov[0, 0]], [density.mean[0], density.cov[0, 0]], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_far_from_the_origin_the_law_is_the_shifted_one_within_its_error():
     """At 2^20, where floats are 2e-10 apart: MODES shifted by it, which rounds nothing but the states."""
     far, u = 2.0**20, np.linspace(-4, 4, 2001)[:, None]

@@ -44,6 +44,7 @@ def test_stationary_law_with_minibatches():
     assert abs(found.mean[0] - 1.0 / 3) < 1e-12 and error < 1e-11
 
 
+@pytest.mark.slow
 def test_stationary_law_of_a_mixture_does_not_depend_on_the_start():
     chain = langevin(MODES.score, 0.2, 30)
     left, error = stationary(chain, Gaussian([-1.0], 0.25))

@@ -133,6 +133,7 @@ def test_one_pass_or_two_for_score_and_trace():
     assert np.array_equal(one.total, two.total) and np.array_equal(one.end, two.end)
 
 
+@pytest.mark.slow
 def test_probes_average_to_the_exact_trace():
     """All 2^d Rademacher vectors together give the trace itself, by enumeration; one alone does not."""
     network, d = MLP((4, 6, 3), "tanh", 7), 3
@@ -229,7 +230,10 @@ def test_refusals():
         probability_flow(process, Column()).log_likelihood(x)
 
 
-@pytest.mark.parametrize("density", [Gaussian([0.3], 0.25), GaussianMixture([0.3, 0.7], [[-1.0], [1.1]], [0.25, 0.36])])
+ON_THE_LINE = GaussianMixture([0.3, 0.7], [[-1.0], [1.1]], [0.25, 0.36])
+
+
+@pytest.mark.parametrize("density", [Gaussian([0.3], 0.25), pytest.param(ON_THE_LINE, marks=pytest.mark.slow)])
 def test_far_from_the_data_errors_keep_their_ratio_to_the_log_likelihood(density):
     """Local errors below 1e-10 |x|, and log p is a square: twice the stated 1e-11 (1 + |log p|)."""
     score = MarginalScore(VP(), density)

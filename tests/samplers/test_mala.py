@@ -72,6 +72,7 @@ def test_simulation_agrees_with_the_exact_law():
         assert (np.abs(found - q) / np.sqrt(p * (1 - p) / n)).max() > 12
 
 
+@pytest.mark.slow
 def test_acceptance_by_simulation():
     """The share of rows that move in one step from p. n = 60 000, |z| < 6."""
     x = LINE.sample(60_000, 3)

@@ -71,6 +71,7 @@ def test_the_pass_back_is_the_inverse(process):
     assert np.abs(there - x).max() > 0.1
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(process=st.sampled_from(PROCESSES), times=st.tuples(*3 * [st.floats(0.0, 1.0)]), seed=st.integers(0, 1000))
 def test_passes_compose(process, times, seed):

@@ -191,7 +191,7 @@ def test_files_hold_every_digit_and_lint_reads_them(tmp_path, capsys, monkeypatc
     assert "all agree" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("how", ["file in its place", "file below", "file for a directory"])
+@pytest.mark.parametrize("how", ["file in its place", "file below", pytest.param("file for a directory", marks=pytest.mark.slow)])
 def test_nothing_is_lost_where_nothing_can_be_written(tmp_path, capsys, how):
     target = tmp_path / "set"
     if how == "file in its place":
