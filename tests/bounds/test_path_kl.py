@@ -70,6 +70,7 @@ def test_pieces_of_a_path_add_up():
     assert abs(whole.value - sum(h.value for h in halves)) <= whole.error + sum(h.error for h in halves)
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6), steps=st.integers(2, 12))
 @settings(deadline=None, max_examples=6)
 def test_below_the_martingale_bound_and_first_order(seed, steps):

@@ -94,6 +94,7 @@ def test_certified_constant_against_brute_force(seed, K):
     assert max(low, force) <= high
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 10**6))
 @settings(deadline=None, max_examples=12)
 def test_two_components_apart_know_their_maximum(seed):

@@ -128,7 +128,7 @@ FORMS = {
 }
 
 
-@pytest.mark.parametrize("d", [2, 3, 5])
+@pytest.mark.parametrize("d", [2, 3, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("kind", ["diagonal", "full"])
 @pytest.mark.parametrize("R", [40.0, 100.0, 300.0, 1000.0])
 def test_ties_at_generic_points(kind, d, R):

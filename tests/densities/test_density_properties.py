@@ -273,7 +273,7 @@ def test_refusals_name_the_argument_and_the_fix(make, message):
         (lambda x: np.exp(2 * x[:, 0]), np.exp(2.0)),
         (lambda x: np.exp(4 * x[:, 0]), np.exp(8.0)),
         (lambda x: 1 / (1 + x[:, 0] ** 2), 0.65567954241879847154),
-        (lambda x: (x[:, 0] > 0.01) * 1.0, 0.49601064368536843),
+        pytest.param(lambda x: (x[:, 0] > 0.01) * 1.0, 0.49601064368536843, marks=pytest.mark.slow),
         (lambda x: np.abs(x[:, 0] - 0.1), 0.80187066240942933),
     ],
 )

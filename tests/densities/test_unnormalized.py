@@ -114,6 +114,7 @@ def test_expectations_are_honest(f, exact):
     assert error <= 1e-9 * (1 + abs(want))
 
 
+@pytest.mark.slow
 def test_corruption_against_mixtures_far_into_the_tails():
     mixture = GaussianMixture([0.3, 0.7], [[-1.0], [2.0]], [0.3, 0.8])
     density = UnnormalizedDensity(lambda x: mixture.logpdf(x[:, None]) + 3)

@@ -129,7 +129,7 @@ def test_one_narrow_component_takes_over_from_another_within_a_wide_law(variance
     within(fisher(UNIT, q, half=False), mp_fisher(UNIT, q), 1e-10)
 
 
-@pytest.mark.parametrize("ratio", [1e3, 1e5, *slow(10.0, 1e2, 1e8)])
+@pytest.mark.parametrize("ratio", [1e5, *slow(10.0, 1e2, 1e3, 1e8)])
 def test_a_narrow_component_within_a_wide_one(ratio):
     """What is allowed beside 1e-9 is what the rounding of x, 1e-16 from 1, is to the narrow component."""
     q = GaussianMixture([0.5, 0.5], [[0.7], [0.0]], [ratio**-2, 1.0])

@@ -14,6 +14,7 @@ NEAR = GaussianMixture([0.35, 0.65], [[-1.4], [1.1]], [0.2, 0.33])
 TURN = np.array([[0.6, -0.8], [0.8, 0.6]])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=12)
 @given(st.floats(-2, 2), st.floats(-2, 2), st.floats(0.2, 4), st.floats(0.2, 4))
 def test_gaussians_in_the_plane(first, second, wide, narrow):

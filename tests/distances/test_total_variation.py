@@ -386,6 +386,7 @@ def test_widths_far_apart(wide, shift):
     assert abs(value - exact) <= error + bound < 1e-12
 
 
+@pytest.mark.slow
 def test_thousands_of_components():
     """3001 Gaussians on a lattice with spacing half their width make one Gaussian, to 2 exp(-2 pi^2 4) = 1e-34."""
     step = 0.01

@@ -9,8 +9,9 @@ from refscore import identities, mistakes
 
 IDENTITIES = list(identities.catalogue().values())
 HEAVY = set(
-    "A9 B2.energy B9 B11.variance C3 C4 E4 E5 E6 F2.mala F2.sgld F4.ddim F5 F6 F6.networks G1.partition G3 G5.partition G5.sweeps "
-    "H2 H3 H5 H5.flow H5.split H6 H6.dimension H6.flow H7 X4 X7 X11 X13".split()
+    "A9 B2.energy B6.difference B9 B11.variance C3 C4 D4 D4.energy D5.draws E1.orders E4 E5 E6 F1 F2.mala F2.sgld F4 F4.ddim F4.pc "
+    "F5 F5.steps F6 F6.networks G1.partition G3 G5.denoising G5.partition G5.sweeps H1 H1.kl H2 H3 H5 H5.flow H5.split H6 "
+    "H6.dimension H6.flow H7 X4 X7 X11 X13".split()
 )
 """Identities of which some mistakes show late, at the price of the whole. By default the first is caught, with --slow each."""
 
@@ -24,11 +25,11 @@ PAIRS = [pytest.param(i, name, marks=() if name in by_default(i) else pytest.mar
 
 
 LONG = set(
-    "A9 B1.fisher B2 B2.energy B7 B9 B11 B11.variance B12 B12.error C3 D4 D4.energy E3.path E6 F1 F2.mala F2.sgld F3 F4.ddim F4.pc "
-    "F5 F5.steps F6 F6.networks F7 G1.partition G2.contrastive G2.gradient G3 G5.denoising H1 H1.kl H2 H5 H5.flow H6 H6.dimension "
-    "H6.flow X3 X4 X7 X11 X13".split()
+    "A6.quadrature A9 B1.fisher B2 B2.energy B7 B8.variance B9 B11 B11.variance B12 B12.error C3 C4 D3.gradient D4 D4.energy "
+    "D5.loop D5.minibatch E3.path E6 F1 F2.mala F2.sgld F3 F4.ddim F4.ddpm F4.pc F5 F5.steps F6 F6.networks F7 G1.partition "
+    "G2.contrastive G2.gradient G3 G5.denoising H1 H1.kl H2 H5 H5.flow H6 H6.dimension H6.flow H7 X3 X4 X7 X11 X13".split()
 )
-"""Those that take about a second or more: with --slow alone."""
+"""Those that take about half a second or more: with --slow alone."""
 SEEDS = [pytest.param(i, seed, marks=pytest.mark.slow if seed or i.id in LONG else (), id=f"{i.id}-{seed}")
          for i in IDENTITIES for seed in (0, 3)]
 

@@ -19,7 +19,10 @@ def test_laws(name):
     np.testing.assert_allclose((law.score(x + h) - law.score(x - h)) / (2 * h), law.curvature(x), rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", _lines.QUADRATIC)
+LONG = "truncated Gaussian on a half-line"
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n == LONG else ()) for n in _lines.QUADRATIC])
 def test_corruption_of_quadratics(name):
     law, alpha, sigma = _lines.QUADRATIC[name], 0.6, 0.8
     with mp.workdps(30):

@@ -23,7 +23,11 @@ PHI = {
 }
 
 
-@pytest.mark.parametrize("identity", IDENTITIES, ids=lambda i: i.id)
+LONG = ("D3.gradient", "D4", "D4.energy")
+PARAMETERS = [pytest.param(i, id=i.id, marks=pytest.mark.slow if i.id in LONG else ()) for i in IDENTITIES]
+
+
+@pytest.mark.parametrize("identity", PARAMETERS)
 def test_bounds_are_not_nearly_spent(identity):
     """Bounds count worst cases; half of one spent would mean that a term is missing."""
     outcome = identities.evaluate(identity, seed=3)

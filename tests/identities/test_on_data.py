@@ -49,7 +49,7 @@ AWKWARD = {
 }
 
 
-LONG = ("outlier", "units that differ", "more columns than rows", "duplicates")
+LONG = ("one row", "two rows", "duplicates", "more columns than rows", "outlier", "units that differ")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow if n in LONG else ()) for n in AWKWARD])

@@ -27,7 +27,7 @@ def test_acceptance_rate_of_a_gaussian_is_an_arcsine(step):
     assert abs(rate - right) <= error < 1e-11
 
 
-@pytest.mark.parametrize(("density", "step"), [(TARGET, 0.4), (MODES, 0.15)])
+@pytest.mark.parametrize(("density", "step"), [(TARGET, 0.4), pytest.param(MODES, 0.15, marks=pytest.mark.slow)])
 def test_p_is_left_alone(density, step):
     settled, error = law_with_error(adjusted(density, step, 7), density)
     away, doubt = total_variation(settled, density)

@@ -62,7 +62,7 @@ def test_two_steps_against_a_lattice_in_the_plane(data, start):
     assert np.exp(got.logpdf(x)) == pytest.approx(p, rel=0, abs=1e-13)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 6])
+@pytest.mark.parametrize("dim", [2, 3, pytest.param(6, marks=pytest.mark.slow)])
 def test_the_direction_carries_the_law_of_the_line(dim):
     """In axes drawn at random: the mixture's factor is the law in one dimension, the others are Gaussian recursions."""
     rng = np.random.default_rng(dim)

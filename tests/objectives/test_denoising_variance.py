@@ -38,7 +38,9 @@ def test_linear_score_of_a_gaussian(d, sigma):
 
 @pytest.mark.parametrize("density", [LINE, POINTS], ids=["mixture", "points"])
 @pytest.mark.parametrize(
-    ("weight", "predicts"), [("one", "score"), ("sigma2", "score"), ("prediction", "x0"), ("one", "eps"), ("sigma2", "v")]
+    ("weight", "predicts"),
+    [("sigma2", "score"), ("prediction", "x0"), ("one", "eps"), ("sigma2", "v"),
+     pytest.param("one", "score", marks=pytest.mark.slow)],
 )
 def test_row_by_row(density, weight, predicts):
     """Losses and gradients of single rows, weighted by hand."""

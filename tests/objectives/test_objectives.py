@@ -161,7 +161,8 @@ def energy(sizes, activation, seed, **options):
     return EnergyMLP((*sizes[:-1], 1), activation, seed, takes_time=SIZES[sizes], **options)
 
 
-NAMED = [(sizes, name) for sizes in SIZES for name in losses(sizes)]
+OTHERS = (3, 5, 3), (3, 5, 4, 6, 3), (4, 3), (4, 5, 7, 3)  # with --slow: by default each depth with time or without
+NAMED = [pytest.param(sizes, name, marks=pytest.mark.slow if sizes in OTHERS else ()) for sizes in SIZES for name in losses(sizes)]
 
 
 @pytest.mark.parametrize("sizes, name", NAMED)

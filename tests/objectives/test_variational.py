@@ -105,6 +105,7 @@ def test_bound_is_above_the_likelihood_and_tight_in_the_limit(variance):
         assert gaps[2] > 0.1
 
 
+@pytest.mark.slow
 def test_gap_of_the_posterior_variance_is_half_of_eulers_constant():
     """Gaussian data, constant beta(t): what the reversed kernels cost, in N steps, is gamma/2 + (a + b log N)/N + O(log N/N^2).
 

@@ -24,6 +24,7 @@ def mixture(d):
     return GaussianMixture([0.35, 0.65], rng.standard_normal((2, d)), roots @ roots.transpose(0, 2, 1) + 0.1 * np.eye(d))
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
 def test_any_mixture_under_any_process(data):

@@ -55,7 +55,8 @@ def test_the_wanted_values_pass(tmp_path, energies):
     assert {c.id for c in result.checks if c.operation == "sigma"} == {f"{p}/sigma" for p in PROCESSES}
 
 
-@pytest.mark.parametrize("declared", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("declared", [False, True])
 def test_other_conventions_are_inferred_or_taken_as_declared(tmp_path, declared):
     answers = answered(lambda process: Reference(process, CONVENTIONS))
     result = judge(read(written(tmp_path / "r.json", answers, CONVENTIONS if declared else {})))
@@ -219,9 +220,9 @@ def test_a_directory_that_is_write_protected(tmp_path, capsys):
 CHEAP = [r for r in exported() if not r["operation"].endswith("_grad") and (r["process"] or {}).get("name") in (None, "vp")]
 
 
-@pytest.mark.parametrize("mpmath", [True, False])
+@pytest.mark.parametrize("mpmath", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_the_other_route_agrees(mpmath, monkeypatch):
-    """With 50 digits, and in floats; all processes and gradients with --slow."""
+    """In floats; with 50 digits, and for all processes and gradients, with --slow."""
     if mpmath:
         pytest.importorskip("mpmath")
     monkeypatch.setattr("refscore.vectors.recomputed.exact", lambda: mpmath)
