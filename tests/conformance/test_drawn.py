@@ -111,7 +111,10 @@ def _of_batch(z, change):
     return change(z) if len(z) > 1 else z
 
 
-@pytest.mark.parametrize("law", WRONG_LAWS)
+PLAIN = ("uniform", "from 0 to 1", "signs", "clipped", "shifted", "all columns have the same")
+
+
+@pytest.mark.parametrize("law", [pytest.param(law, marks=pytest.mark.slow if law in PLAIN else ()) for law in WRONG_LAWS])
 @pytest.mark.parametrize("operation", ["dsm_loss", pytest.param("ddpm_loss_grad", marks=pytest.mark.slow)])
 def test_noise_of_a_wrong_law_fails(operation, law):
     found = the(sown(operation, process_of(operation), draw=WRONG_LAWS[law]), operation)

@@ -180,7 +180,7 @@ OF_MACHINES = [m.name for m in CATALOGUE.values() if m.operation == "rbm_cd_grad
 
 
 @pytest.mark.parametrize("name", [
-    pytest.param(name, marks=pytest.mark.slow if k % 4 else ()) for k, name in enumerate(OF_MACHINES)])
+    pytest.param(name, marks=pytest.mark.slow if k % 7 else ()) for k, name in enumerate(OF_MACHINES)])
 def test_contrastive_divergence(name):
     found = check(CATALOGUE[name].adapter(), only=("rbm_cd_gradient",)).checks[0]
     if "two seeds" in found.message:  # nothing is drawn: no number is wrong
@@ -198,6 +198,7 @@ def test_contrastive_divergence_that_is_none(function, words):
     assert said.startswith(words) and np.isfinite(wanted)
 
 
+@pytest.mark.slow
 def test_mistakes_of_samplers_have_scripts():
     for name in ("sample_half_the_score", "sample_chain_score_sign"):
         process = PROCESSES["DDPM"] if "chain" in name else VP()

@@ -46,12 +46,16 @@ def test_biases_of_few_steps_are_no_mistakes(count, outcomes):
     assert found.outcome in outcomes, found.message
 
 
+CHAINS = {
+    "ddpm with variance beta ": lambda p, m: ddpm(p, m, "beta", predicts="score"),
+    "ddim with eta = 0": lambda p, m: ddim(p, m, None, 0.0, predicts="score"),
+    "ddpm with variance beta_tilde": lambda p, m: ddpm(p, m, "beta_tilde", predicts="score"),
+    "ddim with eta = 1": lambda p, m: ddim(p, m, None, 1.0, predicts="score"),
+}
+
+
 @pytest.mark.parametrize("name, run", [
-    ("ddpm with variance beta ", lambda p, m: ddpm(p, m, "beta", predicts="score")),
-    ("ddpm with variance beta_tilde", lambda p, m: ddpm(p, m, "beta_tilde", predicts="score")),
-    ("ddim with eta = 1", lambda p, m: ddim(p, m, None, 1.0, predicts="score")),
-    ("ddim with eta = 0", lambda p, m: ddim(p, m, None, 0.0, predicts="score")),
-])
+    pytest.param(*case, marks=pytest.mark.slow if k > 1 else ()) for k, case in enumerate(CHAINS.items())])
 def test_chains_are_named(name, run):
     process = DDPM(linear_betas(30, 1e-3, 0.3))
 
@@ -126,7 +130,9 @@ def test_seeds_of_samplers():
     assert fixed.outcome == "fail" and "two seeds" in fixed.message
 
 
-@pytest.mark.parametrize("first, scale, outcome", [(30, 1.0, "pass"), (30, 0.95, "fail"), (10, 1.0, "pass"), (9, 1.0, "fail")])
+@pytest.mark.parametrize("first, scale, outcome", [
+    (10, 1.0, "pass"), (9, 1.0, "fail"), pytest.param(30, 1.0, "pass", marks=pytest.mark.slow),
+    pytest.param(30, 0.95, "fail", marks=pytest.mark.slow)])
 def test_of_a_short_chain_more_is_seen(first, scale, outcome):
     """Noise that is 5 % too narrow, and a chain of ten steps without the first."""
     process = DDPM(linear_betas(max(first, 10)))
@@ -207,7 +213,7 @@ def test_the_published_numbers():
 LIKELIHOODS = [m.name for m in CATALOGUE.values() if m.operation == "log_likelihood"]
 
 
-@pytest.mark.parametrize("mistake", [pytest.param(name, marks=pytest.mark.slow) if k % 6 else name
+@pytest.mark.parametrize("mistake", [pytest.param(name, marks=pytest.mark.slow) if k % 9 else name
                                      for k, name in enumerate(LIKELIHOODS)])
 def test_every_mistake_of_a_likelihood_is_caught_and_named(mistake):
     found = the(CATALOGUE[mistake].adapter(OU(1.0, 1.3)), "log_likelihood")
@@ -224,7 +230,8 @@ def test_a_coarse_solver_passes_and_its_error_is_said():
     assert found.outcome == "pass" and "more than rounding" in found.message and found.error > 1e-3
 
 
-@pytest.mark.parametrize("steps, outcome", [(20, "fail"), (60, "inconclusive"), (500, "pass")])
+@pytest.mark.parametrize("steps, outcome", [
+    (20, "fail"), (60, "inconclusive"), pytest.param(500, "pass", marks=pytest.mark.slow)])
 def test_eulers_method_is_not_called_wrong(steps, outcome):
     def likelihood(model, x):
         flow = probability_flow(VP(), generating.ScoreOf(Reference(VP()), model))

@@ -116,8 +116,9 @@ def test_mixtures_of_a_bridge_follow_what_is_inferred(framework, predicts):
     assert result.checks[0].outcome == "pass" and result.conventions["predicts"] == predicts
 
 
-@pytest.mark.parametrize("operation, predicts", [("sample", "eps"), ("sample", "x0"), ("log_likelihood", "eps"),
-                                                 pytest.param("log_likelihood", "x0", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("operation, predicts", [
+    ("sample", "eps"), ("log_likelihood", "eps"), pytest.param("sample", "x0", marks=pytest.mark.slow),
+    pytest.param("log_likelihood", "x0", marks=pytest.mark.slow)])
 def test_what_mixtures_return_is_found_out_by_what_is_made_of_them(operation, predicts):
     """Of a sampler or a likelihood alone, where nothing else tells."""
     right = Reference(PROCESS, {"predicts": predicts})
