@@ -167,7 +167,7 @@ def test_likelihoods(process):
     p = PROCESSES[process]
     candidate = Candidate(Reference(p))
     start, _ = span(p, {})
-    found = the("log_likelihood", lambda model, x: p.marginal(model.spec.density, start).logpdf(x) + 0.1 * (len(x) > 1), p)
+    found = the("log_likelihood", lambda model, x: p.marginal(model.spec.density, start).logpdf(x) + 3.0 * (len(x) > 1), p)
     wanted = is_off(found)
     rung = next(r for r in rungs_of(OPERATIONS["log_likelihood"], candidate) if r.name == found.first_failing_rung)
     exact = p.marginal(rung.arguments["model"].density, start).logpdf(rung.arguments["x"])
