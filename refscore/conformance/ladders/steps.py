@@ -100,9 +100,12 @@ def ancestral(s: Setting) -> list[Rung]:
     index = (s.time(0.5), s.time(0.5), s.time(0.5), s.time(0.37), s.time(0.8), s.time(0.2), min(2, n))
     rungs = [at(i, *part) for part, i in zip(_parts(s, True, mixtures=True), index, strict=True)]
     m = s.models(3, takes_time=True)["one hidden layer"]
-    ends = (("first", n), ("second", max(1, n - 1)), ("last but two", min(3, n)), ("last", 1))
-    return [*rungs, *_more(s, True, lambda *part: at(s.time(0.6), *part)),
-            *[at(i, f"the {name} step", m, points(7, 3), noise(7, 3)) for name, i in ends]]
+
+    def step(name: str, i: int) -> Rung:
+        return at(i, f"the {name} step", m, points(7, 3), noise(7, 3))
+
+    return [*rungs[:-1], step("second", max(1, n - 1)), step("last but two", min(3, n)), rungs[-1],
+            *_more(s, True, lambda *part: at(s.time(0.6), *part)), step("first", n), step("last", 1)]
 
 
 def implicit(s: Setting) -> list[Rung]:
