@@ -9,19 +9,12 @@ from refscore import identities, mistakes
 
 IDENTITIES = list(identities.catalogue().values())
 HEAVY = set(
-    "A9 B2.energy B6.difference B9 B11.variance C3 C4 D4 D4.energy D5.draws E1.orders E4 E5 E6 F1 F2.mala F2.sgld F4 F4.ddim F4.pc "
-    "F5 F5.steps F6 F6.networks G1.partition G3 G5.denoising G5.partition G5.sweeps H1 H1.kl H2 H3 H5 H5.flow H5.split H6 "
-    "H6.dimension H6.flow H7 X4 X7 X11 X13".split()
+    "A9 B9 B11.variance C4 E5 E6 F2.mala F2.sgld F5 F6 F6.networks G1.partition G3 G5.sweeps H5 H5.flow H6 H6.dimension H6.flow "
+    "H7 X7 X11 X13".split()
 )
-"""Identities of which some mistakes show late, at the price of the whole. By default the first is caught, with --slow each."""
-
-
-def by_default(identity):
-    """Every third mistake, of the heavy ones the first; all others with --slow."""
-    return identity.catches[:1] if identity.id in HEAVY else identity.catches[::3]
-
-
-PAIRS = [pytest.param(i, name, marks=() if name in by_default(i) else pytest.mark.slow) for i in IDENTITIES for name in i.catches]
+"""Identities whose mistakes take two seconds or more together. By default the first is caught, with --slow each."""
+PAIRS = [pytest.param(i, name, marks=pytest.mark.slow if i.id in HEAVY and name != i.catches[0] else ())
+         for i in IDENTITIES for name in i.catches]
 
 
 LONG = set(
