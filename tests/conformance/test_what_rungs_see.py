@@ -70,7 +70,17 @@ def five_steps_at_most(self, model, x, sigmas, eps, n_steps, noise):
     return Reference(conventions=self.conventions).annealed_langevin(model, x, sigmas, eps, min(n_steps, 5), noise[:, :5])
 
 
+def one_ladder_of_a_length(self, model, x0, sigmas, index, noise):
+    """Levels are kept by their number."""
+    sigmas = self.__dict__.setdefault("kept", {}).setdefault(len(sigmas), sigmas)
+    return Reference(conventions=self.conventions).ncsn_loss(model, x0, sigmas, index, noise)
+
+
 CASES = {
+    "dsm_loss, sigma at least 0.05": (None, _borrowed("dsm_loss", lambda m, x, sigma, z: (m, x, max(sigma, 0.05), z))),
+    "dsm_loss, sigma at most 10": (None, _borrowed("dsm_loss", lambda m, x, sigma, z: (m, x, min(sigma, 10.0), z))),
+    "ncsn_loss, sigmas at least 0.05": (None, _borrowed("ncsn_loss", lambda m, x, s, i, z: (m, x, np.maximum(s, 0.05), i, z))),
+    "ncsn_loss, levels kept by their number": (None, one_ladder_of_a_length),
     "ddim_step, without noise always to the index below": _ddim(lambda i, j, eta: (i, j if eta else i - 1, eta)),
     "ddim_step, without noise over one index or to 0": _ddim(lambda i, j, eta: (i, j if eta or not j else i - 1, eta)),
     "ddim_step, without noise never to 0": _ddim(lambda i, j, eta: (i, j if eta or i == 1 else max(j, 1), eta)),

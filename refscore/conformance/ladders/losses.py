@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,13 +39,14 @@ def sliced(s: Setting) -> list[Rung]:
 
 
 def denoising(s: Setting) -> list[Rung]:
-    """One noise level, first 1, where sigma, sigma^2 and 1/sigma are the same."""
+    """One noise level, first 1, where sigma, sigma^2 and 1/sigma are the same; a small and a large one."""
     def at(sigma: float, name: str, n: int, d: int, kind: str) -> Rung:
         model = s.models(d)[kind]
         return Rung(f"{name}, sigma = {sigma}", {"model": model, "x0": points(n, d), "sigma": sigma, "noise": noise(n, d)})
 
     levels = {"two hidden layers": 0.3, "one hidden layer": 1.7}
-    return [at(1.0, *_STEPS[0]), *_climb(lambda *step: at(levels.get(step[-1], 0.6), *step))]
+    rungs = _climb(lambda *step: at(levels.get(step[-1], 0.6), *step))
+    return [at(1.0, *_STEPS[0]), *rungs[:-1], *[at(sigma, *_STEPS[2]) for sigma in (0.01, 50.0)], rungs[-1]]
 
 
 def along_process(s: Setting) -> list[Rung]:
@@ -69,12 +70,14 @@ def noise_prediction(s: Setting) -> list[Rung]:
 
 
 def ladder_of_levels(s: Setting) -> list[Rung]:
-    """NCSN: one level, one level a row of several, levels that are no geometric sequence."""
-    def at(name: str, n: int, d: int, kind: str) -> Rung:
-        sigmas = np.array([1.0] if n == d == 1 else [2.5, 1.1, 0.6, 0.25])
+    """NCSN: one level, one level a row of several, levels that are no geometric sequence, and as many that are far apart."""
+    def at(name: str, n: int, d: int, kind: str, levels: Sequence[float] = (2.5, 1.1, 0.6, 0.25)) -> Rung:
+        sigmas = np.array([1.0] if n == d == 1 else levels)
         index = (2 + 3 * np.arange(n)) % len(sigmas)
         model = s.models(d, takes_time=True)[kind]
         return Rung(f"{name}, {len(sigmas)} levels",
                     {"model": model, "x0": points(n, d), "sigmas": sigmas, "index": index, "noise": noise(n, d)})
 
-    return _climb(at)
+    name, *step = _STEPS[2]
+    rungs = _climb(at)
+    return [*rungs[:-1], at(f"{name}, from 50 to 0.01", *step, (50.0, 3.0, 0.2, 0.01)), rungs[-1]]
