@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
+from refscore.conformance import chance
 from refscore.conformance.black_box import ROWS, Box, Unreadable
 from refscore.conformance.chance import Finding, batches, count, share, variance
 from refscore.conformance.judge import SINGLE
@@ -118,10 +119,11 @@ class Noise:
         cases = [((1.0, 0.0), "column 0", THRESHOLDS), ((0.0, 1.0), "column 1", THRESHOLDS),
                  ((half, half), "the sum of columns over sqrt 2", THRESHOLDS[1:4]),
                  ((half, -half), "the difference of columns over sqrt 2", THRESHOLDS[1:4])]
-        level = share() / (3 + sum(len(thresholds) for _, _, thresholds in cases))
+        level = share() / (5 + sum(len(thresholds) for _, _, thresholds in cases))
         found = [count(self.beyond(direction, c), ROWS, float(special.ndtr(-c)), level, f"{name} beyond {c:g}")
                  for direction, name, thresholds in cases for c in thresholds]
-        return [*found, self.tails(level), variance(self.squares(MOST), MOST, level), *batches(self.small(), level)]
+        tails = chance.tails(MOST, lambda q: self.beyond((1.0,), q, MOST) + MOST - self.beyond((1.0,), -q, MOST), level)
+        return [*found, *tails, variance(self.squares(MOST), MOST, level), *batches(self.small(), level)]
 
     def at(self, n: int, d: int) -> dict[str, Any]:
         """Arguments with n rows at 0, all of one noise level."""
@@ -144,13 +146,6 @@ class Noise:
         odd, even = self.plain[n]
         sides = (loss(1.0, 1.0) - loss(1.0, -1.0) - odd) / (2 * even)  # the mean of +-1
         return int(np.clip(np.rint(n * (1 + sides) / 2), 0, n))
-
-    def tails(self, level: float) -> Finding:
-        """As in `refscore.conformance.chance.tails`."""
-        chance = -float(np.expm1(np.log(level / 4) / MOST))
-        q = -float(special.ndtri(chance / 2))
-        k = self.beyond((1.0,), q, MOST) + MOST - self.beyond((1.0,), -q, MOST)
-        return count(k, MOST, chance, level, f"tails, |z| > {q:.3f}")
 
     def squares(self, n: int) -> float:
         """The sum of n squares of noise: by how much J curves along s = a x, over that along s = b, is x~^2."""

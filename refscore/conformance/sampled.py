@@ -224,8 +224,8 @@ class Compared:
         alarms = [t for t in tests if t.alarm]
         D = max(t.found for t in tests if t.name.startswith("distribution"))
         worst = max(alarms, key=lambda t: t.found / t.limit)
-        allowed = bias(candidate, rung, law, next(t.at for t in tests if t.name.startswith("tails")))
-        beyond = [t for t in alarms if t.found - t.limit > allowed.get(t.name.split()[0], 0.0)]
+        allowed = bias(candidate, rung, law, {t.name: t.at for t in tests if t.name.startswith("tails")})
+        beyond = [t for t in alarms if t.found - t.limit > allowed.get(t.name, allowed.get(t.name.split()[0], 0.0))]
         outcome = "fail" if beyond else "inconclusive"
         told = max(beyond, key=lambda t: t.found / t.limit) if beyond else worst
         why = (f"no bias of {STEPS} steps explains it" if beyond else
@@ -285,10 +285,10 @@ def _drawn_on(indices: np.ndarray, eta: float, process: DDPM, density: Any, x: n
     return not any(t.alarm for t in Law.of("", law).tests(x.astype(np.float64), budget))
 
 
-def bias(candidate: Candidate, rung: Rung, target: Law, q: float) -> dict[str, float]:
-    """How far off samplers of `STEPS` steps are in z: mean, variance, distribution and P(|z| > q); of a chain, not at all."""
+def bias(candidate: Candidate, rung: Rung, target: Law, tails: dict[str, float]) -> dict[str, float]:
+    """How far off samplers of `STEPS` steps are in z: mean, variance, distribution and ``tails``; of a chain, not at all."""
     process, spec = candidate.process, rung.arguments["model"]
-    worst = {"mean": 0.0, "variance": 0.0, "distribution": 0.0, "tails,": 0.0}
+    worst = dict.fromkeys(("mean", "variance", "distribution", *tails), 0.0)
     if isinstance(process, DDPM):
         return worst
     start, end = span(process, candidate.conventions)
@@ -305,7 +305,7 @@ def bias(candidate: Candidate, rung: Rung, target: Law, q: float) -> dict[str, f
             z = np.clip(special.ndtri((G[1:] + G[:-1]) / 2), -FARTHEST, FARTHEST)
             mean, square = float(np.diff(F) @ z), float(np.diff(F) @ z**2)
             off = {"mean": abs(mean), "variance": abs(square - 1) + mean**2, "distribution": float(np.abs(F - G).max()),
-                   "tails,": abs(float(np.diff(F)[np.abs(z) > q].sum() - np.diff(G)[np.abs(z) > q].sum()))}
+                   **{name: abs(float((np.diff(F) - np.diff(G))[np.abs(z) > q].sum())) for name, q in tails.items()}}
             worst = {name: max(value, off[name]) for name, value in worst.items()}
     return worst
 

@@ -1,5 +1,7 @@
 """The tail bounds of statistical verdicts, by scipy.stats and by drawing; false alarms; what tests say that they catch."""
 
+import math
+
 import mpmath
 import numpy as np
 import pytest
@@ -50,6 +52,13 @@ def test_tails_at_fifty_digits(n):
         term *= mpmath.mpf(n - j + 1) / j * mpmath.mpf(3) / 7
         total += term
     assert chance.count(k, n, 0.3, 1e-8).p == pytest.approx(float(2 * min(total, 1 - total + term)), rel=1e-8)
+
+
+def test_tails_are_counted_at_two_three_and_far_out():
+    z = np.random.default_rng(5).uniform(size=(12, 500_000)).sum(axis=0) - 6  # kurtosis 2.9
+    found = chance.tails(z.size, lambda q: int((np.abs(z) > q).sum()), 1e-8)
+    assert [t.at for t in found[:2]] == [2.0, 3.0] and found[1].alarm and found[1].wanted == pytest.approx(math.erfc(3 / 2**0.5))
+    assert (1 - found[2].wanted) ** z.size == pytest.approx(1e-8 / 4)
 
 
 def test_limits_are_where_alarms_begin():

@@ -99,6 +99,7 @@ WRONG_LAWS = {
     "1.06 too wide": lambda rng, n, d: 1.06 * rng.standard_normal((n, d)),
     "shifted": lambda rng, n, d: 0.05 + rng.standard_normal((n, d)),
     "clipped at 4": lambda rng, n, d: np.clip(rng.standard_normal((n, d)), -4, 4),
+    "twelve uniform numbers": lambda rng, n, d: rng.uniform(size=(12, n, d)).sum(axis=0) - 6,
     "1.01 too wide": lambda rng, n, d: 1.01 * rng.standard_normal((n, d)),
     "centred in a batch": lambda rng, n, d: _of_batch(rng.standard_normal((n, d)), lambda z: z - z.mean(axis=0)),
     "of one length in a batch": lambda rng, n, d: _of_batch(rng.standard_normal((n, d)), lambda z: z / z.std()),

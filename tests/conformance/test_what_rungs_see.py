@@ -1,12 +1,15 @@
 """Wrong code that is right nearly everywhere: on one step, at short times, in images of more than one row."""
 
+import inspect
 from types import MethodType
 
 import numpy as np
 import pytest
 
 from refscore.conformance import Reference, check
+from refscore.conformance.ladders import generating, undirected
 from refscore.conformance.ladders.undirected import best
+from refscore.conformance.operations import OPERATIONS
 from refscore.energy import DenoisingMRF
 from refscore.processes import DDPM, OU, VP, linear_betas
 
@@ -60,6 +63,17 @@ def of_few_states(self, W, b, c):
     return a.max() + np.log(np.exp(a - a.max()).sum())
 
 
+def one_spec_of_a_dimension(self, spec, x):
+    """What was asked for first in a dimension is kept."""
+    spec = self.__dict__.setdefault("kept", {}).setdefault((spec.kind, spec.dim), spec)
+    return Reference().score(spec, x)
+
+
+def one_model_of_a_dimension(self, model, x, v):
+    model = self.__dict__.setdefault("kept", {}).setdefault((model.spec.kind, model.spec.dim), model)
+    return Reference().jvp(model, x, v)
+
+
 def five_levels_at_most(self, model, x, sigmas, eps, n_steps, noise):
     if len(sigmas) > 5:
         sigmas, noise = np.append(sigmas[:4], sigmas[-1]), np.concatenate([noise[:4], noise[-1:]])
@@ -86,6 +100,11 @@ CASES = {
     "ddim_step, without noise never to 0": _ddim(lambda i, j, eta: (i, j if eta or i == 1 else max(j, 1), eta)),
     "ddim_step, eta in halves": _ddim(lambda i, j, eta: (i, j, np.rint(2 * eta) / 2)),
     "convert, times broadcast along rows": (VP(), eps_from_broadcast_times),
+    "score, kept by its dimension": (None, one_spec_of_a_dimension),
+    "jvp, kept by its dimension": (None, one_model_of_a_dimension),
+    "reverse_step, times in hundredths": (VP(), _borrowed("reverse_step", lambda m, x, t, s, z: (
+        lambda x, t: m(x, np.round(t, 2)), x, t, s, z))),
+    "rbm_log_partition, of ten hidden units": (None, lambda self, W, b, c: Reference().rbm_log_partition(W[:, :10], b, c[:10])),
     "alpha, times in thousandths": (VP(), _borrowed("alpha", lambda t: (np.round(t, 3) if len(t) > 3 else t,))),
     "reverse_step, no step shorter than 1/10000": (
         VP(), _borrowed("reverse_step", lambda m, x, t, s, z: (m, x, t, min(s, t - 1e-4), z))),
@@ -119,3 +138,39 @@ def test_the_best_image_is_unique():
         x, unary, pairwise = rung.arguments.values()
         cold = DenoisingMRF(x, 400 * unary, 400 * pairwise).marginals()
         assert np.abs(cold - DenoisingMRF(x, unary, pairwise).map()).max() < 1e-6, rung.name
+
+
+def kept_by_shape(operation, argument):
+    """The reference, with one argument, or the whole answer, kept by the shapes of what it was asked for first."""
+    process = CHAIN if OPERATIONS[operation].needs == "chain" else VP() if OPERATIONS[operation].needs else None
+    right, kept = getattr(Reference(process), operation), {}
+
+    def shapes(values):
+        return tuple(np.shape(v) or getattr(getattr(v, "spec", v), "kind", v) for v in values)
+
+    def first(self, *arguments):
+        if argument is None:
+            key = shapes(arguments)
+            return kept[key] if key in kept else kept.setdefault(key, right(*arguments))
+        old = arguments[argument]
+        return right(*arguments[:argument], kept.setdefault(np.shape(old), np.copy(old)), *arguments[argument + 1 :])
+
+    adapter = Reference(process)
+    setattr(adapter, operation, MethodType(first, adapter))
+    return adapter
+
+
+NEVER_READ = {("rbm_hidden_mean", "b"), ("rbm_visible_mean", "c")}
+NUMBERS = ("model", "spec", "sigma", "source", "target", "step", "eps", "n_steps", "s", "prev_index", "eta", "k", "unary", "pairwise")
+ARRAYS = [(name, k) for name, o in OPERATIONS.items() if o.ladder not in (undirected.nothing, generating.sample, generating.likelihood)
+          for k, argument in [(None, ""), *enumerate(inspect.signature(getattr(Reference, name)).parameters, start=-1)]
+          if argument not in (*NUMBERS, "self") and (name, argument) not in NEVER_READ
+          and not (argument in ("t", "index") and o.category == "sampler" and name != "ode_drift")]
+
+
+@pytest.mark.parametrize("operation, argument", [
+    pytest.param(*case, marks=() if case[0] in ("corrupt", "convert", "jvp", "rbm_log_partition") else pytest.mark.slow)
+    for case in ARRAYS])
+def test_what_is_kept_by_its_shape_fails(operation, argument):
+    (found,) = check(kept_by_shape(operation, argument), only=(operation,)).checks
+    assert found.outcome in ("fail", "error"), found.message

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from refscore.conformance.ladders.setting import FEW, Rung, Setting, large, many, mixture, points, quadratic_energy
+from refscore.conformance.ladders.setting import FEW, Rung, Setting, asked_again, large, many, mixture, points, quadratic_energy
 
 
+@asked_again
 def own(s: Setting) -> list[Rung]:
     return [
         Rung("d = 1, one row, mixture", {"spec": mixture(1), "x": points(1, 1)}),

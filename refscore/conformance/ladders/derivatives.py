@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from refscore.conformance.ladders.setting import FEW, LARGE, Rung, Setting, large, many, noise, points
+from refscore.conformance.ladders.setting import FEW, LARGE, Rung, Setting, asked_again, large, many, noise, points
 
 _STEPS = (
     ("d = 1, linear model", 1, 1, "linear model"),
@@ -15,16 +15,18 @@ _STEPS = (
 )
 
 
+@asked_again
 def along(s: Setting) -> list[Rung]:
     """jvp and hutchinson: a direction a row, none of length 1."""
     return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(s, d, kind), "x": points(n, d), "v": noise(n, d)}))
 
 
+@asked_again
 def divergence(s: Setting) -> list[Rung]:
     return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(s, d, kind), "x": points(n, d)}), LARGE)
 
 
-def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float = 1.0) -> list[Rung]:
+def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float = 0.75) -> list[Rung]:
     """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers.
 
     Where models are energies a mixture is one too, and no vector field.

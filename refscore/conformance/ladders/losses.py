@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from refscore.conformance.ladders.setting import FEW, Rung, Setting, large, many, noise, points
+from refscore.conformance.ladders.setting import FEW, Rung, Setting, asked_again, large, many, noise, points
 
 _STEPS = (
     ("d = 1, one row, linear model", 1, 1, "linear model"),
@@ -25,19 +25,23 @@ def _climb(rung: Callable[[str, int, int, str], Rung]) -> list[Rung]:
             *large(rung("d = 3, batch of 3, linear model", 3, 3, "linear model")), last]
 
 
+@asked_again
 def explicit(s: Setting) -> list[Rung]:
     return _climb(lambda name, n, d, kind: Rung(
         name, {"model": s.models(d)[kind], "x": points(n, d), "true_score": points(n, d, 1)}))
 
 
+@asked_again
 def implicit(s: Setting) -> list[Rung]:
     return _climb(lambda name, n, d, kind: Rung(name, {"model": s.models(d)[kind], "x": points(n, d)}))
 
 
+@asked_again
 def sliced(s: Setting) -> list[Rung]:
     return _climb(lambda name, n, d, kind: Rung(name, {"model": s.models(d)[kind], "x": points(n, d), "v": noise(n, d)}))
 
 
+@asked_again
 def denoising(s: Setting) -> list[Rung]:
     """One noise level, first 1, where sigma, sigma^2 and 1/sigma are the same; a small and a large one."""
     def at(sigma: float, name: str, n: int, d: int, kind: str) -> Rung:
@@ -49,6 +53,7 @@ def denoising(s: Setting) -> list[Rung]:
     return [at(1.0, *_STEPS[0]), *rungs[:-1], *[at(sigma, *_STEPS[2]) for sigma in (0.01, 50.0)], rungs[-1]]
 
 
+@asked_again
 def along_process(s: Setting) -> list[Rung]:
     def at(name: str, n: int, d: int, kind: str, t: Any = None) -> Rung:
         t = t if t is not None else s.times(n) if n > 1 else np.atleast_1d(s.time(0.4))
@@ -69,6 +74,7 @@ def noise_prediction(s: Setting) -> list[Rung]:
                  {"index" if key == "t" else key: value for key, value in r.arguments.items()}) for r in rungs]
 
 
+@asked_again
 def ladder_of_levels(s: Setting) -> list[Rung]:
     """NCSN: one level, one level a row of several, levels that are no geometric sequence, and as many that are far apart."""
     def at(name: str, n: int, d: int, kind: str, levels: Sequence[float] = (2.5, 1.1, 0.6, 0.25)) -> Rung:

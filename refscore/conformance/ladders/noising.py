@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
-from refscore.conformance.ladders.setting import FEW, Rung, Setting, large, many, noise, points
+from refscore.conformance.ladders.setting import FEW, Rung, Setting, asked_again, large, many, noise, other, points
 
 NEAR_ZERO = 1e-12
 """As a part of the whole time: 1 - exp(-x) has lost most of its digits there."""
 
 
-def scale(s: Setting, strict: bool = False) -> list[Rung]:
+@asked_again
+def scale(s: Setting) -> list[Rung]:
     """alpha, sigma and diffusion: functions of t alone."""
     rungs = [Rung("one time", {"t": np.atleast_1d(s.time(0.4))}), Rung("distinct times", {"t": s.times(7)}),
              Rung("an early time", {"t": np.atleast_1d(s.time(1e-3))})]
@@ -22,7 +24,7 @@ def scale(s: Setting, strict: bool = False) -> list[Rung]:
         return [*rungs, Rung("index 1 and 2", {"t": np.array([1, min(2, n)])}), Rung("the first and the last indices", {"t": ends}),
                 Rung("the last index", {"t": s.time(np.ones(1))})]
     return [*rungs, Rung("late times", {"t": s.time(np.array([0.97, 0.99, 0.999]))}),
-            Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])}, strict)]
+            Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])})]
 
 
 def intensity(s: Setting) -> list[Rung]:
@@ -32,18 +34,21 @@ def intensity(s: Setting) -> list[Rung]:
 
 def strictly(s: Setting) -> list[Rung]:
     """sigma, to the last digit near t = 0."""
-    return scale(s, strict=True)
+    return [replace(r, strict=r.name == "t near 0") for r in scale(s)]
 
 
+@asked_again
 def drift(s: Setting) -> list[Rung]:
     return _climb(s, lambda name, n, d, t: Rung(name, {"x": points(n, d), "t": t}))
 
 
+@asked_again
 def corrupt(s: Setting) -> list[Rung]:
     silent = Rung("no noise", {"x0": points(1, 1), "t": np.atleast_1d(s.time(0.4)), "noise": np.zeros((1, 1))})
     return [silent, *_climb(s, lambda name, n, d, t: Rung(name, {"x0": points(n, d), "t": t, "noise": noise(n, d)}))]
 
 
+@asked_again
 def conditional_score(s: Setting) -> list[Rung]:
     return _climb(s, lambda name, n, d, t: Rung(name, {"xt": points(n, d), "x0": points(n, d, 1), "t": t}))
 
@@ -57,10 +62,12 @@ def convert(s: Setting) -> list[Rung]:
     kinds = ("score", "eps", "x0", "v")
     pairs = [(a, b) for a in kinds for b in kinds]
     return [*[at(*pair, "d = 3, distinct times", 7, 3, s.times(7)) for pair in pairs],
+            other(at("v", "score", "d = 3, distinct times", 7, 3, s.times(7))),
             many(at("eps", "x0", "d = 1, distinct times", FEW, 1, s.times(FEW))),
             *[r for pair in pairs for r in large(at(*pair, "d = 4, batch of 4, from the first time to the last", 4, 4, s.ends()))]]
 
 
+@asked_again
 def denoise(s: Setting) -> list[Rung]:
     def at(kind: str, name: str, n: int, d: int, t) -> Rung:
         model = s.models(d, takes_time=True, mixtures=True)[kind]

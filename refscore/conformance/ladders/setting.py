@@ -7,8 +7,9 @@ digits, so that a failure can be shown as a script that is short and exact.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, wraps
 from itertools import pairwise
 from typing import Any
 
@@ -88,8 +89,11 @@ class Setting:
 
     @property
     def last(self) -> float:
-        """A fraction of the whole: all of it, or where no signal is left then a little less."""
-        return 1.0 if self.process.alpha(self.end) > 1e-3 else 0.999
+        """A fraction of the whole: all of it, or where no signal is left then a little less.
+
+        Of a chain alpha is a product, and known as long as it is not 0.
+        """
+        return 1.0 if self.process.alpha(self.end) > (1e-6 if self.chain else 1e-3) else 0.999
 
     def ends(self):
         """(4,) early and late times, the first and the last among them."""
@@ -142,17 +146,44 @@ def many(rung: Rung) -> Rung:
     return Rung(f"{rung.name}, batch of {MANY}", arguments)
 
 
-def large(rung: Rung, factor: float = 1.0) -> list[Rung]:
+def asked_again(ladder: Callable[[Setting], list[Rung]]) -> Callable[[Setting], list[Rung]]:
+    """The ladder whose first batch of several rows is asked again with `other` numbers: what is kept by its shape shows."""
+    @wraps(ladder)
+    def whole(s: Setting) -> list[Rung]:
+        rungs = ladder(s)
+        arrays = [[v for v in r.arguments.values() if np.ndim(v)] for r in rungs]
+        k = next((k for k, found in enumerate(arrays) if found and 3 <= len(found[0]) <= 9), None)
+        return rungs if k is None else [*rungs[: k + 1], other(rungs[k]), *rungs[k + 1 :]]
+
+    return whole
+
+
+def other(rung: Rung) -> Rung:
+    """The same with other numbers in arrays of the same shapes: backwards along every axis, and smaller."""
+    def value(name: str, a: Any) -> Any:
+        if isinstance(a, Spec):
+            return replace(a, arrays={k: v if k == "weights" else np.round(0.75 * v, 6) for k, v in a.arrays.items()})
+        if np.ndim(a) == 0:
+            return a
+        if name == "sigmas":
+            return np.round(0.75 * a, 5)
+        backwards = a[::-1] if a.ndim == 1 else a[..., ::-1, ::-1]
+        return backwards if name in ("t", "index") or np.isin(a, (0, 1)).all() else np.round(0.75 * backwards, 5)
+
+    return replace(rung, name=f"{rung.name}, other numbers", arguments={k: value(k, a) for k, a in rung.arguments.items()})
+
+
+def large(rung: Rung, factor: float = 0.75) -> list[Rung]:
     """The same with points, noise, scores and directions `LARGE` times as large; the arrays of its model ``factor`` times.
 
-    None where the model is a network: it saturates, and of its derivatives nothing is left but rounding.
+    So it is another model than that of other rungs, and one that is kept by its kind and dimension shows. None where the model is a network: it saturates, and of its derivatives nothing is left but rounding.
     """
     if getattr(rung.arguments.get("model"), "kind", "") in ("mlp", "energy_mlp"):
         return []
     arguments = {}
     for name, value in rung.arguments.items():
         if isinstance(value, Spec):
-            value = replace(value, arrays={key: short(factor * array) for key, array in value.arrays.items()})
+            value = replace(value, arrays={k: a if k == "weights" else short(factor * a) for k, a in value.arrays.items()})
         arguments[name] = short(LARGE * value) if np.ndim(value) > 1 else value
     return [Rung(f"{rung.name}, large numbers", arguments)]
 

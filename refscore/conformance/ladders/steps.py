@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from refscore.conformance.ladders.setting import FEW, Rung, Setting, large, many, noise, points
+from refscore.conformance.ladders.setting import FEW, Rung, Setting, asked_again, large, many, noise, points
 
 _STEPS = (
     ("d = 1, linear model", 1, 1, "linear model"),
@@ -39,6 +39,7 @@ def _more(s: Setting, takes_time: bool, rung: Callable[..., Rung]) -> list[Rung]
     return [many(at("d = 1, linear model", FEW, 1)), *large(at("d = 3, batch of 3, linear model", 3, 3))]
 
 
+@asked_again
 def langevin(s: Setting) -> list[Rung]:
     def at(h: float, name: str, m, x, z) -> Rung:
         return Rung(f"{name}, step {h}", {"model": m, "x": x, "step": h, "noise": z})
@@ -48,6 +49,7 @@ def langevin(s: Setting) -> list[Rung]:
     return [*rungs, *_more(s, False, lambda *part: at(0.004, *part)), last]
 
 
+@asked_again
 def annealed(s: Setting) -> list[Rung]:
     """One level, one step; two levels; three levels that are no geometric sequence, two steps at each; many levels and steps."""
     def at(sigmas: tuple[float, ...], count: int, eps: float, name: str, m, x, z) -> Rung:
@@ -63,19 +65,21 @@ def annealed(s: Setting) -> list[Rung]:
     return [*rungs, *_more(s, True, lambda *part: at((1.4, 0.5), 2, 0.02, *part)), longest, last]
 
 
+@asked_again
 def reverse(s: Setting) -> list[Rung]:
     """Short and long steps at different times, from the last one, a tiny one, and one down to 0."""
     def at(t: float, to: float, name: str, m, x, z) -> Rung:
         t, to = float(s.time(t)), float(s.time(to))
         return Rung(f"{name}, from {t:.4g} to {to:.4g}", {"model": m, "x": x, "t": t, "s": to, "noise": z})
 
-    ends = ((0.5, 0.45), (0.5, 0.45), (0.5, 0.45), (0.5, 0.3), (0.9, 0.83), (0.13, 0.06), (0.05, 0.0))
+    ends = ((0.5, 0.45), (0.5, 0.45), (0.5, 0.45), (0.51374, 0.30628), (0.90417, 0.83459), (0.13282, 0.06371), (0.05, 0.0))
     *rungs, last = [at(*end, *part) for part, end in zip(_parts(s, True, mixtures=True), ends, strict=True)]
     m = s.models(3, takes_time=True)["one hidden layer"]
     first = at(s.last, 0.97, "d = 3, batch of 7, one hidden layer", m, points(7, 3), noise(7, 3))
     return [*rungs, *_more(s, True, lambda *part: at(0.6, 0.59999, *part)), first, last]
 
 
+@asked_again
 def flow(s: Setting) -> list[Rung]:
     def at(name: str, kind: str, n: int, d: int, t) -> Rung:
         model = s.models(d, takes_time=True, mixtures=True)[kind]
@@ -91,6 +95,7 @@ def flow(s: Setting) -> list[Rung]:
             at("d = 5, from the first time to the last", "one hidden layer", 4, 5, s.ends()), rungs[-1]]
 
 
+@asked_again
 def ancestral(s: Setting) -> list[Rung]:
     """In the middle, at both ends: from N, from 2 to 1, and from 1 to 0, where there is no noise."""
     def at(i: int, name: str, m, x, z) -> Rung:
@@ -108,6 +113,7 @@ def ancestral(s: Setting) -> list[Rung]:
             *_more(s, True, lambda *part: at(s.time(0.6), *part)), step("first", n), step("last", 1)]
 
 
+@asked_again
 def implicit(s: Setting) -> list[Rung]:
     """eta = 0, where there is no noise; 1; and others, which not all have: over one index or several, at both ends."""
     def at(i: int, j: int, eta: float, name: str, m, x, z) -> Rung:
@@ -129,6 +135,7 @@ def implicit(s: Setting) -> list[Rung]:
             *[at(i, min(j, i - 1), eta, name, m, points(7, 3), noise(7, 3)) for name, i, j, eta in ends]]
 
 
+@asked_again
 def posterior(s: Setting) -> list[Rung]:
     def at(name: str, rows: int, d: int, i: int) -> Rung:
         return Rung(f"{name}, index {i}", {"x0": points(rows, d), "xt": points(rows, d, 1), "index": i})
