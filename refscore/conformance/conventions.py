@@ -28,8 +28,11 @@ OPEN: dict[str, tuple] = {
 }
 """What a key that is left out may turn out to be. 'prediction' is legitimate but cannot be declared: the plain error of x0 or v."""
 
-OWN_DEFAULT = {("annealed_langevin", "langevin"): "half_eta"}
-"""Where an operation is published in another convention than the rest: Algorithm 1 halves its step."""
+OWN_DEFAULT = {("annealed_langevin", "langevin"): "half_eta", **{(f"ddpm_loss{g}", "weight"): "sigma2" for g in ("", "_grad")}}
+"""Where an operation is published in another convention than the rest: Algorithm 1 halves its step, L_simple is the error of eps."""
+
+LOSSES_OF_DDPM = ("sigma2", "prediction")
+"""L_simple, or the plain error of what the model predicts, whatever weight other losses have."""
 
 
 def default(operation: str, key: str) -> Any:
@@ -41,7 +44,9 @@ def possible(operation: str, keys: tuple[str, ...], declared: dict[str, Any], gr
     """All settings of ``keys`` that agree with what is declared, the likeliest first: those with the fewest surprises."""
     choices = []
     for key in keys:
-        if key in declared:
+        if key == "weight" and operation.startswith("ddpm_loss"):
+            values = list(LOSSES_OF_DDPM)
+        elif key in declared:
             own = OWN_DEFAULT.get((operation, key))  # Algorithm 1 stays Algorithm 1, whatever a step of Langevin's means
             values = [declared[key]] if own in (None, declared[key]) else [declared[key], own]
         else:

@@ -78,7 +78,7 @@ _ALL = [
               losses.ladder_of_levels, _DENOISING, "", ("dsm_loss",)),
     Operation("ddpm_loss", "loss", "E 1/2 ||noise - eps(x_i, i)||^2, x_i = sqrt(ab_i) x0 + sqrt(1 - ab_i) noise",
               "[b, sec. 2]; [c]; Ho et al. 2020, eq. 14",
-              losses.noise_prediction, (*LOSS, "predicts"), "process", (*_SCALES, "corrupt")),
+              losses.noise_prediction, _DENOISING, "process", (*_SCALES, "corrupt")),
     Operation("langevin_step", "sampler", "x + eta s + sqrt(2 eta) z, or x + eta/2 s + sqrt(eta) z",
               "[c]; [d]; [e]; Welling & Teh 2011",
               steps.langevin, ("langevin",)),

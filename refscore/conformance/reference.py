@@ -168,10 +168,10 @@ class Reference(Generating, Undirected):
         return self.averaged(self.denoising_rows(model, x0 + sigma[:, None] * noise, (sigma,), 1.0, sigma, noise), x0.shape[1])
 
     def ddpm_loss(self, model, x0, index, noise):
-        """E 1/2 ||noise - eps(x_i, i)||^2, the half as everywhere by convention."""
+        """E 1/2 ||noise - eps(x_i, i)||^2, the half as everywhere by convention; or the error of what the model predicts."""
         alpha, sigma = self.process.alpha(index), self.process.sigma(index)
         xt = self.corrupt(x0, index, noise)
-        return self.averaged(self.denoising_rows(model, xt, (index,), alpha, sigma, noise, "sigma2"), x0.shape[1])
+        return self.averaged(self.denoising_rows(model, xt, (index,), alpha, sigma, noise, self._ddpm_weight), x0.shape[1])
 
     # --- their gradients in the arrays of the spec ---
 
@@ -198,8 +198,12 @@ class Reference(Generating, Undirected):
         return self._gradient(objectives.ncsn, model, x0, sigmas, index, noise, **self._denoising())
 
     def ddpm_loss_grad(self, model, x0, index, noise):
-        options = {**self._denoising(), "weight": "sigma2"}
+        options = {**self._denoising(), "weight": self._ddpm_weight}
         return self._gradient(objectives.dsm_process, model, self.process, x0, index, noise, options.pop("weight"), **options)
+
+    @property
+    def _ddpm_weight(self) -> str:
+        return "prediction" if self.conventions["weight"] == "prediction" else "sigma2"
 
     def _denoising(self) -> dict[str, Any]:
         predicts = self.conventions["predicts"]

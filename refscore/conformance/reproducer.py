@@ -120,7 +120,7 @@ def _loss(name: str, c: dict[str, Any]) -> list[str]:
     end = f"wanted = {wanted}" + (" / x0.shape[1]" if c["over_dims"] == "mean" else "")
     if name in ("esm_loss", "ism_loss", "ssm_loss", "ssm_vr_loss"):
         return [f"rows = {_ROWS[name]}", end.replace("x0", "x")]
-    weight = "sigma2" if name == "ddpm_loss" else c["weight"]
+    weight = "sigma2" if name == "ddpm_loss" and c["weight"] != "prediction" else c["weight"]
     if weight == "prediction":
         weight = {"score": "one", "energy": "one", "eps": "sigma2"}.get(c["predicts"], c["predicts"])
     error = {"one": "score(xt) + noise / sigma", "sigma2": "sigma * score(xt) + noise",

@@ -256,12 +256,12 @@ def _one_convention(checks: list[Check], candidate: Candidate) -> tuple[dict[str
         odd = [k for k in c.inferred if c.outcome == "pass" and k in agreed and c.conventions[k] != agreed[k]
                and not (c.category == "gradient" and k == "over_batch" and agreed[k] == "none")
                and c.conventions[k] != conventions.OWN_DEFAULT.get((c.operation, k))]
-        odd += [k for k in c.inferred if c.outcome == "pass" and c.conventions[k] == "prediction" and k not in odd]
-        if odd:
-            follows = ", ".join(f"{k}={c.conventions[k]!r}" for k in odd)
+        plain = [k for k, v in c.conventions.items() if c.outcome == "pass" and v == "prediction" and k not in odd]
+        if odd or plain:
+            follows = ", ".join(f"{k}={c.conventions[k]!r}" for k in odd + plain)
             others = ", ".join(f"{k}={agreed[k]!r}" for k in odd)
             text = f"right with {follows}, a legitimate convention; " + (
-                f"the adapter's other operations have {others}" if follows != others else "it is none that can be declared")
+                f"the adapter's other operations have {others}" if odd else "it is none that can be declared")
             c = replace(c, outcome="convention", message=text)
         result.append(c)
     return {**agreed, **candidate.conventions}, result

@@ -14,6 +14,7 @@ k-th index of a chain (`STRIDES`), for it may be what is meant; the rest fails.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
@@ -40,6 +41,10 @@ from refscore.processes import DDPM, MarginalScore
 from refscore.samplers import ddim, ddpm, probability_flow, reverse_sde
 
 STEPS = 100
+FINE = 2000
+"""Steps after which more of them change nothing."""
+WIDE = 0.2
+"""Of the variance of noise at T: of Gaussian data this wide it shows where a sampler starts."""
 STRIDES = (100, 50, 25, 20, 10, 5, 4, 2)
 MOST = 250
 """Steps of DDIM on every k-th index, from 5 to so many, that are tried as an explanation."""
@@ -51,18 +56,23 @@ REPEATED = 0.01
 
 @dataclass(frozen=True)
 class Law:
-    """What is drawn from: distribution functions along directions (columns of ``directions``), of a name."""
+    """What is drawn from: distribution functions along directions (columns of ``directions``), of a name.
+
+    ``coarse`` are (chain, initial) of `STEPS` steps whose distance from it is a bias, and no mistake.
+    """
 
     name: str
     density: Any
     directions: np.ndarray
+    coarse: tuple = ()
 
     @classmethod
-    def of(cls, name: str, density: Any) -> Law:
+    def of(cls, name: str, density: Any, coarse: tuple = ()) -> Law:
         """In all `directions` where these are computed; of a product along its axes."""
+        along = directions(density.dim)
         if isinstance(density, Product):
-            return cls(name, density, np.eye(density.dim) if density.axes is None else density.axes)
-        return cls(name, density, directions(density.dim))
+            along = np.eye(density.dim) if density.axes is None else density.axes
+        return cls(name, density, along, coarse)
 
     def cdf(self, k: int, values: np.ndarray) -> np.ndarray:
         """The distribution function of u_k.x."""
@@ -210,28 +220,37 @@ class Compared:
 
     @classmethod
     def of(cls, candidate: Candidate, rung: Rung, x: np.ndarray, budget: float) -> Compared:
-        """The first law that they agree with; else the data's, with what of the deviation a discretisation explains."""
-        first: tuple[Law, list[Finding]] | None = None
+        """The first law that they agree with; else the first, with what of the deviation a discretisation explains."""
         eps = candidate.declared_eps or (float(np.finfo(x.dtype).eps) if x.dtype.kind == "f" else 1.0)
+        tried = []
         for law in laws(candidate, rung):
             tests = law.tests(x.astype(np.float64), budget, max(LIKELIEST, 8 * eps))
-            first = first or (law, tests)
             if not any(t.alarm for t in tests):
                 widest = max((t for t in tests if t.name.startswith("distribution")), key=lambda t: t.found)
                 return cls(law, "pass", widest.found, f"the law is {law.name} as far as can be seen ({widest})")
-        assert first is not None
-        law, tests = first
-        alarms = [t for t in tests if t.alarm]
-        D = max(t.found for t in tests if t.name.startswith("distribution"))
-        worst = max(alarms, key=lambda t: t.found / t.limit)
-        allowed = bias(candidate, rung, law, {t.name: t.at for t in tests if t.name.startswith("tails")})
-        beyond = [t for t in alarms if t.found - t.limit > allowed.get(t.name, allowed.get(t.name.split()[0], 0.0))]
-        outcome = "fail" if beyond else "inconclusive"
-        told = max(beyond, key=lambda t: t.found / t.limit) if beyond else worst
-        why = (f"no bias of {STEPS} steps explains it" if beyond else
-               f"no more than the bias of {STEPS} steps: take more of them, or nothing can be decided")
-        shown = _shown(candidate, rung, law, x.astype(np.float64), told) if beyond else ""
-        return cls(law, outcome, D, f"not {law.name}: {told}; {why}", shown)
+            tried.append((law, tests))
+        for law, tests in tried:
+            if law.coarse and not beyond(law, tests):
+                why = f"no more than the bias of {STEPS} steps: take more of them, or nothing can be decided"
+                return cls(law, "inconclusive", _distance(tests), f"not {law.name}: {_worst(tests)}; {why}")
+        law, tests = tried[0]
+        told = _worst(beyond(law, tests))
+        shown = _shown(candidate, rung, law, x.astype(np.float64), told)
+        return cls(law, "fail", _distance(tests), f"not {law.name}: {told}; no bias of {STEPS} steps explains it", shown)
+
+
+def _distance(tests: list[Finding]) -> float:
+    return max(t.found for t in tests if t.name.startswith("distribution"))
+
+
+def _worst(tests: list[Finding]) -> Finding:
+    return max((t for t in tests if t.alarm), key=lambda t: t.found / t.limit)
+
+
+def beyond(law: Law, tests: list[Finding]) -> list[Finding]:
+    """The alarms that no bias explains."""
+    allowed = bias(law, {t.name: t.at for t in tests if t.name.startswith("tails")})
+    return [t for t in tests if t.alarm and t.found - t.limit > allowed.get(t.name, allowed.get(t.name.split()[0], 0.0))]
 
 
 def _shown(candidate: Candidate, rung: Rung, law: Law, x: np.ndarray, told: Finding) -> str:
@@ -245,13 +264,11 @@ def _shown(candidate: Candidate, rung: Rung, law: Law, x: np.ndarray, told: Find
     return reproducer_random.draws(rung, candidate.process, _start(candidate), u, at, f.got, f.limit)
 
 
-def laws(candidate: Candidate, rung: Rung):
-    """The data's law; of a chain, one after the other, the exact laws of what may have run."""
+def laws(candidate: Candidate, rung: Rung) -> Iterator[Law]:
+    """The data's law and what noise at T becomes; of a chain, one after the other, the exact laws of what may have run."""
     spec, process = rung.arguments["model"], candidate.process
     if not isinstance(process, DDPM):
-        start, end = span(process, candidate.conventions)
-        yield Law.of("that of the data at t_min", process.marginal(spec.density, start))
-        yield Law.of("that of the probability flow from N(0, sigma_T^2 I)", law_with_error(*_flow(process, spec, start, end))[0])
+        yield from _continuous(process, spec, *span(process, candidate.conventions))
         return
     if len(process) > SHORT:
         yield Law.of("that of the data", spec.density)
@@ -285,18 +302,10 @@ def _drawn_on(indices: np.ndarray, eta: float, process: DDPM, density: Any, x: n
     return not any(t.alarm for t in Law.of("", law).tests(x.astype(np.float64), budget))
 
 
-def bias(candidate: Candidate, rung: Rung, target: Law, tails: dict[str, float]) -> dict[str, float]:
-    """How far off samplers of `STEPS` steps are in z: mean, variance, distribution and ``tails``; of a chain, not at all."""
-    process, spec = candidate.process, rung.arguments["model"]
+def bias(target: Law, tails: dict[str, float]) -> dict[str, float]:
+    """How far off the coarse steps of a law are in z: mean, variance, distribution and ``tails``; without any, not at all."""
     worst = dict.fromkeys(("mean", "variance", "distribution", *tails), 0.0)
-    if isinstance(process, DDPM):
-        return worst
-    start, end = span(process, candidate.conventions)
-    score, d = MarginalScore(process, spec.density), spec.dim
-    normal = Gaussian(np.zeros(d), float(process.sigma(end)) ** 2 * np.eye(d))
-    times = np.linspace(end, max(start, 1e-3 * end), STEPS + 1)
-    chains = [(reverse_sde(process, score, times, scheme), normal) for scheme in ("euler_maruyama", "exponential")]
-    for chain, initial in [*chains, _flow(process, spec, start, end)]:
+    for chain, initial in target.coarse:
         made = Law("", law_with_error(chain, initial)[0], target.directions)
         for k in range(target.directions.shape[1]):
             centre, width = float((target.density.mean @ target.directions)[k]), float(np.sqrt(target.density.cov.max()))
@@ -310,10 +319,26 @@ def bias(candidate: Candidate, rung: Rung, target: Law, tails: dict[str, float])
     return worst
 
 
-def _flow(process, spec, start: float, end: float):
-    """The probability flow from N(0, sigma_T^2 I), as finely as makes no difference."""
-    flow = probability_flow(process, MarginalScore(process, spec.density)).steps(denser_below(start, end, 40), "rk4")
-    return flow, Gaussian(np.zeros(spec.dim), float(process.sigma(end)) ** 2 * np.eye(spec.dim))
+def _continuous(process, spec, start: float, end: float) -> Iterator[Law]:
+    """What becomes of N(0, sigma_T^2 I): the data, as nearly as can be seen, or what the flow makes of it; where it shows also what
+    the reverse SDE makes.
+    """
+    score, sigma, d = MarginalScore(process, spec.density), float(process.sigma(end)), spec.dim
+    initial = Gaussian(np.zeros(d), sigma**2 * np.eye(d))
+    times = np.linspace(end, max(start, 1e-3 * end), STEPS + 1)
+    sde = tuple((reverse_sde(process, score, times, scheme), initial) for scheme in ("euler_maruyama", "exponential"))
+    fine = probability_flow(process, score).steps(denser_below(start, end, 40), "rk4"), initial
+    flow = "that of the probability flow from N(0, sigma_T^2 I)"
+    data = Law.of("that of the data at t_min", process.marginal(spec.density, start), (*sde, fine))
+    if len(spec.arrays["weights"]) > 1 or float(spec.density.cov.max()) * process.alpha(end) ** 2 < WIDE * sigma**2:
+        yield data
+        yield Law.of(flow, law_with_error(*fine)[0])
+        return
+    exact = reverse_sde(process, score, denser_below(start, end, FINE), "exponential"), initial
+    yield Law.of("that of the reverse SDE from N(0, sigma_T^2 I)", law_with_error(*exact)[0], sde)
+    coarse = probability_flow(process, score).steps(times, "euler"), initial
+    yield Law.of(flow, law_with_error(*fine)[0], (coarse,))
+    yield replace(data, coarse=())
 
 
 def _equal(candidate: Candidate, rungs: list[Rung], drawn: list[np.ndarray], failed: dict[str, Compared]) -> list[Equals]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refscore.conformance import check
-from refscore.processes import VP, SubVP
+from refscore.processes import DDPM, VP, SubVP, cosine_betas
 
 
 def outcome(adapter, operation):
@@ -66,3 +66,25 @@ def test_a_weight_that_cannot_be_declared_is_named_so():
 
     kind, message = outcome(Clean, "dsm_process_loss")
     assert kind == "convention" and "none that can be declared" in message and "other operations" not in message
+
+
+@pytest.mark.parametrize("predicts", ["x0", "v"])
+@pytest.mark.parametrize("declared", [{}, {"weight": "sigma2"}])
+def test_the_plain_error_of_what_a_network_predicts_is_a_loss_of_ddpm(predicts, declared):
+    """As it is trained where x0 or v is predicted; L_simple by the chain rule is another weight."""
+    process = DDPM(cosine_betas(40))
+
+    class Plain:
+        conventions = {"predicts": predicts, **declared}
+
+        def ddpm_loss(self, model, x0, index, noise):
+            alpha, sigma = (level(index)[:, None] for level in (process.alpha, process.sigma))
+            target = {"x0": x0, "v": alpha * noise - sigma * x0}[predicts]
+            return np.mean((model(alpha * x0 + sigma * noise, index) - target) ** 2)
+
+    Plain.process = process
+    kind, message = outcome(Plain, "ddpm_loss")
+    assert kind == "convention" and "weight='prediction'" in message and "none that can be declared" in message
+    loss = Plain.ddpm_loss
+    Plain.ddpm_loss = lambda self, *arguments: 1.01 * loss(self, *arguments)
+    assert outcome(Plain, "ddpm_loss")[0] == "fail"

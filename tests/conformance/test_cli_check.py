@@ -99,7 +99,7 @@ def test_what_is_wrong_is_named(capsys, adapters, tmp_path):
     assert code == 1
     words = " ".join(out.split())
     for expected in ("langevin_step fails: on rung 'model 0, with noise", "equals langevin_noise_not_rooted to 15 digits",
-                     "formula: x + eta s", "source: [c]", "7 of 9 fail", "7 pass, 1 fail"):
+                     "formula: x + eta s", "source: [c]", "8 of 10 fail", "7 pass, 1 fail"):
         assert expected in words
     top = strict(paths["json"])
     assert top["schema"] == "refscore.check/1" and top["seed"] == 7 and top["false_alarm_budget"] == 1e-6

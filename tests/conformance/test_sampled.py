@@ -46,6 +46,22 @@ def test_biases_of_few_steps_are_no_mistakes(count, outcomes):
     assert found.outcome in outcomes, found.message
 
 
+@pytest.mark.parametrize("start, outcome", [(1.0, "fail"), pytest.param(8.0, "pass", marks=pytest.mark.slow)])
+def test_where_noise_is_all_that_is_added_the_start_shows(start, outcome):
+    """Of data much narrower than the last noise it is forgotten."""
+    process = VE(0.05, 8.0)
+
+    def draw(model, n, seed):
+        rng = np.random.default_rng(seed)
+        chain = reverse_sde(process, lambda x, t: model(x, np.full(len(x), t)), np.linspace(1, 1e-5, 301), "exponential")
+        return chain.simulate(start * rng.standard_normal((n, model.spec.dim)), rng)
+
+    found = the(drawing(process, draw), "sample")
+    assert found.outcome == outcome, found.message
+    if outcome == "fail":
+        assert found.failing == ("d = 1, N(4.62, 21.33)",) and "that of the reverse SDE" in found.message
+
+
 CHAINS = {
     "ddpm with variance beta ": lambda p, m: ddpm(p, m, "beta", predicts="score"),
     "ddim with eta = 0": lambda p, m: ddim(p, m, None, 0.0, predicts="score"),

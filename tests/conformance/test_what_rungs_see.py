@@ -161,10 +161,11 @@ def kept_by_shape(operation, argument):
 
 
 NEVER_READ = {("rbm_hidden_mean", "b"), ("rbm_visible_mean", "c")}
-NUMBERS = ("model", "spec", "sigma", "source", "target", "step", "eps", "n_steps", "s", "prev_index", "eta", "k", "unary", "pairwise")
-ARRAYS = [(name, k) for name, o in OPERATIONS.items() if o.ladder not in (undirected.nothing, generating.sample, generating.likelihood)
+NUMBERS = set("self model spec sigma source target step eps n_steps s prev_index eta k unary pairwise".split())
+APART = (undirected.nothing, generating.sample, generating.likelihood)
+ARRAYS = [(name, k) for name, o in OPERATIONS.items() if o.ladder not in APART
           for k, argument in [(None, ""), *enumerate(inspect.signature(getattr(Reference, name)).parameters, start=-1)]
-          if argument not in (*NUMBERS, "self") and (name, argument) not in NEVER_READ
+          if argument not in NUMBERS and (name, argument) not in NEVER_READ
           and not (argument in ("t", "index") and o.category == "sampler" and name != "ode_drift")]
 
 

@@ -26,7 +26,7 @@ def divergence(s: Setting) -> list[Rung]:
     return _climb(s, lambda name, n, d, kind: Rung(name, {"model": _model(s, d, kind), "x": points(n, d)}), LARGE)
 
 
-def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float = 0.75) -> list[Rung]:
+def _climb(s: Setting, rung: Callable[[str, int, int, str], Rung], factor: float = 1.25) -> list[Rung]:
     """A rung for each of the steps; before the most general one a large batch, and a square one of large numbers.
 
     Where models are energies a mixture is one too, and no vector field.

@@ -29,11 +29,18 @@ def likelihood(s: Setting) -> list[Rung]:
 
 
 def sample(s: Setting) -> list[Rung]:
-    """Of a short chain, whose law is exact, more draws, and also data as narrow as its last step: there alone it shows."""
+    """Of a short chain, whose law is exact, more draws, and also data as narrow as its last step: there alone it shows.
+
+    Where noise is all that is added, data nearly as wide as the last of it: of others the start is forgotten.
+    """
     n = FEWEST
     models = {"d = 2, N((0.7, 0.7), 0.4 I)": gaussian(2, 0.4, 0.7), "d = 1, mixture": mixture(1, True)}
     if s.chain and s.end <= SHORT:
         variance = float(2 * s.process.beta(1))
         models[f"d = 1, N(0.7, {variance:.3g})"] = gaussian(1, variance, 0.7)
         n = max(FEWEST, min(MOST, 40 * int(25_000 / s.end)))
+    if not s.chain and np.isfinite(s.process.t_max) and s.process.alpha(s.end) > 0.5:
+        variance = float(np.round(s.process.sigma(s.end) ** 2 / 3, 4))
+        mean = float(np.round(np.sqrt(variance), 2))
+        models[f"d = 1, N({mean:.4g}, {variance:.4g})"] = gaussian(1, variance, mean)
     return [Rung(name, {"model": model, "n": n, "seed": 0}) for name, model in models.items()]

@@ -84,6 +84,6 @@ def ladder_of_levels(s: Setting) -> list[Rung]:
         return Rung(f"{name}, {len(sigmas)} levels",
                     {"model": model, "x0": points(n, d), "sigmas": sigmas, "index": index, "noise": noise(n, d)})
 
-    name, *step = _STEPS[2]
+    name, n, d, kind = _STEPS[2]
     rungs = _climb(at)
-    return [*rungs[:-1], at(f"{name}, from 50 to 0.01", *step, (50.0, 3.0, 0.2, 0.01)), rungs[-1]]
+    return [*rungs[:-1], at(f"{name}, from 50 to 0.01", n, d, kind, (50.0, 3.0, 0.2, 0.01)), rungs[-1]]

@@ -129,7 +129,7 @@ def implicit(s: Setting) -> list[Rung]:
     m = s.models(3, takes_time=True)["one hidden layer"]
     few = min(n, 5)
     ends = (("the first step", n, max(0, n - 7), 0.5), ("the last but one step", min(2, n), min(1, n - 1), 1.0),
-            ("the last step", 1, 0, 0.5), ("the last step", min(2, n), 0, 0.5), ("a long step", s.time(0.8), s.time(0.35), 0.0),
+            ("the last step", 1, 0, 0.5), ("the last step", min(2, n), 0, 1.0), ("a long step", s.time(0.8), s.time(0.35), 0.0),
             ("the last step", few, 0, 0.0))
     return [*rungs, *_more(s, True, lambda *part: at(s.time(0.6), s.time(0.6) - 1, 1.0, *part)),
             *[at(i, min(j, i - 1), eta, name, m, points(7, 3), noise(7, 3)) for name, i, j, eta in ends]]
