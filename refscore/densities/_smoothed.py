@@ -19,6 +19,7 @@ import numpy as np
 from refscore import _blocks, _quadrature, _validate
 from refscore.densities import _edge_rows
 from refscore.densities._edges import UNIT
+from refscore.densities._literal import literal
 
 _RANGE = 1e-152, 1e152  # so that the square of a width stays in the range of float64
 STEEPEST = 1e300  # noise/scale of a flank that alpha = 0 has folded up: as good as infinite
@@ -45,9 +46,13 @@ class Smoothed:
     """Standard deviation of the Gaussian noise that corruption has added."""
     _ulps: float = 0.0  # units in the last place by which parameters and noise may be off
 
-    def __repr__(self):
-        parameters = ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if f.init)  # type: ignore[arg-type]
-        return f"{type(self).__name__}({parameters}, noise={self.noise!r})"
+    def __repr__(self) -> str:
+        return self._called(*(f.name for f in fields(self) if f.init))  # type: ignore[arg-type]
+
+    def _called(self, *names: str) -> str:
+        """The call that makes it: of these arguments, and of `corrupted` once there is noise."""
+        arguments = ", ".join(f"{name}={literal(getattr(self, name))}" for name in names)
+        return f"{type(self).__name__}({arguments})" + (f".corrupted(1.0, {self.noise!r})" if self.noise else "")
 
     @property
     def dim(self) -> int:

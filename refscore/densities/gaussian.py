@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from refscore.densities._literal import literal
 from refscore.densities.gaussian_mixture import GaussianMixture
 
 
@@ -36,4 +37,4 @@ class Gaussian(GaussianMixture):
         super().__init__(np.ones(1), mean[None], cov[None])
 
     def __repr__(self):
-        return f"Gaussian(mean={self.means[0]!r}, cov={self.covs[0]!r})"
+        return f"Gaussian(mean={literal(self.means[0])}, cov={literal(self.covs[0])})"

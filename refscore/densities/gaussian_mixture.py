@@ -21,6 +21,7 @@ import numpy as np
 from refscore import _blocks, _quadrature, _validate
 from refscore.densities import _cells, _expectation, _grid, _rows
 from refscore.densities._components import Components
+from refscore.densities._literal import literal
 
 _VARIANCES = 1e-304, 1e304  # so that neither a variance nor its inverse leaves the range of float64
 
@@ -75,6 +76,9 @@ class GaussianMixture:
             object.__setattr__(self, name, value)
         object.__setattr__(self, "_parts", parts)
         return self
+
+    def __repr__(self) -> str:
+        return f"GaussianMixture(weights={literal(self.weights)}, means={literal(self.means)}, covs={literal(self.covs)})"
 
     @property
     def dim(self) -> int:

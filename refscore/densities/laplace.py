@@ -36,5 +36,5 @@ class Laplace(TwoSidedExponential):
         """The common scale of both sides, (d,)."""
         return self.left
 
-    def __repr__(self):
-        return f"Laplace(loc={self.loc!r}, scale={self.scale!r}, noise={self.noise!r})"
+    def __repr__(self) -> str:
+        return self._called("loc", "scale")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from refscore import _quadrature, _validate
+from refscore.densities._literal import literal
 from refscore.densities.gaussian_mixture import GaussianMixture
 
 
@@ -49,6 +50,9 @@ class PointSet:
         for name, value in (("points", points), ("weights", weights)):
             value.flags.writeable = False
             object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return f"PointSet(points={literal(self.points)}, weights={literal(self.weights)})"
 
     @property
     def dim(self) -> int:
