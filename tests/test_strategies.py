@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 from refscore import strategies as rs
-from refscore.densities import Gaussian, GaussianMixture, Laplace, PointSet, Uniform
+from refscore.densities import Gaussian, GaussianMixture, Laplace, PointSet, TwoSidedExponential, Uniform
 from refscore.networks import ACTIVATIONS, MLP, EnergyMLP
 from refscore.processes import DDPM, OU, VE, VP, Path, SubVP, VPCosine
 from refscore.samplers import reverse_sde
@@ -46,6 +46,13 @@ def test_laws_are_computed_with_to_their_accuracy(density, data):
 
 
 LAWS = [*zip(rs.DENSITIES, [Gaussian, *3 * [GaussianMixture], Laplace, Uniform, PointSet])]
+
+
+def test_laws_shrink_to_the_plain_normal():
+    assert repr(simplest(rs.densities())) == "Gaussian(mean=[1.0], cov=1.0)"
+    assert repr(simplest(rs.densities(2))) == "Gaussian(mean=[1.0, 2.0], cov=1.0)"
+
+
 LONG_SEARCHES = ("diagonal mixture", "full mixture")
 
 
@@ -100,7 +107,39 @@ def test_processes_of_every_shape():
     assert {some(rs.processes("ve"), lambda p, s=s: p.start == s).start for s in ("sigma_min", "data")} == {"sigma_min", "data"}
     assert some(rs.processes("path"), lambda p: p.alpha(1.0) == 0) and some(rs.processes("path"), lambda p: p.alpha(1.0) > 0.5)
     assert some(rs.processes("ddpm"), lambda p: len(p.betas) > 3 and np.ptp(np.diff(p.betas)) > 0.1)
-    assert repr(simplest(rs.processes("path"))) == "Path(alpha=Falling(c=0.0, p=1), sigma=Rising(c=1.0, p=1), t_max=1.0)"
+
+
+PUBLISHED = [OU(1.0, 1.0), VP(), VPCosine(), VE(), SubVP()]
+LINES = "Path(alpha=lambda t: 1.0 - 1.0 * t**1, sigma=lambda t: 0.0 + 1.0 * t**1, t_max=1.0)"
+
+
+def test_processes_shrink_to_the_plain_one():
+    assert simplest(rs.processes()) == OU(1.0, 1.0)
+    for kind, plain in zip(rs.PROCESSES, PUBLISHED):
+        assert simplest(rs.processes(kind)) == plain
+    assert repr(simplest(rs.processes("path"))) == LINES
+    assert simplest(rs.processes("ou"), lambda p: p.g < 1).beta == 1
+    assert list(simplest(rs.processes("ddpm")).betas) == [0.5]
+
+
+@pytest.mark.parametrize("rows", [rs.grids, pytest.param(rs.times, marks=pytest.mark.slow)])
+def test_processes_shrink_to_the_plain_one_with_their_times(rows):
+    """In a test that draws both, the process of which the fewest choices are left must not win."""
+    pairs = rs.processes().flatmap(lambda process: st.tuples(st.just(process), rows(process)))
+    assert simplest(pairs)[0] == OU(1.0, 1.0)
+    assert simplest(pairs, lambda pair: not isinstance(pair[0], OU))[0] == VP()
+
+
+@pytest.mark.slow
+def test_what_needs_two_kinds_of_things_shrinks_to_the_plain_ones():
+    @st.composite
+    def run(draw):
+        density, process = draw(rs.densities()), draw(rs.processes())
+        return density, process, draw(rs.grids(process)), draw(rs.noise(3, density.dim))
+
+    density, process, grid, noise = simplest(run())
+    assert repr(density) == "Gaussian(mean=[1.0], cov=1.0)" and process == OU(1.0, 1.0)
+    assert list(grid) == [2 * 0.999, 0] and not noise.any()
 
 
 LONG, SHORT = DDPM(np.full(30, 0.1)), DDPM([0.1])
@@ -158,7 +197,8 @@ def test_networks_of_every_kind():
             for network in (some(rs.networks(kinds=kind, takes_time=timed), lambda m: True),
                             some(rs.networks(), lambda m, c=cls, t=timed: type(m) is c and takes_time(m) == t)):
                 assert type(network) is cls and takes_time(network) == timed
-    assert simplest(rs.networks()).sizes == (1, 1)
+    plain = simplest(rs.networks())
+    assert plain.sizes == (1, 1) and plain.activation.name == "tanh" and plain.weights == MLP((1, 1), "tanh", 0).weights
     deep = simplest(rs.networks(4, "mlp", takes_time=False), lambda m: len(m.sizes) > 4)
     assert deep.sizes == (4, 1, 1, 1, 4) and all(np.abs(p).min() > 0 for p in deep.parameters)
 
@@ -169,13 +209,112 @@ def takes_time(network):
 
 def test_rows_have_the_shape_asked_for_and_shrink_to_one():
     assert simplest(rs.points()).shape == simplest(rs.noise()).shape == (1, 1)
-    assert simplest(rs.points(4, 3)).shape == simplest(rs.noise(4, 3)).shape == (4, 3)
+    assert some(rs.points(4, 3), lambda x: True).shape == some(rs.noise(4, 3), lambda z: True).shape == (4, 3)
     assert simplest(rs.noise(2, st.integers(2, 3)), lambda z: (z.shape[1] == 3) & (z < 0).any() & (z > 2).any()).shape == (2, 3)
     assert len({*simplest(rs.points(3, 2), lambda x: len({*x.ravel()}) == 6).ravel()}) == 6
 
 
 @pytest.mark.parametrize("make", [lambda: rs.densities(kinds="normal"), lambda: rs.processes(("vp", "edm")),
-                                  lambda: rs.networks(activations="gelu"), lambda: rs.densities(kinds=())])
-def test_unknown_kinds_are_refused(make):
-    with pytest.raises(ValueError, match="choose from"):
-        simplest(make())
+                                  lambda: rs.networks(activations="gelu"), lambda: rs.networks(kinds="cnn"),
+                                  lambda: rs.densities(kinds=()), lambda: rs.densities(kinds=3), lambda: rs.processes(0)])
+def test_unknown_kinds_are_refused_before_anything_is_drawn(make):
+    with pytest.raises((ValueError, TypeError), match="^(kinds|activations) .*choose from '"):
+        make()
+
+
+@pytest.mark.parametrize(("make", "error", "message"), [
+    (lambda: rs.densities(0), ValueError, "dim is 0: pass an integer of at least 1"),
+    (lambda: rs.networks(-1), ValueError, "dim is -1: pass an integer of at least 1"),
+    (lambda: rs.densities("gaussian"), TypeError, "dim is 'gaussian': pass an integer of at least 1, a strategy of them"),
+    (lambda: rs.networks(takes_time=1), TypeError, "takes_time is 1: pass True or False, or None"),
+    (lambda: rs.noise(-1, 2), ValueError, "n is -1: pass an integer of at least 0"),
+    (lambda: rs.points(2, 0), ValueError, "d is 0: pass an integer of at least 1"),
+    (lambda: rs.points(2.0), TypeError, "n is 2.0: pass an integer of at least 0"),
+    (lambda: rs.grids("vp"), TypeError, "process is 'vp', not a process of refscore: pass one, such as VP()"),
+    (lambda: rs.grids(VP), TypeError, "process is <class .*VP'>, not a process of refscore: pass one, such as VP()"),
+    (lambda: rs.times(rs.processes()), TypeError, r"pass a process that was drawn, data.draw\(rs.processes\(\)\)"),
+    (lambda: rs.grids(VP(), 0), ValueError, "steps is 0: pass an integer of at least 1"),
+    (lambda: rs.times(VP(), True), TypeError, "n is True: pass an integer of at least 0"),
+    (lambda: rs.times(VP(), 3, ends=2), TypeError, "ends is 2: pass True or False"),
+])  # fmt: skip
+def test_other_arguments_are_refused_before_anything_is_drawn(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+def test_a_strategy_of_sizes_is_refused_for_what_it_draws():
+    for strategy, name in ((rs.densities(st.just(0)), "dim"), (rs.noise(st.just(-1)), "n"), (rs.grids(VP(), st.just(0)), "steps")):
+        with pytest.raises(ValueError, match=f"{name} is .*: pass an integer of at least"):
+            simplest(strategy)
+
+
+SCOPE: dict = {}
+exec("import numpy as np; from numpy import array\n"
+     "from refscore.densities import *; from refscore.processes import *; from refscore.networks import *", SCOPE)  # fmt: skip
+
+
+def printed(strategy, condition=lambda value: True):
+    """An example as it is drawn, and what Hypothesis prints of it, evaluated."""
+    failing = []
+
+    @settings(PLAIN, phases=[Phase.generate], report_multiple_bugs=False, derandomize=True)
+    @given(strategy)
+    def fails(value):
+        if condition(value):
+            failing.append(value)
+            raise AssertionError
+
+    with pytest.raises(AssertionError) as caught:
+        fails()
+    (text,) = [note for note in caught.value.__notes__ if "fails(" in note]
+    return failing[-1], eval(text[text.index("fails("):], SCOPE | {"fails": lambda value: value})
+
+
+def same(one, other):
+    """Whether two laws are equal to the last bit."""
+    names = {"Gaussian": ("means", "covs"), "GaussianMixture": ("weights", "means", "covs"), "PointSet": ("points", "weights"),
+             "Laplace": ("loc", "scale", "noise"), "TwoSidedExponential": ("loc", "left", "right", "noise"),
+             "Uniform": ("low", "high", "noise")}[type(one).__name__]  # fmt: skip
+    return type(one) is type(other) and all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)
+
+
+def long(*arrays):
+    """Whether there are numbers that eight digits do not tell."""
+    return any(np.any(np.round(array, 8) != array) for array in arrays)
+
+
+@pytest.mark.parametrize("kind", rs.DENSITIES)
+def test_laws_are_printed_as_what_makes_them(kind):
+    law, pasted = printed(rs.densities(kinds=kind), lambda p: p.dim > 1 and long(p.mean, p.cov))
+    assert same(law, pasted) and same(law, eval(repr(law), SCOPE))
+
+
+@pytest.mark.parametrize("law", [Laplace(0.3, [0.1, 1 / 3]), Uniform(0.1, [1 / 3, 2.0]), TwoSidedExponential([0.1], 1 / 3, 2)])
+def test_corrupted_laws_are_printed_as_what_makes_them(law):
+    law = law.corrupted(0.5, 1 / 3)
+    assert same(law, eval(repr(law), SCOPE))
+
+
+@pytest.mark.parametrize("kind", rs.PROCESSES)
+def test_processes_are_printed_as_what_makes_them(kind):
+    t = np.array([1]) if kind == "ddpm" else np.array([0.1, 0.9])
+    process, pasted = printed(rs.processes(kind), lambda p: long(p.alpha(t), p.sigma(t)) and getattr(p, "start", "data") == "data")
+    assert type(process) is type(pasted) and process.t_max == pasted.t_max
+    assert np.array_equal(process.alpha(t), pasted.alpha(t)) and np.array_equal(process.sigma(t), pasted.sigma(t))
+    again = pasted if kind == "ddpm" else eval(repr(process), SCOPE)
+    assert np.array_equal(process.transition(0, t), again.transition(0, t))
+
+
+def test_chains_in_equal_steps_are_printed_as_what_makes_them():
+    chain, pasted = printed(rs.processes("ddpm"), lambda p: len(p) == 3 and np.ptp(np.diff(p.betas)) < 1e-14
+                            and long(p.betas[0]) and long(p.betas[-1]))  # fmt: skip
+    assert np.array_equal(chain.betas, pasted.betas)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "energy"])
+def test_networks_are_printed_as_what_makes_them(kind):
+    for activation in ACTIVATIONS:
+        network, pasted = printed(rs.networks(kinds=kind, activations=activation), lambda m: len(m.sizes) > 3 and takes_time(m))
+        assert type(network) is type(pasted) and takes_time(pasted) and pasted.activation is network.activation
+        for given_, found in zip(network.parameters, pasted.parameters, strict=True):
+            assert np.array_equal(given_, found)

@@ -18,8 +18,15 @@
 
 What is drawn is valid: refscore refuses none of it, and computes with it to its stated accuracy. It is also general where a
 symmetry would hide a mistake: means are not 0, covariances are correlated, weights unequal, times distinct and in no order,
-grids not uniform. And it shrinks to the simplest case: N(1, 1) in one dimension, one row, no hidden layer, a time in the
-middle.
+grids not uniform. And it shrinks to the simplest case: N(1, 1) in one dimension, OU(1, 1), one row, no hidden layer, a time in
+the middle. Arguments are judged when a strategy is made, not when it draws.
+
+What a failing example prints is what to paste, after
+
+    from numpy import array; from refscore.densities import *; from refscore.networks import *; from refscore.processes import *
+
+Laws, processes and networks have all their digits there. Arrays are NumPy's to print, with eight;
+numpy.set_printoptions(floatmode="unique") in a conftest.py prints all.
 
 What it does not draw: extreme numbers. Variances lie between 0.04 and about 40, and any sound implementation in float64 has
 nine digits there; accuracy at the ends of float64 is tested against mpmath, not drawn.
