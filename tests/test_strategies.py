@@ -20,7 +20,7 @@ CAREFUL = settings(deadline=None, max_examples=40, suppress_health_check=[Health
 ALL = [OU, VP, VPCosine, VE, SubVP, Path, DDPM]
 
 
-PLAIN = settings(deadline=None, database=None, max_examples=2000)
+PLAIN = settings(deadline=None, database=None, max_examples=2000, phases=[Phase.generate, Phase.shrink])
 
 
 def simplest(strategy, condition=lambda value: True):
@@ -53,12 +53,7 @@ def test_laws_shrink_to_the_plain_normal():
     assert repr(simplest(rs.densities(2))) == "Gaussian(mean=[1.0, 2.0], cov=1.0)"
 
 
-LONG_SEARCHES = ("diagonal mixture", "full mixture")
-
-
-@pytest.mark.parametrize(
-    ("kind", "cls"), [pytest.param(*law, marks=pytest.mark.slow if law[0] in LONG_SEARCHES else ()) for law in LAWS]
-)
+@pytest.mark.parametrize(("kind", "cls"), LAWS)
 def test_laws_of_every_kind_shrink_to_one_dimension_and_unit_width(kind, cls):
     density = simplest(rs.densities(kinds=kind))
     assert type(density) is cls is type(some(rs.densities(), lambda p: type(p) is cls))
@@ -122,7 +117,7 @@ def test_processes_shrink_to_the_plain_one():
     assert list(simplest(rs.processes("ddpm")).betas) == [0.5]
 
 
-@pytest.mark.parametrize("rows", [rs.grids, pytest.param(rs.times, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rows", [rs.grids, rs.times])
 def test_processes_shrink_to_the_plain_one_with_their_times(rows):
     """In a test that draws both, the process of which the fewest choices are left must not win."""
     pairs = rs.processes().flatmap(lambda process: st.tuples(st.just(process), rows(process)))
@@ -130,7 +125,6 @@ def test_processes_shrink_to_the_plain_one_with_their_times(rows):
     assert simplest(pairs, lambda pair: not isinstance(pair[0], OU))[0] == VP()
 
 
-@pytest.mark.slow
 def test_what_needs_two_kinds_of_things_shrinks_to_the_plain_ones():
     @st.composite
     def run(draw):
