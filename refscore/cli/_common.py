@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from types import ModuleType
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -31,17 +32,20 @@ def seed(text: str) -> int:
     return int(text)
 
 
-def report_files(arguments: argparse.Namespace) -> dict[str, str]:
-    """The files asked for, by kind; refuses, before the run starts, what could not be written after it."""
+def report_files(arguments: argparse.Namespace, inputs: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The files asked for, by kind; refuses, before the run starts, what could not be written after it, and to write on inputs."""
     files = {kind: path for kind in KINDS if (path := getattr(arguments, kind)) is not None}
     if not files:
         return files
     from refscore._files import refusal
 
     targets: dict[str, str] = {}
+    read = {os.path.realpath(path): name for name, path in inputs.items()}
     for kind, path in files.items():
         if why := refusal(path):
             raise Refusal(f"--{kind} {why}")
+        if name := read.get(os.path.realpath(path)):
+            raise Refusal(f"--{kind} {path} is what is read as {name}: give the report a file of its own")
         other = targets.setdefault(os.path.realpath(path), kind)
         if other != kind and os.path.isfile(path) | (not os.path.exists(path)):
             raise Refusal(f"--{other} and --{kind} both name {path}: give each its own file")

@@ -54,11 +54,13 @@ a file of expected failures has one section a check, and excuses the failure wit
     until = 2031-01-31
 
 profiles of --only and --require:
-  all losses gradients derivatives process samplers densities score dsm sde ddpm rbm mrf energy, and operations by name
+  all losses gradients derivatives process samplers densities matching dsm sde ddpm rbm mrf energy, and operations by name
 
 exit codes:
-  0  conforms                    2  the adapter is broken, or the command cannot run as given
-  1  does not                    3  nothing failed, but nothing (or not what is required) is covered
+  0  conforms: something passes, or follows a legitimate other convention, and nothing is wrong
+  1  does not: a check is fail, error, blocked or xpass
+  2  the adapter cannot be loaded or built, or the command cannot run as given
+  3  nothing is wrong, but nothing (or not what is required) is covered; inconclusive covers nothing
 """
 
 
@@ -69,8 +71,8 @@ def add(commands) -> None:
         "check", help="check somebody else's implementation", description=_CHECK, epilog=_CHECK_END, formatter_class=raw
     )
     parser.add_argument("target", metavar="TARGET", help="the adapter: file.py:Name or package.module:Name")
-    parser.add_argument("--only", metavar="PROFILE", help="check these alone: profiles or operations, with commas")
-    parser.add_argument("--require", metavar="PROFILE", help="what must be covered: profiles or operations, with commas")
+    parser.add_argument("--only", metavar="PROFILE", action="append", help="check these alone: profiles or operations, with commas")
+    parser.add_argument("--require", metavar="PROFILE", action="append", help="what must be covered, in the same words")
     parser.add_argument("--expected-failures", metavar="FILE", help="failures that are known, with an excuse and its last day")
     report_options(parser)
     parser.set_defaults(command=run)
@@ -78,11 +80,13 @@ def add(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 conforms, 1 does not, 3 nothing (or not what is required) is covered."""
-    files = report_files(arguments)
+    inputs = {"the adapter": arguments.target.rpartition(":")[0], "--expected-failures": arguments.expected_failures}
+    files = report_files(arguments, {name: path for name, path in inputs.items() if path})
     from refscore.conformance import BrokenAdapter, profiles, reporting, target
     from refscore.report import terminal
 
     only = _selected("--only", arguments.only)
+    required = ",".join(arguments.require or ())
     _selected("--require", arguments.require)
     entries = _entries(arguments.expected_failures)
     try:
@@ -100,8 +104,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         result = replace(result, checks=apply(result.checks, entries, datetime.date.today()))
     result = replace(result, target=arguments.target)
-    missing = profiles.missing(arguments.require, result.checks, process) if arguments.require else []
-    text = f"required by {arguments.require} and not covered: {', '.join(missing)}" if missing else ""
+    missing = profiles.missing(required, result.checks, process) if required else []
+    text = f"required by {required} and not covered: {', '.join(missing)}" if missing else ""
     report = reporting.report(result, declared, notes, text)
     terminal.show(report)
     write_files(report, files)
@@ -131,14 +135,14 @@ def watch(shown: Callable) -> dict:
     return {"on_start": lambda name: shown(done, lambda: name), "on_done": on_done}
 
 
-def _selected(option: str, text: str | None) -> tuple[str, ...] | None:
+def _selected(option: str, texts: list[str] | None) -> tuple[str, ...] | None:
     """The operations that an option names; None without it."""
-    if text is None:
+    if texts is None:
         return None
     from refscore.conformance import profiles
 
     try:
-        return tuple(profiles.select(text))
+        return tuple(profiles.select(",".join(texts)))
     except LookupError as error:
         raise Refusal(f"{option}: {error.args[0]}") from None
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import os
 import threading
 import traceback
 from collections.abc import Callable
@@ -181,7 +182,10 @@ class Candidate:
     def _model(self, spec: Spec) -> Any:
         own, predicts = copy.deepcopy(spec), self.conventions.get("predicts", self.assumed)
         if self.has("model"):
-            return self.adapter.model(own, predicts=predicts) if self.follows else self.adapter.model(own)
+            built = self.adapter.model(own, predicts=predicts) if self.follows else self.adapter.model(own)
+            if built is None:
+                raise TypeError(f"it returns None for the kind {own.kind!r}: return a model, or raise NotImplementedError")
+            return built
         for array in own.arrays.values():
             array.flags.writeable = False  # who changes a model's arrays in place is told
         return Reference(self.process, {"predicts": predicts}).model(own)
@@ -232,6 +236,10 @@ class Candidate:
         return Answer(None, f"{what} did not return within {patience:g} s", "slow")
 
 
+_NOT_THEIRS = (os.path.join(os.path.dirname(os.path.dirname(__file__)), ""), "site-packages", os.path.dirname(os.__file__))
+"""Parts of the names of files that no candidate is looked for in: refscore's own, installed packages, the standard library."""
+
+
 def _parameters(method: Callable) -> tuple[str, ...]:
     """The names of its parameters; of what has no signature none."""
     try:
@@ -253,7 +261,9 @@ def _takes(method: Callable, count: int) -> bool:
 
 def _raised(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    where = f" ({frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno})" if frames else ""
+    theirs = [f for f in frames if not any(part in f.filename for part in _NOT_THEIRS)]
+    places = dict.fromkeys(f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in (*theirs[-1:], *frames[-1:]))
+    where = f" ({', in '.join(places)})" if frames else ""
     text = " ".join(str(error).split())
     return f"raises {type(error).__name__}: {text[:300]}{where}"
 

@@ -29,7 +29,7 @@ OPEN: dict[str, tuple] = {
 """What a key that is left out may turn out to be. 'prediction' is legitimate but cannot be declared: the plain error of x0 or v."""
 
 OWN_DEFAULT = {("annealed_langevin", "langevin"): "half_eta", **{(f"ddpm_loss{g}", "weight"): "sigma2" for g in ("", "_grad")}}
-"""Where an operation is published in another convention than the rest: Algorithm 1 halves its step, L_simple is the error of eps."""
+"""Where an operation is published in another convention than the rest: Algorithm 1 halves its step, L_simple is eps's error."""
 
 LOSSES_OF_DDPM = ("sigma2", "prediction")
 """L_simple, or the plain error of what the model predicts, whatever weight other losses have."""

@@ -275,13 +275,15 @@ def _factors(climb: Climb, setting: dict[str, Any], eps: float):
     if constant is not None and abs(constant - 1) > 1e-9:
         digits = agreement(climb, partial(_times, climb, lambda a: constant), setting, eps, 1e-12)
         if digits is not None:
-            yield Equals("constant_factor", digits, f"{constant:.10g} times the right value on every rung")
+            text = f"{constant:.10g} times the right value on every rung" if constant else "0 on every rung"
+            cut = "; nothing is left of what it depends on: is the graph cut?" if climb.gradient and not constant else ""
+            yield Equals("constant_factor", digits, text + cut)
             return
     added = _added(climb, setting)
     if added:
         digits = agreement(climb, partial(_plus, climb, added), setting, eps, 0.0)
         if digits is not None:
-            yield Equals("added_constant", digits, f"{added:.4g} more than the right value on every rung")
+            yield Equals("added_constant", digits, f"the right value {added:+.4g} on every rung")
 
 
 def _times(climb: Climb, factor: Callable, reference: Reference, arguments: dict[str, Any]) -> list[np.ndarray]:

@@ -7,8 +7,8 @@
     until = 2031-01-31                      ; the last day on which this is an excuse
 
 An entry excuses the failure with that signature and no other: what fails in another way fails. So does what an entry expects to
-fail and does not ('xpass'), what is past its day, and an entry for a check that does not exist: a list of excuses that is out
-of date hides what it was not written for.
+fail and does not ('xpass'), what is past its day, and an entry for a check that does not exist, or for an operation that the
+adapter does not have: a list of excuses that is out of date hides what it was not written for.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import os
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.operations import OPERATIONS
 from refscore.conformance.run import Check
 
@@ -92,8 +93,8 @@ def apply(checks: tuple[Check, ...], entries: list[Entry], today: datetime.date)
     result = [_excused(c, known[c.id], today) if c.id in known else c for c in checks]
     ids = [c.id for c in checks]
     for entry in entries:
-        if entry.id not in ids:
-            near = difflib.get_close_matches(entry.id, [*ids, *OPERATIONS], n=1)
+        if entry.id not in ids and entry.id not in OPERATIONS:  # else it has not been selected
+            near = difflib.get_close_matches(entry.id, OPERATIONS, n=1)
             hint = f"did you mean {near[0]}?" if near else "take the entry out, or take the id from the report"
             result.append(Check(entry.id, "", "error", "expected failures",
                                 message=f"a failure is expected of {entry.id!r}, and there is no such check: {hint}"))
@@ -103,10 +104,15 @@ def apply(checks: tuple[Check, ...], entries: list[Entry], today: datetime.date)
 def _excused(c: Check, entry: Entry, today: datetime.date) -> Check:
     if c.outcome in ("pass", "convention"):
         return replace(c, outcome="xpass", message=f"it was expected to fail ({entry.reason}) and does not: take its entry out")
+    if c.outcome == "unsupported":
+        text = f"it was expected to fail ({entry.reason}) and is not there: {c.message}; take its entry out"
+        return replace(c, outcome="error", message=text)
     if c.outcome not in ("fail", "error", "blocked"):
         return c
     if today > entry.until:
         return replace(c, message=f"{c.message}; its excuse ({entry.reason}) ended on {entry.until}: mend it, or set a new day")
     if not entry.excuses(c):
-        return replace(c, message=f"{c.message}; expected was another failure, {entry.signature} ({entry.reason})")
+        near = difflib.get_close_matches(entry.mistake, CATALOGUE, n=1, cutoff=0.8) if entry.mistake not in CATALOGUE else ()
+        hint = f"; did you mean {near[0]}?" if near else ""
+        return replace(c, message=f"{c.message}; expected was another failure, {entry.signature} ({entry.reason}){hint}")
     return replace(c, outcome="xfail", message=f"expected until {entry.until}, {entry.reason}: {c.message}")

@@ -26,6 +26,8 @@ LARGEST = 0.02
 """Relative: errors beyond this are not small, and forward differences with h = 1e-3 may have."""
 ROUNDINGS = 64
 """Units of rounding that a calculation in float32 leaves in its result at most, as a rule; 1/256 at least."""
+ENOUGH, MINORITY = 30, 0.05
+"""Of so many roundings at least this part goes up, and down."""
 
 
 def lost_digits(climb: Climb, setting: dict[str, Any], eps: float) -> Iterator[tuple[str, int, str]]:
@@ -40,8 +42,8 @@ def lost_digits(climb: Climb, setting: dict[str, Any], eps: float) -> Iterator[t
         yield "differences", digits, f"right to about {digits} digits: {step} in the place of the derivative"
     elif eps < SINGLE and _as_single(climb, setting, errors):
         other = " (or differences, with a step that small)" if _derivative(climb) and not _stored(climb) else ""
-        yield ("single_precision", digits, "right to the digits of single precision: something on the way is float32"
-                                           f"{other}; compute in float64, or declare dtype 'float32'")
+        yield ("single_precision", digits, f"right to the digits of single precision: something on the way is float32{other}, "
+                                           "or a constant as small is added; compute in float64, or declare dtype 'float32'")
 
 
 def unknown(climb: Climb, setting: dict[str, Any]) -> Iterator[tuple[str, int, str]]:
@@ -87,9 +89,19 @@ def _as_single(climb: Climb, setting: dict[str, Any], errors: dict[int, float]) 
         return False
     if _stored(climb):
         return True
+    if _one_sided(climb, setting, errors):
+        return False
     inexact = [i for i in errors if any((w != w.astype(np.float32)).any() for w in climb.wanted(i, setting))]
     large = any(climb.excess(i, setting, SINGLE * ROUNDINGS / K) > 1 for i in errors)
     return not large and sum(errors[i] >= SINGLE / 256 for i in inexact) > 0.7 * len(inexact)
+
+
+def _one_sided(climb: Climb, setting: dict[str, Any], errors: dict[int, float]) -> bool:
+    """Whether nearly all numbers are too large, or too small: what is rounded is as often either."""
+    pairs = [pair for i in errors for pair in zip(climb.values(i, setting) or [], climb.wanted(i, setting), strict=True)]
+    off = np.concatenate([np.ravel((v - w) * np.sign(w)) for v, w in pairs])
+    off = off[off != 0]
+    return len(off) >= ENOUGH and not MINORITY < np.mean(off > 0) < 1 - MINORITY
 
 
 def _step(climb: Climb, setting: dict[str, Any], errors: dict[int, float]) -> str:

@@ -1,15 +1,16 @@
 """What may be required of an adapter: named sets of operations, or operations by name.
 
-    all          everything that has a meaning for the adapter's process
+    all          all operations
     losses       all losses          gradients    their gradients        derivatives  jvp, divergence, hutchinson
     process      the forward process densities    logpdf and score       samplers     all steps
-    score        what score matching without noise takes: explicit, implicit, sliced
+    matching     what score matching without noise takes: explicit, implicit, sliced
     dsm          denoising score matching and Langevin's samplers
     sde          a continuous process: the forward process, its loss, both reverse dynamics
     ddpm         a chain: its scales, loss, posterior and steps
     rbm, mrf     restricted Boltzmann machines, Markov random fields;  energy is both of them
 
-An operation is covered when its outcome is pass, or a legitimate other convention.
+An operation is covered when its outcome is pass, or a legitimate other convention. A profile asks for what has a meaning for the
+adapter's process, of a chain for no drift; but sde and ddpm say which process they want.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PROFILES: dict[str, tuple[str, ...]] = {
     "process": _of("process"),
     "samplers": _of("sampler"),
     "densities": ("logpdf", "score"),
-    "score": ("esm_loss", "ism_loss", "ssm_loss", "ssm_vr_loss", "divergence", "hutchinson"),
+    "matching": ("esm_loss", "ism_loss", "ssm_loss", "ssm_vr_loss", "divergence", "hutchinson"),
     "dsm": ("dsm_loss", "dsm_loss_grad", "ncsn_loss", "ncsn_loss_grad", "langevin_step", "annealed_langevin"),
     "sde": ("alpha", "sigma", "drift", "diffusion", "corrupt", "conditional_score", "dsm_process_loss", "reverse_step",
             "ode_drift"),
@@ -42,6 +43,7 @@ PROFILES: dict[str, tuple[str, ...]] = {
     "mrf": tuple(name for name in OPERATIONS if name.startswith("mrf_")),
     "energy": _of("energy"),
 }
+OF_A_PROCESS = ("sde", "ddpm")
 
 
 def select(text: str) -> tuple[str, ...]:
@@ -52,7 +54,7 @@ def select(text: str) -> tuple[str, ...]:
     names: list[str] = []
     for part in filter(None, (p.strip() for p in text.split(","))):
         if part not in PROFILES and part not in OPERATIONS:
-            near = difflib.get_close_matches(part.lower(), [*PROFILES, *OPERATIONS], n=3, cutoff=0.5)
+            near = dict.fromkeys(difflib.get_close_matches(part.lower(), [*PROFILES, *OPERATIONS], n=3, cutoff=0.5))
             hint = f"did you mean {', '.join(near)}?" if near else f"profiles are {', '.join(PROFILES)}"
             raise LookupError(f"{part!r} is no profile and no operation: {hint}")
         names += PROFILES.get(part, (part,))
@@ -69,9 +71,11 @@ def meaningful(names: tuple[str, ...], process) -> tuple[str, ...]:
 
 def missing(text: str, checks: tuple[Check, ...], process) -> list[str]:
     """What ``text`` requires and the checks do not cover; what the adapter has by its outcome."""
-    required = select(text)
-    if "all" in [part.strip() for part in text.split(",")]:
-        required = meaningful(required, process)
+    required: list[str] = []
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        names = select(part)
+        required += names if part in OPERATIONS or part in OF_A_PROCESS else meaningful(names, process) or names
+    required = list(dict.fromkeys(required))
     outcomes = {c.operation: c.outcome for c in checks}
     lacking = {name: outcomes.get(name, "unsupported") for name in required if outcomes.get(name) not in ("pass", "convention")}
     return [name if outcome == "unsupported" else f"{name} ({outcome})" for name, outcome in lacking.items()]

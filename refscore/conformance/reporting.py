@@ -14,6 +14,12 @@ def report(result: Result, declared: Iterable[str] = (), notes: tuple[str, ...] 
     found = result.conventions
     kinds = {"declared": [k for k in found if k in declared], "inferred": [k for k in found if k not in declared]}
     lines = [f"conventions {kind}: {', '.join(f'{k} = {found[k]}' for k in keys)}" for kind, keys in kinds.items() if keys]
+    by_dtype: dict[str, list[str]] = {}
+    for c in result.checks:
+        if c.precision not in ("", "float64"):
+            by_dtype.setdefault(c.precision, []).append(c.id)
+    if "dtype" not in declared:
+        lines += [f"precision inferred: {name} in {', '.join(ids)}" for name, ids in by_dtype.items()]
     about = {"target": result.target, "false_alarm_budget": FALSE_ALARM_BUDGET, "conventions": found, "inferred": kinds["inferred"],
              "missing": missing}
     return Report("check", result.version, result.seed, tuple(map(outcome, result.checks)), (*lines, *notes), about, missing)

@@ -327,7 +327,7 @@ def _continuous(process, spec, start: float, end: float) -> Iterator[Law]:
     initial = Gaussian(np.zeros(d), sigma**2 * np.eye(d))
     times = np.linspace(end, max(start, 1e-3 * end), STEPS + 1)
     sde = tuple((reverse_sde(process, score, times, scheme), initial) for scheme in ("euler_maruyama", "exponential"))
-    fine = probability_flow(process, score).steps(denser_below(start, end, 40), "rk4"), initial
+    fine: tuple[Any, Gaussian] = probability_flow(process, score).steps(denser_below(start, end, 40), "rk4"), initial
     flow = "that of the probability flow from N(0, sigma_T^2 I)"
     data = Law.of("that of the data at t_min", process.marginal(spec.density, start), (*sde, fine))
     if len(spec.arrays["weights"]) > 1 or float(spec.density.cov.max()) * process.alpha(end) ** 2 < WIDE * sigma**2:

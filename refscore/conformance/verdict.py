@@ -79,8 +79,8 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
     first = next(i for i, e in enumerate(excess) if not e <= 1)
     base = replace(base, first_failing_rung=climb.rungs[first].name, reproducer=script(climb, first, setting))
     problem = next((a for a in climb.answers if a.problem), None)
-    if problem is not None:
-        at = climb.rungs[climb.answers.index(problem)].name
+    at = climb.rungs[climb.answers.index(problem)].name if problem else ""
+    if problem is not None and (climb.answers[first].problem or climb.values(first, setting) is None):
         kind = "fail" if problem.kind in ("shape", "not finite") else "error"
         known = problem.kind in ("shape", "not finite") or any(
             e > 1 and climb.values(i, setting) is not None for i, e in enumerate(excess))
@@ -94,6 +94,8 @@ def verdict(climb: Climb, wrong: Set[str] = frozenset()) -> Check:
         return replace(base, outcome="fail", message=text)
     equal = tuple(diagnose(climb, setting, eps))
     message = _message(climb, first, setting, equal, _contradiction(climb, eps))
+    if problem is not None:
+        return replace(base, outcome="fail", message=f"{message}; on rung '{at}' {problem.problem}", diagnosis=equal)
     theorem = line(climb, setting, eps)
     if theorem is not None:
         base, message = replace(base, expectation=str(theorem)), f"{message}; {theorem}"

@@ -142,8 +142,10 @@ def _explain(console: Console, o: Outcome, blocked: list[Outcome]) -> None:
             rows[f"blocks {other.id}"] = other.message
         for name, text in rows.items():
             console.print(Padding(Text.assemble((f"{name}: ", "dim"), text), (0, 0, 0, 4), expand=False))
-        for line in found.script.splitlines():
-            console.print(Text("    | " + line), style="dim", no_wrap=True, overflow="ellipsis")
+        if found.script:
+            console.print()
+        for line in found.script.splitlines():  # to be copied: as it is, whatever the width
+            console.print(Text(line), style="dim", soft_wrap=True)
     console.print()
 
 

@@ -106,6 +106,46 @@ def test_single_precision_passes_undeclared(framework):
     assert set(judged.values()) == {("pass", "")} and len(judged) == 5, judged
 
 
+def test_what_changes_its_arguments_is_told():
+    torch = pytest.importorskip("torch")
+    from refscore.conformance import bridges
+
+    @bridges.torch.adapter
+    class Changes:
+        process = VP()
+
+        def corrupt(self, x0, t, noise):
+            alpha, sigma = (torch.as_tensor(f(t.numpy()))[:, None] for f in (VP().alpha, VP().sigma))
+            return x0.mul_(alpha).add_(sigma * noise)
+
+        def esm_loss(self, model, x, true_score):
+            loss = ((model(x) - true_score) ** 2).sum() / (2 * len(x))
+            true_score.zero_()
+            return loss
+
+    found = check(Changes).checks
+    said = {c.id: c.message for c in found if c.outcome == "error"}
+    assert "changes its argument x0 in place" in said["corrupt"] and "argument true_score in place" in said["esm_loss"]
+    assert "argument true_score in place" in said["esm_loss_grad"]
+
+
+def test_a_graph_that_is_cut_is_told():
+    pytest.importorskip("torch")
+    from refscore.conformance import bridges
+
+    @bridges.torch.adapter
+    class Cut:
+        def esm_loss(self, model, x, true_score):
+            return ((model(x) - true_score) ** 2).sum().detach() / (2 * len(x))
+
+        def ssm_loss(self, model, x, v):
+            return float(model(x).sum())
+
+    found = {c.id: c for c in check(Cut, only=("esm_loss", "esm_loss_grad", "ssm_loss_grad")).checks}
+    assert found["esm_loss"].outcome == "pass" and "take .item(), .detach()" in found["esm_loss_grad"].message
+    assert "float, no tensor" in found["ssm_loss_grad"].message
+
+
 def test_a_planted_bug_is_found(framework):
     Right, bridge = ours(framework)
 

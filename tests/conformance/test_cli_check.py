@@ -8,7 +8,9 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from refscore import cli
+from refscore.conformance import Reference, check, profiles
 from refscore.conformance.operations import OPERATIONS
+from refscore.processes import DDPM, VP, linear_betas
 
 ADAPTERS = """
 from refscore.conformance import Reference
@@ -221,3 +223,38 @@ def test_help_teaches(capsys):
     assert code == 0
     for expected in ("class Mine:", "predicts", "--expected-failures", "until =", "exit codes", "ddpm", "TARGET"):
         assert expected in out
+
+
+def test_no_report_is_written_on_what_is_read(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    mine, known = tmp_path / "mine.py", tmp_path / "known.ini"
+    mine.write_text("class Mine:\n    def jvp(self, model, x, v):\n        return model.jvp(x, v)\n")
+    known.write_text("[corrupt]\nreason = r\nrung = x\nuntil = 2031-01-31\n")
+    before = mine.read_text(), known.read_text()
+    for option, path in (("--junit", "mine.py"), ("--json", "./known.ini")):
+        refused(run(capsys, "mine.py:Mine", "--expected-failures", "known.ini", option, path), "a file of its own")
+    assert (mine.read_text(), known.read_text()) == before
+    assert run(capsys, "mine.py:Mine", "--only", "jvp", "--only", "score", "--expected-failures", "known.ini")[0] == 0
+
+
+def test_scripts_are_printed_whole(capsys, tmp_path, monkeypatch):
+    """As they are to be copied, however narrow the terminal is."""
+    monkeypatch.setenv("COLUMNS", "60")
+    path = tmp_path / "mine.py"
+    path.write_text("class Mine:\n    def jvp(self, model, x, v):\n        return 1.5 * model.jvp(x, v)\n")
+    code, shown, _ = run(capsys, f"{path}:Mine")
+    assert code == 1
+    script = shown[shown.index("# jvp on the rung") : shown.rindex("\n\n")]
+    namespace: dict = {}
+    exec(script, namespace)
+    assert "wanted" in capsys.readouterr().out and max(map(len, script.splitlines())) > 60
+
+
+def test_profiles_ask_for_what_the_process_has():
+    for process, lacks in ((VP(), "ddpm_step"), (DDPM(linear_betas(20)), "reverse_step")):
+        steps = "ode_drift,reverse_step,ddpm_step,ddim_step,posterior"
+        checks = check(Reference(process), only=profiles.select(f"process,{steps}")).checks
+        missing = profiles.missing("process,samplers", checks, process)
+        assert missing and not {"drift", "diffusion", "ddpm_step", "reverse_step", "ode_drift", "posterior"} & set(missing)
+        assert lacks in profiles.missing(f"samplers,{lacks}", checks, process)
+    assert "posterior" in profiles.missing("ddpm", (), VP()) and profiles.missing("process", (), None)

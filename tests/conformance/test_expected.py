@@ -51,7 +51,11 @@ def test_an_unexpected_pass_and_an_unknown_check_fail():
 
 def test_what_is_blocked_or_absent():
     assert outcomes(entry("ism_loss", rung="d = 3, one row"))["ism_loss"] == "xfail"
-    assert outcomes(entry("score", rung="d = 3"))["score"] == "unsupported"
+    found = {c.id: c for c in apply(CHECKS, [entry("score", rung="d = 3"), entry("esm_loss", rung="d = 3")], DAY)}
+    assert found["score"].outcome == "error" and "is not there" in found["score"].message
+    assert "esm_loss" not in found  # it was not selected
+    (misspelt,) = [c for c in apply(CHECKS, [entry(mistake="dsm_target_sing")], DAY) if c.id == "dsm_loss"]
+    assert misspelt.outcome == "fail" and misspelt.message.endswith("did you mean dsm_target_sign?")
 
 
 GOOD = """

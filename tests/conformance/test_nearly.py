@@ -116,4 +116,4 @@ def test_a_constant_that_is_added_is_named(operation, added):
     setattr(adapter, operation, lambda *arguments: getattr(Reference(VP()), operation)(*arguments) + added)
     (found,) = check(adapter, only=(operation,)).checks
     assert found.outcome == "fail" and [e.mistake for e in found.diagnosis] == ["added_constant"]
-    assert f"{added:.4g} more" in found.message
+    assert f"the right value {added:+.4g} on every rung" in found.message

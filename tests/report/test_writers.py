@@ -203,7 +203,7 @@ def test_the_terminal_explains_what_is_wrong_and_collapses_what_is_absent():
     words = " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
     for expected in ("dsm_loss fails: got 1, wanted [2]", "formula: <dsm_loss>", "source: [c]", "rungs: 2 of 6 fail, 'd = 1' first",
-                     "also: other to 13 digits", "blocks dsm_loss_grad: dsm_loss is wrong", "| import numpy", "| a11 = '<11>'",
+                     "also: other to 13 digits", "blocks dsm_loss_grad: dsm_loss is wrong", "import numpy", "a11 = '<11>'",
                      "unsupported, the adapter does not have it (9): absent_0, absent_1", "ism_loss xfail: expected until 2031"):
         assert expected in words, expected
     assert text.count("absent_3") == 1

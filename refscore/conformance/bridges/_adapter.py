@@ -8,7 +8,7 @@ loss gets its gradient, ``X_grad``, unless the class has one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ def _translated(function: Callable, inwards: Callable, outwards: Callable) -> Ca
     def operation(self, *arguments):
         if not any(isinstance(a, np.ndarray) for a in arguments):  # called by another operation of the class
             return function(self, *arguments)
-        return _out(function(self, *[_in(a, inwards) for a in arguments]), outwards)
+        return _called(partial(function, self), arguments, inwards, outwards)
 
     return operation
 
@@ -53,10 +53,22 @@ def _translated(function: Callable, inwards: Callable, outwards: Callable) -> Ca
 def _differentiated(loss: Callable, inwards: Callable, outwards: Callable, gradient: Callable) -> Callable:
     @wraps(loss)
     def operation(self, model, *arguments):
-        inside = [_in(a, inwards) for a in arguments]
-        return _out(gradient(lambda m, *given: loss(self, m, *given), model, inside), outwards)
+        def of(*inside):
+            return gradient(lambda m, *given: loss(self, m, *given), model, list(inside))
+
+        return _called(of, arguments, inwards, outwards)
 
     return operation
+
+
+def _called(function: Callable, arguments: tuple, inwards: Callable, outwards: Callable) -> Any:
+    """``function`` of the framework's arrays; what it changes in them in place is changed in NumPy's, where one looks for it."""
+    inside = [_in(a, inwards) for a in arguments]
+    result = _out(function(*inside), outwards)
+    for given, there in zip(arguments, inside, strict=True):
+        if isinstance(given, np.ndarray) and not np.array_equal(outwards(there), outwards(inwards(given)), equal_nan=True):
+            given[...] = outwards(there)
+    return result
 
 
 def _in(value: Any, inwards: Callable) -> Any:

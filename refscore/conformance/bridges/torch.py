@@ -99,6 +99,9 @@ def gradient(loss, of: nn.Module, arguments: list) -> list[torch.Tensor]:
     """The gradient of ``loss(of, *arguments)`` in the parameters of ``of``, by autograd; zeros where the loss does not depend."""
     parameters = list(of.parameters())
     value = loss(of, *arguments)
+    if not isinstance(value, torch.Tensor) or not value.requires_grad and any(p.requires_grad for p in parameters):
+        found = "a tensor without a graph" if isinstance(value, torch.Tensor) else f"{type(value).__name__}, no tensor"
+        raise TypeError(f"the loss returns {found}: take .item(), .detach(), .numpy() and no_grad() out of what makes it")
     value = value.mean() if value.ndim else value
     found = torch.autograd.grad(value, parameters, allow_unused=True)
     return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]

@@ -176,7 +176,8 @@ def other(rung: Rung) -> Rung:
 def large(rung: Rung, factor: float = 1.25) -> list[Rung]:
     """The same with points, noise, scores and directions `LARGE` times as large; the arrays of its model ``factor`` times.
 
-    So it is another model than that of other rungs, and one that is kept by its kind and dimension shows. None where the model is a network: it saturates, and of its derivatives nothing is left but rounding.
+    So it is another model than that of other rungs, and one that is kept by its kind and dimension shows. None where the model is a
+    network: it saturates, and of its derivatives nothing is left but rounding.
     """
     if getattr(rung.arguments.get("model"), "kind", "") in ("mlp", "energy_mlp"):
         return []

@@ -70,7 +70,7 @@ def reverse(s: Setting) -> list[Rung]:
     """Short and long steps at different times, from the last one, a tiny one, and one down to 0."""
     def at(t: float, to: float, name: str, m, x, z) -> Rung:
         t, to = float(s.time(t)), float(s.time(to))
-        return Rung(f"{name}, from {t:.4g} to {to:.4g}", {"model": m, "x": x, "t": t, "s": to, "noise": z})
+        return Rung(f"{name}, from {t:.5g} to {to:.5g}", {"model": m, "x": x, "t": t, "s": to, "noise": z})
 
     ends = ((0.5, 0.45), (0.5, 0.45), (0.5, 0.45), (0.51374, 0.30628), (0.90417, 0.83459), (0.13282, 0.06371), (0.05, 0.0))
     *rungs, last = [at(*end, *part) for part, end in zip(_parts(s, True, mixtures=True), ends, strict=True)]
