@@ -23,6 +23,7 @@ def test_python_examples_run(tmp_path, monkeypatch):
         assert error < 1e-10
         assert value == pytest.approx(number, abs=error + 5e-12)  # claimed to 12 digits
     assert len(scope["gradient"]) == 6
+    scope["test_my_score"]()
     assert scope["excess"] == pytest.approx(0.0086, abs=5e-5)
     flow, start = scope["flow"], scope["process"].marginal(scope["data"], 3.0)
     for method, tv in (("euler", 0.083), ("heun", 0.020), ("rk4", 0.0010)):
