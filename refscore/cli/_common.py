@@ -20,7 +20,7 @@ class Refusal(Exception):
 
 def report_options(parser: argparse.ArgumentParser) -> None:
     """Add --seed, --json, --junit and --html."""
-    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="fixes all random inputs; default: 0")
+    parser.add_argument("--seed", metavar="N", type=seed, default=0, help="of what is drawn at random; default: 0")
     for kind, text in KINDS.items():
         parser.add_argument(f"--{kind}", metavar="FILE", help=f"also write the report as {text}")
 

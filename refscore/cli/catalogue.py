@@ -117,14 +117,17 @@ def _signature(name: str) -> str:
 
 
 def _operation_text(o: Operation) -> str:
-    from refscore.conformance.conventions import OPEN
+    from refscore.conformance.candidate import VALUES
+    from refscore.conformance.conventions import open_values
     from refscore.conformance.ladders.setting import Setting
     from refscore.conformance.mistakes import CATALOGUE
     from refscore.processes import DDPM, VP, linear_betas
 
     process = DDPM(linear_betas(100)) if o.needs == "chain" else VP()
     needs = {"process": "a process", "sde": "a process in continuous time", "chain": "a process with indices, DDPM(betas)"}
-    keys = [f"{key}: {', '.join(map(str, OPEN[key]))}" for key in o.keys]
+    told = {key: [f"{v}{'' if v in VALUES[key] else ' (found, never declared)'}" for v in open_values(o.name, key)]
+            for key in o.keys}
+    keys = [f"{key}: {', '.join(values)}" for key, values in told.items()]
     lines = [_signature(o.name)]
     drawn = next((name for name in ("noise", "v") if f" {name})" in lines[0]), None)
     if drawn:
@@ -148,11 +151,15 @@ def _topics(wanted: str) -> list[str]:
     from refscore.conformance.profiles import PROFILES
 
     if wanted in ("model", "spec"):
-        return [f"model(spec), of an adapter: builds what spec says; spec.dim is d\n\n{spec.__doc__.strip()}"]
+        text = """\
+model(spec), of an adapter: builds what spec says, and is handed to the operations as it is. Raise NotImplementedError for a
+kind that cannot be built. Keep spec.dim where an operation needs it and has no x, as sample; without model(spec) refscore's own
+models are handed over, callable, with jvp, vjp, jacobian, of energies gradient and hessian, and with model.spec."""
+        return [f"{text}\n\n{spec.__doc__.strip()}"]
     if wanted == "conventions":
         lines = ["conventions, a dict of an adapter: what is left out is inferred from what it answers"]
         lines += [_entry(key, ", ".join(map(repr, values))) for key, values in VALUES.items()]
-        lines += [_entry("t_min, t_max", "where samples and likelihoods end and begin")]
+        lines += [_entry("t_min", "where samples end and likelihoods begin"), _entry("t_max", "where samples begin")]
         lines += [_entry("dtype", "'float64', 'float32' or 'float16'")]
         return ["\n".join([*lines, "", "refscore explain OPERATION says on which of them it depends."])]
     if wanted in PROFILES:

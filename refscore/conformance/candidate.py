@@ -9,6 +9,7 @@ cannot be stopped, only left behind.)
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 import os
 import threading
@@ -95,7 +96,10 @@ class Candidate:
                     choices = ", ".join(map(repr, VALUES[key]))
                     raise BrokenAdapter(f"conventions[{key!r}] is {value!r}: choose one of {choices}, or leave it out")
             elif key not in ("t_min", "t_max", "dtype"):
-                raise BrokenAdapter(f"conventions has the key {key!r}: known are {', '.join([*VALUES, 't_min', 't_max', 'dtype'])}")
+                known = [*VALUES, "t_min", "t_max", "dtype"]
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"did you mean {near[0]!r}? " if near else ""
+                raise BrokenAdapter(f"conventions has the key {key!r}: {hint}known are {', '.join(known)}")
         self.conventions = dict(declared)
 
     def has(self, operation: str) -> bool:

@@ -35,6 +35,11 @@ LOSSES_OF_DDPM = ("sigma2", "prediction")
 """L_simple, or the plain error of what the model predicts, whatever weight other losses have."""
 
 
+def open_values(operation: str, key: str) -> tuple:
+    """What a key may turn out to be in an operation."""
+    return LOSSES_OF_DDPM if key == "weight" and operation.startswith("ddpm_loss") else OPEN[key]
+
+
 def default(operation: str, key: str) -> Any:
     """The value of a key for which nothing is declared and nothing can be inferred."""
     return OWN_DEFAULT.get((operation, key), DEFAULTS[key])
@@ -44,14 +49,12 @@ def possible(operation: str, keys: tuple[str, ...], declared: dict[str, Any], gr
     """All settings of ``keys`` that agree with what is declared, the likeliest first: those with the fewest surprises."""
     choices = []
     for key in keys:
-        if key == "weight" and operation.startswith("ddpm_loss"):
-            values = list(LOSSES_OF_DDPM)
-        elif key in declared:
+        if key in declared and open_values(operation, key) == OPEN[key]:
             own = OWN_DEFAULT.get((operation, key))  # Algorithm 1 stays Algorithm 1, whatever a step of Langevin's means
             values = [declared[key]] if own in (None, declared[key]) else [declared[key], own]
         else:
             usual = default(operation, key)
-            values = [usual, *[v for v in OPEN[key] if v != usual]]
+            values = [usual, *[v for v in open_values(operation, key) if v != usual]]
         if gradient and key == "over_batch":
             values = ["mean" if v == "none" else v for v in values]
             values = list(dict.fromkeys(values))

@@ -32,7 +32,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 class Reference(Generating, Undirected):
-    """refscore as an adapter of itself.
+    """refscore as an adapter of itself; a subclass may have ``process`` and ``conventions`` in its body.
 
     Parameters
     ----------
@@ -42,8 +42,9 @@ class Reference(Generating, Undirected):
     """
 
     def __init__(self, process: Any = None, conventions: dict[str, Any] | None = None):
-        self.process = process
-        self.conventions = {**DEFAULTS, **(conventions or {})}
+        of_class = type(self)
+        self.process = getattr(of_class, "process", None) if process is None else process
+        self.conventions = {**DEFAULTS, **getattr(of_class, "conventions", {}), **(conventions or {})}
 
     # --- models ---
 

@@ -44,7 +44,8 @@ def show(report: Report, file: IO[str] | None = None, width: int | None = None) 
             some = f" (one row in {every})" if every > 1 else ""
             console.print(Text(f"{outcome.id}: {table.title}{some}", style="bold"))
             console.print(_numbers(replace(table, rows=table.rows[::every]), console.width))
-    console.print(_verdicts(report, console.width))
+    if any(o.outcome != "unsupported" for o in report.outcomes):
+        console.print(_verdicts(report, console.width))
     for line in absent(report):
         console.print(Text(line + "\n"), style="dim")
     for outcome in report.outcomes:

@@ -66,11 +66,11 @@ def test_one_run_for_all(monkeypatch):
     runs = []
     original = conformance.pytest_support.check
     monkeypatch.setattr(conformance.pytest_support, "check", lambda *a, **k: runs.append(k) or original(*a, **k))
-    found = cases(Few(), 7)
+    found = cases(Few(), 7, None, None)
     assert not runs
     for case in found:
         _ = case.verdict
-    assert runs == [{"seed": 7}]
+    assert runs == [{"seed": 7, "only": tuple(OPERATIONS)}]
 
 
 def test_a_legitimate_convention_warns():
@@ -116,3 +116,24 @@ def test_in_a_suite_of_its_own(tmp_path):
 def test_pytest_is_loaded_when_it_is_asked_for():
     code = "import sys, refscore.conformance; print('pytest' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout.strip() == "False"
+
+
+def test_some_alone_and_failures_that_are_expected(tmp_path):
+    known = tmp_path / "known.ini"
+    known.write_text("[divergence]\nreason = later\nrung = d = 1, *\nuntil = 2131-01-31\n")
+    found = {c.id: c for c in checks(Few, only=["derivatives", "alpha"], expected_failures=known)}
+    assert set(found) == {"jvp", "divergence", "hutchinson", "alpha"}
+    found["jvp"]()
+    with pytest.raises(unittest.SkipTest, match="is xfail: expected until 2131-01-31, later"):
+        found["divergence"]()
+    known.write_text(known.read_text().replace("d = 1, *", "d = 3*"))
+    with pytest.raises(AssertionError, match="expected was another failure"):
+        {c.id: c for c in checks(Few, only="divergence", expected_failures=known)}["divergence"]()
+    known.write_text(known.read_text().replace("[divergence]", "[drift]"))
+    with pytest.raises(AssertionError, match="is not there"):
+        {c.id: c for c in checks(Few, expected_failures=known)}["drift"]()
+    known.write_text(known.read_text().replace("[drift]", "[drfit]"))
+    with pytest.raises(conformance.expected.BadEntries, match="drfit: no such check"):
+        parametrize(Few, expected_failures=known)
+    with pytest.raises(LookupError, match="no profile and no operation"):
+        parametrize(Few, only=["losess"])

@@ -122,7 +122,7 @@ def implicit(s: Setting) -> list[Rung]:
 
     n = int(s.end)
     mid, low = s.time(0.5), s.time(0.3)
-    etas = (0.0, 0.0, 1.0, 0.5, 0.2, 1.0, 0.75)
+    etas = (0.0, 0.0, 1.0, 1.0, 0.2, 1.0, 0.75)
     jumps = ((mid, max(0, mid - 1)), (mid, max(0, mid - 1)), (mid, max(0, mid - 1)), (mid, min(low, mid - 1)),
              (s.time(0.8), min(s.time(0.35), s.time(0.8) - 1)), (s.time(0.9), s.time(0.9) - 1), (n, n - 1))
     rungs = [at(*jump, eta, *part) for part, jump, eta in zip(_parts(s, True, mixtures=True), jumps, etas, strict=True)]
