@@ -42,17 +42,18 @@ _NEARLY = 4
 
 @dataclass(frozen=True)
 class Equals:
-    """The answers equal ``mistake`` to ``digits`` digits; ``text`` is what is wrong about it."""
+    """The answers equal ``mistake`` to ``digits`` digits; ``text`` is what is wrong about it, ``under`` other conventions."""
 
     mistake: str
     digits: int
     text: str
     legitimate: bool = False
     shared: str = ""
+    under: str = ""
 
 
 def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
-    """Everything known that all answers equal: mistakes before conventions of others, the closest first."""
+    """Everything known that all answers equal: mistakes before conventions of others, in the same conventions first, the closest."""
     near = [(m, settings) for m in _candidates(climb.operation.name) if (settings := list(_plausible(climb, m, setting, eps)))]
     found = [e for e in (_equals(climb, m, settings, setting, eps) for m, settings in near) if e]
     if not found:
@@ -63,7 +64,7 @@ def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
         found = [Equals(*said) for said in unknown(climb, setting)]
     best = max((e.digits for e in found), default=0)
     found = [e for e in found if e.digits >= best - _NEARLY]  # where tolerances are wide, something else is near
-    return sorted(found, key=lambda e: (e.legitimate, -e.digits))
+    return sorted(found, key=lambda e: (e.legitimate, e.under != "", -e.digits))
 
 
 def _candidates(operation: str) -> list[Mistake]:
@@ -84,7 +85,7 @@ def _equals(climb: Climb, m: Mistake, settings: list[dict[str, Any]], found: dic
         if digits is not None and digits > max(_digits_right(climb, r, eps, loose) for r in (s, found)):
             other = ", ".join(f"{k}={v!r}" for k, v in s.items() if v != found.get(k))
             under = f" under {other}" if other else ""
-            return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared)
+            return Equals(m.name, digits, f"{m.wrong}, where {m.right} belongs{under}", m.legitimate, m.shared, other)
     return None
 
 

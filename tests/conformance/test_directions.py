@@ -39,6 +39,7 @@ LAWS = {
     "0.333": lambda rng, n, d: probes("sphere", n, d, rng) / np.sqrt(d),
     "v_0 v_1 > 0": lambda rng, n, d: probes("rademacher", n, d, rng)[:, [0, 0, 1, 2, 3][:d]],
     "E vv' = I": lambda rng, n, d: 1.03 * rng.standard_normal((n, d)),
+    "v_0 v_1 > 0: got ": lambda rng, n, d: np.broadcast_to(probes("rademacher", 1, d, rng), (n, d)),
     "v_j^2 is 4.00": lambda rng, n, d: 2 * probes("rademacher", n, d, rng) * (1 + 1e-5 * rng.random((n, 1))),
 }
 

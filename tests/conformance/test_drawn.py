@@ -127,6 +127,14 @@ def test_noise_of_a_wrong_law_fails(operation, law):
 def test_directions_of_a_wrong_law_fail(law):
     found = the(sown("ssm_loss", draw=WRONG_LAWS[law]), "ssm_loss")
     assert found.outcome == "fail" and "directions" in found.message, found.message
+    assert law in found.message or not law.startswith("all rows")
+
+
+@pytest.mark.parametrize("operation", ["ssm_loss", "ssm_vr_loss", pytest.param("ssm_vr_loss_grad", marks=pytest.mark.slow)])
+def test_uniform_directions_are_told_whatever_the_scale_seems_to_be(operation):
+    """1/3 for 1 looks like a mean over dimensions that is a little off."""
+    found = the(sown(operation, draw=lambda rng, n, d: rng.uniform(-1, 1, (n, d))), operation)
+    assert found.outcome == "fail" and "v_j^2 is 0.33" in found.message and "as of U(-1, 1)" in found.message, found.message
 
 
 def test_the_seed_must_be_the_only_chance():

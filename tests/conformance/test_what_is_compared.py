@@ -42,9 +42,17 @@ def test_a_loss_of_ddpm_is_compared_as_noise_prediction():
     p = chain(20)
     found = verdict("ddpm_loss", noise_prediction(lambda i: p.alpha(i) ** 1.1, p.sigma), p)
     assert found.outcome == "fail" and not found.diagnosis
-    assert "compared under half=True, over_dims='sum', over_batch='mean', predicts='eps': wrong under every" in found.message
+    assert "compared under half=True, over_dims='sum', over_batch='mean', weight='sigma2', predicts='eps': " in found.message
+    assert "wrong under every" in found.message
     sign = verdict("ddpm_loss", noise_prediction(p.alpha, p.sigma, -1.0), p)
     assert sign.diagnosis[0].mistake == "ddpm_loss_target_sign" and "under half=False, over_dims='mean'" in sign.message
+
+
+def test_a_mistake_is_named_under_the_conventions_that_are_compared():
+    """Others name it too: noise twice as wide where the step is halved."""
+    found = verdict("langevin_step", lambda model, x, step, noise: x + step / 2 * model(x) + np.sqrt(2 * step) * noise, None)
+    assert found.diagnosis[0].mistake == "langevin_drift_halved" and "under" not in found.message, found.message
+    assert any(e.under for e in found.diagnosis)
 
 
 @pytest.mark.parametrize("declared", ["score", "x0"])
