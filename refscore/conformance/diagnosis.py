@@ -53,7 +53,7 @@ class Equals:
 
 
 def diagnose(climb: Climb, setting: dict[str, Any], eps: float) -> list[Equals]:
-    """Everything known that all answers equal: mistakes before conventions of others, in the same conventions first, the closest."""
+    """Everything known that all answers equal: mistakes before conventions of others, those under the same first."""
     near = [(m, settings) for m in _candidates(climb.operation.name) if (settings := list(_plausible(climb, m, setting, eps)))]
     found = [e for e in (_equals(climb, m, settings, setting, eps) for m, settings in near) if e]
     if not found:

@@ -58,7 +58,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
     try:
         rungs = rungs_of(operation, candidate)
         x = points(SEVERAL, rungs[-1].arguments["model"].dim)
-        first, again, *others = (ask(rungs[-1].arguments["model"], x, s) for s in (own, own, far_from(own), *range(own + 1, own + 9)))
+        seeds = (own, own, far_from(own), *range(own + 1, own + 9))
+        first, again, *others = (ask(rungs[-1].arguments["model"], x, s) for s in seeds)
         eps = candidate.declared_eps or (SINGLE if first.dtype.itemsize < 8 else DOUBLE)
         if np.abs(first - again).max() > K * SINGLE * np.abs(first).max():
             text = "the seed is ignored: the same seed gives another result, and nothing can be computed; make directions of it"
@@ -92,7 +93,7 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> Check:
         return Check(operation.name, operation.name, "pass", message=text, rungs=len(rungs) + 1, **named)
     text = f"the directions do not have E vv' = I: {alarms[0]}; {moments(M.mean(axis=0))}"
     return Check(operation.name, operation.name, "fail", message=text, first_failing_rung="the law of the directions",
-                 reproducer=reproducer_random.directions(alarms[0], law), **named)
+                 reproducer=reproducer_random.directions(f"hutchinson, directions of law {law}", alarms[0]), **named)
 
 
 def read_off(ask, x: np.ndarray) -> np.ndarray:

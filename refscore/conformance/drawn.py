@@ -55,7 +55,8 @@ def judged(operation: Operation, candidate: Candidate, seed: int, wrong: Any = f
     alarms = sorted((t for t in tests if t.alarm), key=lambda t: -t.found / t.limit)
     if alarms:
         text = f"right as a function of {read.what}, whose law is wrong: {alarms[0]}; {read.spread()}"
-        return replace(found, outcome="fail", first_failing_rung=f"the law of {read.what}", message=text)
+        return replace(found, outcome="fail", first_failing_rung=f"the law of {read.what}", message=text,
+                       reproducer=read.script(f"{operation.name}, {read.what}", alarms[0]))
     nearest = min(tests, key=lambda t: t.p)
     return replace(found, message=f"{read.what} read off and tested: {len(tests)} tests, the nearest to an alarm: {nearest}")
 

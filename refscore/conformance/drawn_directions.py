@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from refscore.conformance import conventions, directions
+from refscore.conformance import conventions, directions, reproducer_random
 from refscore.conformance.black_box import ROWS, Box, Unreadable
 from refscore.conformance.chance import Finding
 from refscore.conformance.judge import SINGLE
@@ -49,6 +49,7 @@ class Directions:
 
     box: Box
     what = "its directions"
+    script = staticmethod(reproducer_random.directions)
 
     def __post_init__(self):
         d = COLUMNS

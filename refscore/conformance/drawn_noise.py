@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from refscore.conformance import chance
+from refscore.conformance import chance, reproducer_random
 from refscore.conformance.black_box import ROWS, Box, Unreadable
 from refscore.conformance.chance import Finding, batches, count, share, variance
 from refscore.conformance.judge import SINGLE
@@ -60,6 +60,7 @@ class Noise:
     box: Box
     plain: dict[int, tuple[float, float]] = field(default_factory=dict)
     what = "its noise"
+    script = staticmethod(partial(reproducer_random.statistic, law="of independent N(0, 1)"))
 
     def levels(self, arguments: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
         """alpha and sigma, one number a row."""

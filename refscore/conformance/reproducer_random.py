@@ -124,10 +124,14 @@ def estimate(operation: Any, rung: Rung, row: int, M: np.ndarray | None, got: fl
     return _whole(f"hutchinson on the rung '{rung.name}'", [*inputs(a, "", False), *lines], got, allowed)
 
 
-def directions(found: Finding, law: str) -> str:
-    """A statistic of the directions, of which E vv' = I is wanted."""
-    lines = [f"wanted = {found.wanted!r}  # E vv' = I, and v_j v_k as often positive as negative"]
-    return _whole(f"hutchinson, directions of law {law}: {found.name}, n = {found.n}", lines, found.got, found.limit)
+def statistic(what: str, found: Finding, law: str) -> str:
+    """A statistic of what was read off, beside that of the law that is wanted."""
+    return _whole(f"{what}: {found.name}, n = {found.n}", [f"wanted = {float(found.wanted)!r}  # {law}"], found.got, found.limit)
+
+
+def directions(what: str, found: Finding) -> str:
+    """A statistic of directions, of which E vv' = I is wanted."""
+    return statistic(what, found, "E vv' = I, and v_j v_k as often positive as negative")
 
 
 _CD = ["sigmoid = lambda a: np.exp(-np.logaddexp(0, -a))"]

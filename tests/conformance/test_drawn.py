@@ -120,6 +120,7 @@ PLAIN = ("uniform", "from 0 to 1", "signs", "clipped", "shifted", "all columns h
 def test_noise_of_a_wrong_law_fails(operation, law):
     found = the(sown(operation, process_of(operation), draw=WRONG_LAWS[law]), operation)
     assert found.outcome == "fail" and found.first_failing_rung == "the law of its noise", found.message
+    exec(found.reproducer, {})
     assert law in found.message or not law.startswith("all"), found.message
 
 
@@ -128,6 +129,7 @@ def test_directions_of_a_wrong_law_fail(law):
     found = the(sown("ssm_loss", draw=WRONG_LAWS[law]), "ssm_loss")
     assert found.outcome == "fail" and "directions" in found.message, found.message
     assert law in found.message or not law.startswith("all rows")
+    exec(found.reproducer, {})
 
 
 @pytest.mark.parametrize("operation", ["ssm_loss", "ssm_vr_loss", pytest.param("ssm_vr_loss_grad", marks=pytest.mark.slow)])
