@@ -87,7 +87,7 @@ def script(climb: Climb, i: int, setting: dict[str, Any]) -> str:
         body.append(f"wanted = {('mean', 'variance')[part]}")
     digits, flat = 10, int(np.ravel_multi_index(at, shape)) if shape else 0
     if operation.category == "gradient":
-        body, digits, flat = _by_differences(body, arguments["model"], part, at), 8, 0
+        body, digits, flat = _by_differences(body, arguments["model"], part, at), 6, 0
     spec = arguments.get("model", arguments.get("spec"))
     if spec is not None and spec.kind == "energy_mlp":
         digits = 6

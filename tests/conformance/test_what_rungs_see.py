@@ -90,7 +90,12 @@ def one_ladder_of_a_length(self, model, x0, sigmas, index, noise):
     return Reference(conventions=self.conventions).ncsn_loss(model, x0, sigmas, index, noise)
 
 
+def single_beyond_a_hundred(self, x0, t, noise):
+    return Reference(self.process).corrupt(np.where(np.abs(x0) > 100, x0.astype(np.float32), x0), t, noise)
+
+
 CASES = {
+    "corrupt, single precision beyond a hundred": (VP(), single_beyond_a_hundred),
     "dsm_loss, sigma at least 0.05": (None, _borrowed("dsm_loss", lambda m, x, sigma, z: (m, x, max(sigma, 0.05), z))),
     "dsm_loss, sigma at most 10": (None, _borrowed("dsm_loss", lambda m, x, sigma, z: (m, x, min(sigma, 10.0), z))),
     "ncsn_loss, sigmas at least 0.05": (None, _borrowed("ncsn_loss", lambda m, x, s, i, z: (m, x, np.maximum(s, 0.05), i, z))),
