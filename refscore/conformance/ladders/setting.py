@@ -26,7 +26,7 @@ MANY = 1031
 """Rows of a large batch, more than a chunk of 1024 and a multiple of no chunk, and how many different ones there are."""
 
 LARGE = 1987.3
-"""Numbers so much larger than the others show what is clipped, or softened, at a thousand; single precision has not their digits."""
+"""Numbers so much larger than the others show what is clipped, or softened, at a thousand, and what is single there."""
 
 
 @dataclass(frozen=True)
