@@ -22,7 +22,7 @@ def scale(s: Setting) -> list[Rung]:
         n = int(s.end)
         ends = np.unique(np.clip([1, 2, 3, 4, n - 3, n - 2, n - 1, n], 1, n))
         return [*rungs, Rung("index 1 and 2", {"t": np.array([1, min(2, n)])}), Rung("the first and the last indices", {"t": ends}),
-                Rung("the last index", {"t": s.time(np.ones(1))})]
+                Rung("every index", {"t": np.arange(1, n + 1)}), Rung("the last index", {"t": s.time(np.ones(1))})]
     return [*rungs, Rung("late times", {"t": s.time(np.array([0.97, 0.99, 0.999]))}),
             Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])})]
 
