@@ -175,7 +175,7 @@ class Candidate:
             fix = f"define it as {operation}(self, {', '.join(given)})"
             return Answer(None, f"it takes {inspect.signature(method)}: {fix}", "raised")
         before = {name: v.copy() for name, v in given.items() if isinstance(v, np.ndarray)}
-        answer = self._limited(lambda: _arrays(method(*given.values()), wanted), "it")
+        answer = self._limited(lambda: _arrays(method(*given.values()), wanted, operation == "posterior"), "it")
         if isinstance(answer, Answer):
             return answer
         for name, array in before.items():
@@ -280,7 +280,8 @@ def _nested(result: Any, ndim: int) -> bool:
         return False
 
 
-def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
+def _arrays(result: Any, wanted: list[np.ndarray], shared: bool = False) -> Answer:
+    """What came back as arrays; where it may be ``shared`` a single number stands for as many as there are rows."""
     if result is None:
         return Answer(None, "it returns None: return the value, or set the operation to None to leave it out", "type")
     parts = list(result) if isinstance(result, (list, tuple)) else [result]
@@ -301,6 +302,8 @@ def _arrays(result: Any, wanted: list[np.ndarray]) -> Answer:
             return Answer(None, f"it returns {type(part).__name__} of dtype {array.dtype}: return real numbers", "type")
         if w.ndim == 0 and array.size == 1:
             array = array.reshape(())
+        if shared and w.ndim == 1 and array.size == 1:
+            array = np.broadcast_to(array.reshape(()), w.shape)
         if array.shape != w.shape:
             wrong = wrong or f"it returns shape {array.shape}: wanted is {w.shape}"
         elif not np.isfinite(array).all():

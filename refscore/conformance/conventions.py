@@ -62,6 +62,7 @@ def possible(operation: str, keys: tuple[str, ...], declared: dict[str, Any], gr
     settings = product(*[list(enumerate(values)) for values in choices])
     for setting in sorted(settings, key=lambda s: sum(place > 0 for place, _ in s)):
         found = {key: value for key, (_, value) in zip(keys, setting, strict=True)}
-        if found.get("weight") == "prediction" and found.get("predicts", declared.get("predicts")) not in ("x0", "v"):
+        plain = ("score", "x0", "v") if open_values(operation, "weight") == LOSSES_OF_DDPM else ("x0", "v")
+        if found.get("weight") == "prediction" and found.get("predicts", declared.get("predicts")) not in plain:
             continue  # of score and eps the plain error is 'one' and 'sigma2'
         yield found

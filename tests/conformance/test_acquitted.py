@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from refscore.conformance import check
+from refscore.conformance import Reference, check
 from refscore.processes import DDPM, VP, SubVP, cosine_betas
 
 
@@ -68,7 +68,7 @@ def test_a_weight_that_cannot_be_declared_is_named_so():
     assert kind == "convention" and "none that can be declared" in message and "other operations" not in message
 
 
-@pytest.mark.parametrize("predicts", ["x0", "v"])
+@pytest.mark.parametrize("predicts", ["score", "x0", "v"])
 @pytest.mark.parametrize("declared", [{}, {"weight": "sigma2"}])
 def test_the_plain_error_of_what_a_network_predicts_is_a_loss_of_ddpm(predicts, declared):
     """As it is trained where x0 or v is predicted; L_simple by the chain rule is another weight."""
@@ -79,7 +79,7 @@ def test_the_plain_error_of_what_a_network_predicts_is_a_loss_of_ddpm(predicts, 
 
         def ddpm_loss(self, model, x0, index, noise):
             alpha, sigma = (level(index)[:, None] for level in (process.alpha, process.sigma))
-            target = {"x0": x0, "v": alpha * noise - sigma * x0}[predicts]
+            target = {"score": -noise / sigma, "x0": x0, "v": alpha * noise - sigma * x0}[predicts]
             return np.mean((model(alpha * x0 + sigma * noise, index) - target) ** 2)
 
     Plain.process = process
@@ -88,3 +88,19 @@ def test_the_plain_error_of_what_a_network_predicts_is_a_loss_of_ddpm(predicts, 
     loss = Plain.ddpm_loss
     Plain.ddpm_loss = lambda self, *arguments: 1.01 * loss(self, *arguments)
     assert outcome(Plain, "ddpm_loss")[0] == "fail"
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1)])
+def test_one_index_has_one_variance(shape):
+    """Of all rows: a number is as good as (n,)."""
+    process = DDPM(cosine_betas(40))
+
+    class One:
+        def posterior(self, x0, xt, index):
+            mean, variance = Reference(process).posterior(x0, xt, index)
+            return mean, (1 + wrong) * variance[0].reshape(shape)
+
+    One.process, wrong = process, 0.0
+    assert outcome(One, "posterior")[0] == "pass"
+    wrong = 1e-6
+    assert outcome(One, "posterior")[0] == "fail"
