@@ -7,12 +7,13 @@ dc = mean(E[z|x_0] - E[z|x_k]) are right to rounding.
 **Many copies of one row** in a batch make dW, db, dc means of independent terms in [-1, 1] whose expectations are known exactly,
 from the law of k sweeps over all states (`refscore.energy.expected_cd_gradient`). By Hoeffding's inequality a mean of n of them
 is off by r with probability at most 2 exp(-n r^2/2), so that r = sqrt(2 log(2 m/a)/n) holds for all m entries at once but for
-a probability a. With n = 100000 what is off by more than 0.05 is seen. The machine has two modes between which it goes slowly, so
+a probability a. With n = 100352, of slow code fewer, what is off by more than 0.05 is seen. The machine has two modes between which it goes slowly, so
 that one sweep more or less is 0.11 and more up to k = 3. All states in turn, for the rows of a batch, show what mixes them up.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,11 @@ from refscore.conformance.tolerance import K
 from refscore.conformance.undirected import states
 from refscore.energy import RBM, expected_cd_gradient
 
-COPIES = 100_000
+ALL = 512
+"""States of the visible units of the machine that copies are made for."""
+FEWEST, MOST = 4 * ALL, 196 * ALL
+SECONDS = 10.0
+"""What the tests with copies may take in all: of code that goes row by row there are fewer."""
 ALARM = 1e-8
 """Probability that a right implementation is called wrong by one of the tests with copies."""
 COARSEST = 2.0**-19
@@ -66,8 +71,18 @@ def trials(call, seed: int, eps: float) -> Iterator[Trial]:
     """All tests of ``call(arguments) -> Answer``, from one row to many copies."""
     yield _seeds(call, seed)
     yield from (_rows(call, seed, eps, *case) for case in _ROWS)
-    yield from (_copies(call, seed, k) for k in _COPIES)
-    yield _unlike(call, seed)
+    n = _affordable(call, seed)
+    yield from (_copies(call, seed, k, n) for k in _COPIES)
+    yield _unlike(call, seed, n)
+
+
+def _affordable(call, seed: int) -> int:
+    """How many copies there is time for, a multiple of `ALL`."""
+    a = {"x": np.ones((FEWEST, len(slow_machine()["b"]))), **slow_machine()}
+    start = time.perf_counter()
+    call({**a, "k": 1, "seed": seed})
+    sweeps = SECONDS / (time.perf_counter() - start) * FEWEST
+    return int(np.clip(sweeps / (sum(_COPIES) + 1), FEWEST, MOST)) // ALL * ALL
 
 
 def _seeds(call, seed: int) -> Trial:
@@ -121,36 +136,36 @@ def _ends(found: list[np.ndarray], x: np.ndarray, W: np.ndarray, b: np.ndarray, 
     return X[near[int(np.argmin(far))]]
 
 
-def _copies(call, seed: int, k: int) -> Trial:
+def _copies(call, seed: int, k: int, n: int) -> Trial:
     """All rows are the mode that is left slowly."""
-    return _many(call, seed, f"{COPIES} copies of one row, k = {k}", np.ones((1, len(slow_machine()["b"]))), k)
+    return _many(call, seed, f"copies of one row, k = {k}", np.ones((1, len(slow_machine()["b"]))), k, n)
 
 
-def _unlike(call, seed: int) -> Trial:
+def _unlike(call, seed: int, n: int) -> Trial:
     """What mixes up the rows of a batch."""
-    return _many(call, seed + 100, f"{COPIES} rows, all states in turn, k = 1", states(len(slow_machine()["b"])), 1)
+    return _many(call, seed + 100, "rows in all states in turn, k = 1", states(len(slow_machine()["b"])), 1, n)
 
 
-def _many(call, seed: int, name: str, rows: np.ndarray, k: int) -> Trial:
-    """Means over many copies of some rows against their exact expectation."""
+def _many(call, seed: int, name: str, rows: np.ndarray, k: int, n: int) -> Trial:
+    """Means over n copies of some rows against their exact expectation."""
     a = slow_machine()
-    a = {"x": np.resize(rows, (COPIES, rows.shape[1])), **a}
+    a = {"x": np.resize(rows, (n, rows.shape[1])), **a}
     answer = call({**a, "k": k, "seed": seed + 1000 * k})
     if answer.values is None:
         return Trial.stopped(name, {**a, "x": rows}, k, answer.problem, answer.kind)
     found = np.concatenate([np.ravel(value) for value in answer.values]).astype(np.float64)
     exact = np.concatenate([np.ravel(e) for e in expected_cd_gradient(RBM(a["W"], a["b"], a["c"]), rows, k)])
-    radius = float(np.sqrt(2 * np.log(2 * found.size * (len(_COPIES) + 1) / ALARM) / COPIES))
+    radius = float(np.sqrt(2 * np.log(2 * found.size * (len(_COPIES) + 1) / ALARM) / n))
     off = float(np.abs(found - exact).max())
     if off <= radius:
         return Trial(name, error=off, allowed=radius, values=found)
     at = int(np.argmax(np.abs(found - exact)))
-    shown = reproducer_random.sweeps(name, {**a, "x": rows}, k, at, found[at], radius, COPIES)
+    shown = reproducer_random.sweeps(name, {**a, "x": rows}, k, at, found[at], radius, n)
     db = answer.values[1]
     if (np.abs(db - np.rint(db)) < 1e-6).all() and np.abs(db).max() < 1.5:
         return Trial(name, "all rows end in the same state: they share their draws; draw for every row", "shared", off, radius,
                      script=shown)
-    return Trial(name, f"means over {COPIES} copies: got {found[at]:.4f}, expected exactly {exact[at]:.6f}, allowed +-{radius:.3f} "
+    return Trial(name, f"means over {n} copies: got {found[at]:.4f}, expected exactly {exact[at]:.6f}, allowed +-{radius:.3f} "
                        f"(false alarm {ALARM:g}; sees what is off by {2 * radius:.2f})", "fail", off, radius, found, shown)
 
 

@@ -52,6 +52,33 @@ def test_the_reference_passes_with_any_seed(seed):
 MISTAKES = [m for m in CATALOGUE.values() if m.operation in OPERATIONS]
 
 
+@pytest.mark.parametrize("more, outcome", [(0, "pass"), pytest.param(1, "fail", marks=pytest.mark.slow)])
+def test_code_that_goes_row_by_row_gets_fewer_copies(more, outcome):
+    """As plain as it can be, and a hundred times slower than by batches."""
+    def draw(rng, p):
+        return (rng.random(len(p)) < p).astype(float)
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    class Loop:
+        def rbm_cd_gradient(self, x, W, b, c, k, seed):
+            rng, parts = np.random.default_rng(seed), []
+            for start in x:
+                end = start
+                for _ in range(k + more):
+                    end = draw(rng, sigmoid(b + W @ draw(rng, sigmoid(c + end @ W))))
+                first, last = sigmoid(c + start @ W), sigmoid(c + end @ W)
+                parts.append(np.concatenate([(np.outer(start, first) - np.outer(end, last)).ravel(), start - end, first - last]))
+            mean = np.mean(parts, axis=0)
+            return mean[: W.size].reshape(W.shape), mean[W.size : W.size + len(b)], mean[W.size + len(b) :]
+
+    found = check(Loop(), only=("rbm_cd_gradient",)).checks[0]
+    assert found.outcome == outcome, found.message
+    assert outcome == "pass" or "cd_one_sweep_more" in [e.mistake for e in found.diagnosis]
+
+
+
 @pytest.mark.parametrize("name, seed", [
     pytest.param(m.name, seed, marks=() if not seed and (m.operation != "rbm_cd_gradient" or k % 5 == 0) else pytest.mark.slow)
     for k, m in enumerate(MISTAKES) for seed in (0, 1)])
