@@ -7,8 +7,9 @@ dc = mean(E[z|x_0] - E[z|x_k]) are right to rounding.
 **Many copies of one row** in a batch make dW, db, dc means of independent terms in [-1, 1] whose expectations are known exactly,
 from the law of k sweeps over all states (`refscore.energy.expected_cd_gradient`). By Hoeffding's inequality a mean of n of them
 is off by r with probability at most 2 exp(-n r^2/2), so that r = sqrt(2 log(2 m/a)/n) holds for all m entries at once but for
-a probability a. With n = 100352, of slow code fewer, what is off by more than 0.05 is seen. The machine has two modes between which it goes slowly, so
-that one sweep more or less is 0.11 and more up to k = 3. All states in turn, for the rows of a batch, show what mixes them up.
+a probability a. With n = 100352, of slow code fewer, what is off by more than 0.05 is seen. The machine has two modes between which
+it goes slowly, so that one sweep more or less is 0.11 and more up to k = 3. All states in turn, for the rows of a batch, show what
+mixes them up.
 """
 
 from __future__ import annotations

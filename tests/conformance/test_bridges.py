@@ -129,6 +129,31 @@ def test_what_changes_its_arguments_is_told():
     assert "argument true_score in place" in said["esm_loss_grad"]
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_losses_of_energies_by_autograd(dtype):
+    """1 - tanh^2 of a saturated unit is 0 in PyTorch, and 1e-17 in truth: no rung asks for it."""
+    torch = pytest.importorskip("torch")
+    from refscore.conformance import bridges
+
+    def score(model, x, *t):
+        x = x.detach().requires_grad_(True)
+        return -torch.autograd.grad(model(x, *t).sum(), x, create_graph=True)[0]
+
+    @bridges.torch.adapter(dtype=getattr(torch, dtype))
+    class Energies:
+        conventions = {"predicts": "energy", "weight": "sigma2"}
+
+        def dsm_loss(self, model, x0, sigma, noise):
+            return ((sigma * score(model, x0 + sigma * noise) + noise) ** 2).sum(1).mean() / 2
+
+        def ncsn_loss(self, model, x0, sigmas, index, noise):
+            level = sigmas[index][:, None]
+            return ((level * score(model, x0 + level * noise, level[:, 0]) + noise) ** 2).sum(1).mean() / 2
+
+    found = check(Energies, only=("dsm_loss", "dsm_loss_grad", "ncsn_loss", "ncsn_loss_grad")).checks
+    assert [c.outcome for c in found] == ["pass"] * 4, [c.message for c in found]
+
+
 def test_a_graph_that_is_cut_is_told():
     pytest.importorskip("torch")
     from refscore.conformance import bridges
