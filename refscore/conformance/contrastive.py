@@ -223,5 +223,6 @@ def _alike(found: list[Trial], seed: int) -> list[str]:
 def _like(a: Trial, b: Trial) -> bool:
     """Whether both came out alike: with the same means, or the same problem, of about the same size."""
     if a.values is None or b.values is None:
-        return a.kind == b.kind and (a.kind != "fail" or max(a.error, b.error) <= SIMILAR * min(a.error, b.error))
+        same = a.problem[:2] == b.problem[:2] and max(a.error, b.error) <= SIMILAR * min(a.error, b.error)  # dW, db or dc
+        return a.kind == b.kind and (a.kind != "fail" or same)
     return bool(np.abs(a.values - b.values).max() <= 2 * a.allowed * max(1.0, np.abs(a.values).max()))

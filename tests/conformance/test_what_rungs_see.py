@@ -80,6 +80,15 @@ def five_levels_at_most(self, model, x, sigmas, eps, n_steps, noise):
     return Reference(conventions=self.conventions).annealed_langevin(model, x, sigmas, eps, n_steps, noise)
 
 
+def four_levels_told(self, model, x, sigmas, eps, n_steps, noise):
+    """From the fifth level on the model is told the fourth."""
+    def told(x, level):
+        return model(x, np.maximum(level, sigmas[min(3, len(sigmas) - 1)]))
+
+    told.spec = model.spec
+    return Reference(conventions=self.conventions).annealed_langevin(told, x, sigmas, eps, n_steps, noise)
+
+
 def five_steps_at_most(self, model, x, sigmas, eps, n_steps, noise):
     return Reference(conventions=self.conventions).annealed_langevin(model, x, sigmas, eps, min(n_steps, 5), noise[:, :5])
 
@@ -116,6 +125,9 @@ CASES = {
         VP(), _borrowed("reverse_step", lambda m, x, t, s, z: (m, x, t, min(s, t - 1e-4), z))),
     "annealed_langevin, eps is 0.02": (
         OU(0.8, 1.3), _borrowed("annealed_langevin", lambda m, x, sigmas, eps, k, z: (m, x, sigmas, 0.02, k, z))),
+    "annealed_langevin, four levels told": (OU(0.8, 1.3), four_levels_told),
+    "alpha, the last thousandth of the time": (VP(), _borrowed("alpha", lambda t: (np.minimum(t, 0.999),))),
+    "diffusion, the first thousandth of the time": (VP(), _borrowed("diffusion", lambda t: (np.maximum(t, 1e-3),))),
     "annealed_langevin, five levels at most": (OU(0.8, 1.3), five_levels_at_most),
     "annealed_langevin, five steps at most": (OU(0.8, 1.3), five_steps_at_most),
     "mrf_conditional, images of one column": (None, without_vertical_bonds),

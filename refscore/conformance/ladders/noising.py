@@ -11,6 +11,7 @@ from refscore.conformance.ladders.setting import FEW, Rung, Setting, asked_again
 
 NEAR_ZERO = 1e-12
 """As a part of the whole time: 1 - exp(-x) has lost most of its digits there."""
+EARLIER = 2e-4
 
 
 @asked_again
@@ -23,13 +24,15 @@ def scale(s: Setting) -> list[Rung]:
         ends = np.unique(np.clip([1, 2, 3, 4, n - 3, n - 2, n - 1, n], 1, n))
         return [*rungs, Rung("index 1 and 2", {"t": np.array([1, min(2, n)])}), Rung("the first and the last indices", {"t": ends}),
                 Rung("every index", {"t": np.arange(1, n + 1)}), Rung("the last index", {"t": s.time(np.ones(1))})]
-    return [*rungs, Rung("late times", {"t": s.time(np.array([0.97, 0.99, 0.999]))}),
+    return [*rungs, Rung("late times", {"t": s.time(np.array([0.97, 0.99, 0.999, max(s.last, 0.9999)]))}),
             Rung("t near 0", {"t": s.end * np.array([NEAR_ZERO, 3 * NEAR_ZERO])})]
 
 
 def intensity(s: Setting) -> list[Rung]:
     """diffusion: not where it nearly vanishes, as SubVP's sqrt(beta (1 - exp(-2B))) does near t = 0 and loses its digits."""
-    return [r for r in scale(s) if r.name != "t near 0"]
+    rungs = [r for r in scale(s) if r.name != "t near 0"]
+    early, earlier = (float(s.process.diffusion(s.time(f))) for f in (1e-3, EARLIER))
+    return [*rungs, Rung("an earlier time", {"t": np.atleast_1d(s.time(EARLIER))})] if earlier > early / 2 else rungs
 
 
 def strictly(s: Setting) -> list[Rung]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from refscore.conformance.mistakes._registry import Undefined, mistake
 from refscore.conformance.spec import column
+from refscore.processes import VE
 
 
 def rate(self, t):
@@ -95,9 +96,18 @@ def sigma_of_alpha(self, t):
 
 @mistake("sigma", wrong="sqrt(1 - alpha^2)", right="sigma", seen="alpha^2 + sigma^2 = 1 assumed, common")
 def sigma_variance_preserving(self, t):
-    if hasattr(self.process, "betas"):
-        _undefined()  # right, and in double precision to the last digits
+    middle = 0.4 * min(float(self.process.t_max), 1.0)
+    if hasattr(self.process, "betas") or abs(self.process.alpha(middle) ** 2 + self.process.sigma(middle) ** 2 - 1) < 1e-9:
+        _undefined()  # right, but for the digits that are lost where alpha is nearly 1
     return np.sqrt(np.maximum(1 - self.process.alpha(t) ** 2, 0))
+
+
+@mistake("sigma", wrong="sqrt(sigma(t)^2 - sigma(0)^2)", right="sigma(t)",
+         seen="VE that starts at the data, not at sigma_min: its process is VE(sigma_min, sigma_max, start='data')")
+def sigma_from_data(self, t):
+    if getattr(self.process, "start", "data") == "data":
+        _undefined()
+    return VE(self.process.sigma_min, self.process.sigma_max, "data").sigma(t)
 
 
 @mistake("sigma", wrong="sigma/alpha", right="sigma", seen="noise-to-signal ratio for the noise")
