@@ -61,7 +61,7 @@ def annealed(s: Setting) -> list[Rung]:
     cases = (((0.8,), 1, 0.02), ((0.8,), 1, 0.02), ((1.4, 0.5), 1, 0.02), ((1.4, 0.5), 1, 0.3), (three, 2, 0.07), (three, 3, 0.004))
     *rungs, last = [at(*case, *part) for part, case in zip(_parts(s, True), cases, strict=True)]
     kind = "one hidden layer"  # which sees the level
-    part = (f"d = 3, batch of 7, {kind}", s.models(3, takes_time=True)[kind], points(7, 3), noise(7, 3))
+    part = (f"d = 1, {kind}", s.models(1, takes_time=True)[kind], points(1, 1), noise(1, 1))
     longest = at((3.0, 2.1, 1.6, 0.9, 0.7, 0.4), 7, 0.01, *part)
     return [*rungs, *_more(s, True, lambda *part: at((1.4, 0.5), 2, 0.02, *part)), longest, last]
 
