@@ -214,6 +214,8 @@ def test_explain_operations_and_their_mistakes(capsys):
         assert expected in out
     for name in OPERATIONS:
         assert run(capsys, "explain", name)[0] == 0
+    assert "weight: sigma2, prediction (found, never declared)" in run(capsys, "explain", "ddpm_loss")[1]
+    assert "weight: one, sigma2, prediction (found" in run(capsys, "explain", "dsm_loss")[1]
     wrong = next(m for m in CATALOGUE.values() if not m.legitimate)
     out = run(capsys, "explain", wrong.name)[1]
     assert "wrong " in out and "seen in " in out

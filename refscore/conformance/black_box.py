@@ -97,4 +97,5 @@ class Box:
 
 
 def points_of(arguments: dict[str, Any]) -> tuple[str, np.ndarray]:
+    """The first array of a call, the points, and its name."""
     return next((k, v) for k, v in arguments.items() if isinstance(v, np.ndarray))

@@ -34,7 +34,8 @@ from refscore.energy import RBM, expected_cd_gradient
 
 ALL = 512
 """States of the visible units of the machine that copies are made for."""
-FEWEST, MOST = 4 * ALL, 196 * ALL
+FEWEST, MOST = 16 * ALL, 196 * ALL
+"""Of the fewest what is off by 0.15 is seen, as two sweeps in the place of one are."""
 SECONDS = 10.0
 """What the tests with copies may take in all: of code that goes row by row there are fewer."""
 ALARM = 1e-8
@@ -46,8 +47,6 @@ _ROWS = (("one row, one unit and one", 1, 1, 1, 1.0, 1), ("one row, k = 1", 1, 4
          ("one row, 4 visible, 4 hidden", 1, 4, 4, 1.0, 2), ("one row, k = 2, 9 visible, 10 hidden", 1, 9, 10, 0.7, 2),
          ("three rows, 4 visible, 4 hidden", 3, 4, 4, 1.0, 1))
 _COPIES = (1, 2, 3, 20)
-SIMILAR = 30.0
-"""A sample for a mean is off by 0.03 to 1, and what is off by less is something else."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +60,7 @@ class Trial:
     allowed: float = 0.0
     values: np.ndarray | None = None
     script: str = ""
+    n: int = 0
 
     @classmethod
     def stopped(cls, name: str, a: dict[str, Any], k: int, problem: str, kind: str) -> Trial:
@@ -159,7 +159,7 @@ def _many(call, seed: int, name: str, rows: np.ndarray, k: int, n: int) -> Trial
     radius = float(np.sqrt(2 * np.log(2 * found.size * (len(_COPIES) + 1) / ALARM) / n))
     off = float(np.abs(found - exact).max())
     if off <= radius:
-        return Trial(name, error=off, allowed=radius, values=found)
+        return Trial(name, error=off, allowed=radius, values=found, n=n)
     at = int(np.argmax(np.abs(found - exact)))
     shown = reproducer_random.sweeps(name, {**a, "x": rows}, k, at, found[at], radius, n)
     db = answer.values[1]
@@ -193,7 +193,9 @@ def judged(operation: Operation, candidate: Candidate, seed: int) -> dict[str, A
     fields: dict[str, Any] = {"error": worst.error, "tolerance": worst.allowed, "rungs": len(found),
                               "failing": tuple(t.name for t in failing)}
     if not failing:
-        return {**fields, "outcome": "pass"}
+        copies = found[-1]
+        text = f"means over {copies.n} copies: what is off by {2 * copies.allowed:.2f} is found (false alarm {ALARM:g})"
+        return {**fields, "outcome": "pass", "message": text}
     first = failing[0]
     if first.kind == "unsupported":
         return {"outcome": "unsupported", "message": first.problem}
@@ -221,8 +223,7 @@ def _alike(found: list[Trial], seed: int) -> list[str]:
 
 
 def _like(a: Trial, b: Trial) -> bool:
-    """Whether both came out alike: with the same means, or the same problem, of about the same size."""
+    """Whether both came out alike: with the same means, or wrong in the same array."""
     if a.values is None or b.values is None:
-        same = a.problem[:2] == b.problem[:2] and max(a.error, b.error) <= SIMILAR * min(a.error, b.error)  # dW, db or dc
-        return a.kind == b.kind and (a.kind != "fail" or same)
+        return a.kind == b.kind and (a.kind != "fail" or a.problem[:2] == b.problem[:2])
     return bool(np.abs(a.values - b.values).max() <= 2 * a.allowed * max(1.0, np.abs(a.values).max()))

@@ -250,6 +250,14 @@ def test_scripts_are_printed_whole(capsys, tmp_path, monkeypatch):
     assert "wanted" in capsys.readouterr().out and max(map(len, script.splitlines())) > 60
 
 
+def test_precision_that_is_inferred_is_shown(capsys, tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("class Mine:\n    def jvp(self, model, x, v):\n        return model.jvp(x, v).astype('f4')\n")
+    assert "precision inferred: float32 in jvp" in run(capsys, f"{path}:Mine")[1]
+    path.write_text(path.read_text().replace("Mine:\n", "Mine:\n    conventions = {'dtype': 'float32'}\n"))
+    assert "precision inferred" not in run(capsys, f"{path}:Mine")[1]
+
+
 def test_profiles_ask_for_what_the_process_has():
     for process, lacks in ((VP(), "ddpm_step"), (DDPM(linear_betas(20)), "reverse_step")):
         steps = "ode_drift,reverse_step,ddpm_step,ddim_step,posterior"

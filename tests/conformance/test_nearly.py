@@ -89,6 +89,21 @@ def test_single_precision_on_the_way_is_named(declared):
     assert stored.mistake == "single_precision" and "differences" not in stored.text
 
 
+def test_what_is_off_to_one_side_is_no_single_precision():
+    """As small as rounding, and always too small: a constant in a denominator."""
+    def conditional_score(xt, x0, t):
+        alpha, sigma = VP().alpha(t)[:, None], VP().sigma(t)[:, None]
+        return -(xt - alpha * x0) / (sigma**2 + 1e-8)
+
+    equal = found("conditional_score", conditional_score)
+    assert equal is None or equal.mistake != "single_precision"
+
+
+def test_a_gradient_of_zeros_asks_whether_the_graph_is_cut():
+    equal = found("esm_loss_grad", lambda m, x, s: [np.zeros_like(a) for a in m.spec.arrays.values()])
+    assert equal.mistake == "constant_factor" and "is the graph cut?" in equal.text
+
+
 @pytest.mark.parametrize("size", [1e-9, 3e-11])
 def test_other_small_errors_have_no_known_cause(size):
     def corrupt(x0, t, noise):

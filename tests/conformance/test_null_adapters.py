@@ -140,6 +140,12 @@ def test_a_model_that_cannot_be_built_is_an_error_of_what_takes_it(error):
     assert result["jvp"].outcome == "error" and "model(spec) raises" in result["jvp"].message
 
 
+def test_a_model_that_is_none_names_the_kind():
+    wrong = type("Wrong", (Reference,), {"model": lambda self, spec: None})
+    (found,) = check(wrong(), only=("jvp",)).checks
+    assert found.outcome == "error" and "returns None for the kind 'linear'" in found.message
+
+
 def test_what_is_computed_in_the_same_memory_is_right():
     """Every jvp of 7 rows in 3 dimensions is written to one array, which is returned."""
     memory = {}
@@ -180,7 +186,7 @@ def raises(self):
         ({"conventions": ["eps"]}, "conventions is a list"),
         ({"conventions": {"half": 1}}, "is 1: choose one of True, False"),
         ({"conventions": {"half": np.ones(2)}}, "choose one of True, False"),
-        ({"conventions": {"predict": "eps"}}, "has the key 'predict'"),
+        ({"conventions": {"predict": "eps"}}, "has the key 'predict': did you mean 'predicts'"),
         ({"conventions": {"dtype": "float31"}, "alpha": lambda self, t: t}, "'float31'"),
         ({"conventions": property(raises)}, "no such device"),
         ({"__init__": raises}, "Wrong.. raises RuntimeError"),

@@ -27,6 +27,13 @@ def bad(result):
     return [(c.operation, c.outcome, c.message) for c in result.checks if c.outcome not in ("pass", "unsupported")]
 
 
+def test_a_subclass_may_say_what_it_is_in_its_body():
+    mine = type("Mine", (Reference,), {"process": PROCESSES["VP"], "conventions": {"predicts": "eps"}})
+    assert mine().process is PROCESSES["VP"] and mine().conventions["predicts"] == "eps" and mine().conventions["half"] is True
+    assert mine(PROCESSES["OU"], {"half": False}).process is PROCESSES["OU"]
+    assert check(mine, only=("alpha", "denoise")).counts["pass"] == 2
+
+
 FEW = [("VP", {}), ("DDPM", CONVENTIONS[1]), ("VE", CONVENTIONS[4])]
 OTHER = [("short DDPM", CONVENTIONS[2]), ("OU", CONVENTIONS[3])]
 MORE = [*OTHER, *[(name, c) for name in PROCESSES for c in CONVENTIONS if (name, c) not in FEW + OTHER][::2]]

@@ -1,9 +1,11 @@
 """Boltzmann machines and Markov fields: the reference beside refscore.energy, false alarms of CD, the mistakes in it."""
 
+import inspect
+
 import numpy as np
 import pytest
 
-from refscore.conformance import Reference, check
+from refscore.conformance import Reference, check, contrastive
 from refscore.conformance.ladders.undirected import bits, image, machine, slow_machine
 from refscore.conformance.mistakes import CATALOGUE
 from refscore.conformance.undirected import states
@@ -52,9 +54,32 @@ def test_the_reference_passes_with_any_seed(seed):
 MISTAKES = [m for m in CATALOGUE.values() if m.operation in OPERATIONS]
 
 
+def decayed(right, x, W, b, c, k, seed):
+    dW, db, dc = right(x, W, b, c, k, seed)
+    return dW - 1e-3 * W, db, dc
+
+
+def of_five_chains(right, x, W, b, c, k, seed):
+    return [np.mean(parts, axis=0) for parts in zip(*(right(x, W, b, c, k, 5 * seed + j) for j in range(5)))]
+
+
+@pytest.mark.parametrize("wrong", [decayed, of_five_chains])
+def test_what_is_no_sample_is_not_called_one(wrong):
+    class Off(Reference):
+        def rbm_cd_gradient(self, *arguments):
+            return wrong(super().rbm_cd_gradient, *arguments)
+
+    Off.rbm_cd_gradient.__signature__ = inspect.signature(Reference.rbm_cd_gradient)
+    found = check(Off(), only=("rbm_cd_gradient",)).checks[0]
+    assert found.outcome == "fail" and "cd_positive_sample" not in [e.mistake for e in found.diagnosis], found.message
+
+
 @pytest.mark.parametrize("more, outcome", [(0, "pass"), pytest.param(1, "fail", marks=pytest.mark.slow)])
-def test_code_that_goes_row_by_row_gets_fewer_copies(more, outcome):
+def test_code_that_goes_row_by_row_gets_fewer_copies(more, outcome, monkeypatch):
     """As plain as it can be, and a hundred times slower than by batches."""
+    monkeypatch.setattr(contrastive, "SECONDS", 2.0)
+    asked = []
+
     def draw(rng, p):
         return (rng.random(len(p)) < p).astype(float)
 
@@ -64,6 +89,7 @@ def test_code_that_goes_row_by_row_gets_fewer_copies(more, outcome):
     class Loop:
         def rbm_cd_gradient(self, x, W, b, c, k, seed):
             rng, parts = np.random.default_rng(seed), []
+            asked.append(len(x))
             for start in x:
                 end = start
                 for _ in range(k + more):
@@ -76,6 +102,8 @@ def test_code_that_goes_row_by_row_gets_fewer_copies(more, outcome):
     found = check(Loop(), only=("rbm_cd_gradient",)).checks[0]
     assert found.outcome == outcome, found.message
     assert outcome == "pass" or "cd_one_sweep_more" in [e.mistake for e in found.diagnosis]
+    assert contrastive.FEWEST <= max(asked) < contrastive.MOST / 2
+    assert f"means over {max(asked)} copies: " in found.message
 
 
 

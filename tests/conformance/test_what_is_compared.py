@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from refscore.conformance import check
-from refscore.processes import DDPM, VP, linear_betas
+from refscore.processes import DDPM, VP, VPCosine, linear_betas
 
 
 def verdict(operation, function, process, conventions=None):
@@ -53,6 +53,28 @@ def test_a_mistake_is_named_under_the_conventions_that_are_compared():
     found = verdict("langevin_step", lambda model, x, step, noise: x + step / 2 * model(x) + np.sqrt(2 * step) * noise, None)
     assert found.diagnosis[0].mistake == "langevin_drift_halved" and "under" not in found.message, found.message
     assert any(e.under for e in found.diagnosis)
+
+
+def test_digits_that_are_lost_are_no_wrong_formula():
+    """sqrt(1 - alpha^2) is sigma, and near t = 0 not to the last digit."""
+    def signal(t):
+        return np.cos((t + 0.008) / 1.008 * np.pi / 2) ** 2
+
+    found = verdict("sigma", lambda t: np.sqrt(1 - signal(t) / signal(0)), VPCosine())
+    names = [e.mistake for e in found.diagnosis]
+    assert found.outcome == "fail" and names[0] == "sigma_cancels" and "sigma_variance_preserving" not in names
+
+
+def test_what_is_wrong_before_it_raises_is_told_first():
+    def jvp(model, x, v):
+        if len(x) == 7:
+            raise ValueError("seven")
+        return 2 * model.jvp(x, v)
+
+    found = verdict("jvp", jvp, None)
+    assert found.outcome == "fail" and found.first_failing_rung == "d = 1, linear model"
+    assert found.message.startswith("on rung 'd = 1, linear model': got")
+    assert "it raises ValueError: seven (test_what_is" in found.message
 
 
 @pytest.mark.parametrize("declared", ["score", "x0"])
